@@ -1,0 +1,171 @@
+"""Folders on disk: safetensors and JSON under one digest; written at once or not at all; never pickle.
+
+A folder holds `manifest.json` (format, version, SHA-256 and size of every other file) and the files it names. The
+artefact's digest is the SHA-256 of the manifest's canonical JSON, so it pins every byte.
+"""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rfc8785
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from birthmark.errors import ArtifactError, BirthmarkError
+
+LARGEST = 4 << 30  # bytes in one file; more is refused before it is read
+
+
+def canonical(value: Any) -> bytes:
+    """Canonical JSON (RFC 8785) of plain data; tuples count as lists."""
+    return rfc8785.dumps(plain(value))
+
+
+def plain(value: Any) -> Any:
+    """Plain JSON data: mappings to dicts, sequences to lists, NumPy scalars to Python's."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def digest_of(value: Any) -> str:
+    """SHA-256, in hex, of a value's canonical JSON."""
+    return sha256(canonical(value)).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256, in hex, of a file's bytes."""
+    total = sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            total.update(block)
+    return total.hexdigest()
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn a full disk or a read-only place into one clear line."""
+    try:
+        yield
+    except OSError as error:
+        raise BirthmarkError(f"cannot write {path}: {error.strerror or error}; free some space or choose another place") from error
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file so that a kill at any moment leaves the old one or the new one, never half of it."""
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(name, 0o644)
+            os.replace(name, path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A folder's content after every digest has been checked."""
+
+    format: str
+    digest: str
+    data: Any
+    tensors: Mapping[str, np.ndarray[Any, Any]]
+
+
+def save_folder(folder: Path, format: str, data: Any, tensors: Mapping[str, np.ndarray[Any, Any]]) -> str:
+    """Write an artefact as `folder` and return its digest; an existing artefact there is replaced whole.
+
+    Args:
+        format: "birthmark/<noun>/<version>".
+
+    Raises:
+        BirthmarkError: the disk is full or the place is not writable.
+    """
+    files = {
+        "data.json": canonical(data),
+        "tensors.safetensors": save({key: np.ascontiguousarray(value) for key, value in tensors.items()}),
+    }
+    manifest = {"format": format, "files": {name: {"sha256": sha256(blob).hexdigest(), "bytes": len(blob)} for name, blob in files.items()}}
+    with disk_errors(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+        try:
+            for name, blob in {**files, "manifest.json": canonical(manifest)}.items():
+                (fresh / name).write_bytes(blob)
+            os.chmod(fresh, 0o755)
+            if folder.exists():
+                if not (folder / "manifest.json").exists() and any(folder.iterdir()):
+                    raise BirthmarkError(f"{folder} exists and is no birthmark artefact; choose another place")
+                shutil.rmtree(folder)
+            os.replace(fresh, folder)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+    return sha256(canonical(manifest)).hexdigest()
+
+
+def load_folder(folder: Path, format: str) -> Artifact:
+    """Read an artefact, checking format, version, sizes and digests before any of it is used.
+
+    Raises:
+        ArtifactError: missing, truncated, edited, of another format, or made by a newer version.
+    """
+    manifest = _manifest(folder, format)
+    blobs = {name: _checked(folder / name, entry) for name, entry in manifest["files"].items()}
+    try:
+        return Artifact(
+            manifest["format"], sha256(canonical(manifest)).hexdigest(), json.loads(blobs["data.json"]), load(blobs["tensors.safetensors"])
+        )
+    except (KeyError, ValueError, SafetensorError) as error:
+        raise ArtifactError(
+            f"{folder}: the digests hold, but the content cannot be read ({error}); it was not written by birthmark"
+        ) from None
+
+
+def _manifest(folder: Path, format: str) -> dict[str, Any]:
+    path = folder / "manifest.json"
+    if not path.is_file():
+        raise ArtifactError(f"{folder}: expected a folder written by birthmark, found no manifest.json there")
+    if path.stat().st_size > 1 << 20:
+        raise ArtifactError(f"{path}: a manifest of {path.stat().st_size} bytes is no manifest")
+    try:
+        manifest = json.loads(path.read_bytes())
+        found, files = manifest["format"], manifest["files"]
+        assert all(Path(name).name == name for name in files)
+    except (ValueError, KeyError, TypeError, AssertionError):
+        raise ArtifactError(f"{path}: not a birthmark manifest; the file is damaged") from None
+    noun, _, version = str(found).rpartition("/")
+    ours, _, newest = format.rpartition("/")
+    if noun != ours:
+        raise ArtifactError(f"{folder}: expected a {ours}, got a {noun}")
+    if not version.isdigit() or int(version) > int(newest):
+        raise ArtifactError(f"{folder}: made by a newer birthmark (format {found}, this one reads up to {format}); upgrade birthmark")
+    return dict(manifest)
+
+
+def _checked(path: Path, entry: Mapping[str, Any]) -> bytes:
+    if not path.is_file():
+        raise ArtifactError(f"{path}: named in the manifest but missing; the artefact is incomplete")
+    size = path.stat().st_size
+    if size != entry.get("bytes") or size > LARGEST:
+        raise ArtifactError(f"{path}: expected {entry.get('bytes')} bytes, got {size}; the file was truncated or edited")
+    blob = path.read_bytes()
+    if sha256(blob).hexdigest() != entry.get("sha256"):
+        raise ArtifactError(f"{path}: the SHA-256 differs from the manifest's; the file was edited or damaged")
+    return blob

@@ -1,0 +1,1 @@
+"""Thefts: one file an attack."""

@@ -1,0 +1,158 @@
+"""What an owner has, and what is remembered of the source.
+
+A `Claim` is data only: it can be written, hashed, committed before a dispute and read again without torch. An `Owner`
+is the workshop it is made in: the source, samples and a way to make more models (twins, references, surrogates).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from birthmark.artifact import load_folder, save_folder
+from birthmark.card import Card
+from birthmark.errors import ArtifactError
+from birthmark.types import Array, Floats, Samples
+
+if TYPE_CHECKING:
+    from torch import nn
+
+FORMAT = "birthmark/claim/1"
+
+
+@dataclass(frozen=True)
+class Task:
+    """What source and suspect must have in common.
+
+    Attributes:
+        shape: one input's own shape.
+        outputs: number of classes, or of output values.
+        values: true for regressors and generators, false for classifiers.
+    """
+
+    shape: tuple[int, ...]
+    outputs: int
+    values: bool = False
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How close a suspect is to the source and to each placebo; higher is closer.
+
+    Attributes:
+        source: the true claim's score.
+        placebos: the placebos' scores, treated exactly alike; empty if the method made none.
+        raw: the paper's own score of the source's claim, before any centring; the null of independent references ranks this one.
+    """
+
+    source: float
+    placebos: tuple[float, ...]
+    raw: float
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What is remembered of the source: a fingerprint, or a watermark's key.
+
+    Attributes:
+        method: name of the method or watermark that made it and that scores it.
+        settings: the method's settings; with the name they rebuild it.
+        task: what a suspect must answer to be comparable.
+        seed: of everything random in making it.
+        tensors: "queries" (q, *d): every distinct query of the whole test, placebos' included, ordered so that the first
+            ones make the best smaller test. "references" (r, q, k), optional: answers of independent models of the
+            owner's that had no part in making the claim. The rest is the method's own.
+        facts: what enrolment found: cost, self-check, reach, digests of source and cohort.
+    """
+
+    method: str
+    settings: Mapping[str, Any]
+    task: Task
+    seed: int
+    tensors: Mapping[str, np.ndarray[Any, Any]]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def queries(self) -> Array:
+        return self.tensors["queries"]
+
+    @property
+    def references(self) -> Floats:
+        """Answers (r, q, k) of independent reference models; r may be 0."""
+        return self.tensors.get("references", np.zeros((0, len(self.queries), self.task.outputs)))
+
+    def save(self, folder: Path) -> str:
+        """Write the claim as a folder; returns the digest to commit to."""
+        data = {
+            "method": self.method,
+            "settings": self.settings,
+            "task": {"shape": self.task.shape, "outputs": self.task.outputs, "values": self.task.values},
+            "seed": self.seed,
+            "facts": self.facts,
+        }
+        return save_folder(folder, FORMAT, data, self.tensors)
+
+    @classmethod
+    def load(cls, folder: Path) -> tuple["Claim", str]:
+        """Read a claim and its digest.
+
+        Raises:
+            ArtifactError: missing, truncated, edited, or made by a newer version.
+        """
+        artifact = load_folder(folder, FORMAT)
+        try:
+            task = artifact.data["task"]
+            claim = cls(
+                method=artifact.data["method"],
+                settings=artifact.data["settings"],
+                task=Task(tuple(task["shape"]), task["outputs"], task["values"]),
+                seed=artifact.data["seed"],
+                tensors=artifact.tensors,
+                facts=artifact.data["facts"],
+            )
+        except (KeyError, TypeError) as error:
+            raise ArtifactError(f"{folder}: the claim lacks {error}; it was not written by birthmark") from None
+        if claim.queries.shape[1:] != claim.task.shape:
+            raise ArtifactError(f"{folder}: queries of shape {claim.queries.shape[1:]} for a task of shape {claim.task.shape}")
+        return claim, artifact.digest
+
+
+@dataclass(frozen=True)
+class Owner:
+    """The source, the owner's samples, and a way to make more models from cards.
+
+    Attributes:
+        source: returns logits, or values for regressors and generators.
+        card: of the source; twins are the same card with other seeds.
+        train: what the source was trained on.
+        reserve: the owner's second sample, never seen by the source: data of surrogates and of half the references.
+        pool: held-out inputs that queries are chosen from.
+        make: builds the models of cards, cached and resumable, in the cards' order.
+        values: true for regressors and generators.
+    """
+
+    source: "nn.Module"
+    card: Card
+    train: Samples
+    reserve: Samples
+    pool: Samples
+    make: Callable[[Sequence[Card]], Sequence["nn.Module"]]
+    values: bool = False
+
+    @property
+    def task(self) -> Task:
+        return Task(self.train.shape, self.train.outputs, self.values)
+
+    def twins(self, n: int) -> Sequence["nn.Module"]:
+        """`n` models of the source's recipe and data with other seeds."""
+        from birthmark.cohort import twin_cards
+
+        return self.make(twin_cards(self.card, n))
+
+    def references(self, n: int) -> Sequence["nn.Module"]:
+        """`n` independent models: other architectures, half on the source's data, half on the reserve."""
+        from birthmark.cohort import reference_cards
+
+        return self.make(reference_cards(self.card, n))

@@ -1,0 +1,78 @@
+"""Evidence and verdicts: plain numbers, no torch, no plots."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+FORMAT = "birthmark/evidence/1"
+
+
+class Verdict(StrEnum):
+    """What the evidence says of "this suspect was derived from the source"; never "stolen"."""
+
+    SUPPORTED = "supported"
+    NOT_SUPPORTED = "not supported"
+    INCONCLUSIVE = "inconclusive"
+
+
+EXIT = {Verdict.NOT_SUPPORTED: 0, Verdict.SUPPORTED: 1, Verdict.INCONCLUSIVE: 3}
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One suspect tested with one claim.
+
+    Attributes:
+        verdict, reason: and what would settle it, if it is inconclusive.
+        score: the claim's score; higher is closer to the source. `raw` is the method's own, uncalibrated.
+        p_value: the rank p under `null`: "placebos" (exact over the source's seed or the key) or "references".
+        p_parametric: Student-t predictive p among the same null; assumes it is normal. NaN is written as null.
+        p_references: rank p of the suspect among the owner's independent references, beside the placebos' p.
+        placebos: their scores. z: the score standardised by them. references_z: the same z of each reference.
+        queries: distinct queries sent for the whole test; repeats: queries asked again to see whether answers hold still.
+        notes: what a reader must know: randomised answers, rounding noticed, self-check warnings.
+    """
+
+    verdict: Verdict
+    reason: str
+    method: str
+    settings: Mapping[str, Any]
+    claim: str
+    suspect: str
+    answers: str
+    score: float
+    raw: float
+    z: float
+    p_value: float | None
+    null: str
+    n_placebos: int
+    p_parametric: float | None
+    p_references: float | None
+    alpha: float
+    placebos: tuple[float, ...]
+    references_z: tuple[float, ...]
+    queries: int
+    repeats: int = 0
+    transcript: str = ""
+    notes: tuple[str, ...] = ()
+    authorisation: str = ""
+    made: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def exit_code(self) -> int:
+        return EXIT[self.verdict]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON data; numbers that are not finite become null."""
+        return {"format": FORMAT, **{key: _finite(value) for key, value in asdict(self).items()}}
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if abs(value) < float("inf") else None
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    return value.value if isinstance(value, StrEnum) else value

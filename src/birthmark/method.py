@@ -1,0 +1,40 @@
+"""What a fingerprint method is: it makes claims and scores answers; it never judges."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from birthmark.claim import Claim, Owner, Scores
+from birthmark.types import Access, Floats
+
+
+class Method(ABC):
+    """A frozen dataclass whose fields are its settings, nothing else.
+
+    Class attributes:
+        name: the file's stem, as on the command line.
+        needs: the least access to a suspect.
+        tasks: "classification", "values", or both.
+        any_outputs: whether suspects with another number of classes can be scored.
+        source_paper: where it comes from, one line; "ours" if it is.
+    """
+
+    name: ClassVar[str]
+    needs: ClassVar[Access]
+    tasks: ClassVar[frozenset[str]] = frozenset({"classification"})
+    any_outputs: ClassVar[bool] = False
+    source_paper: ClassVar[str]
+
+    @abstractmethod
+    def fit(self, owner: Owner, *, seed: int) -> Claim:
+        """Make a claim and its placebos; same owner and seed, same bits; the source is left untouched."""
+
+    @abstractmethod
+    def score(self, claim: Claim, answers: Floats) -> Scores:
+        """Score a suspect's answers (q', k) to the first q' of `claim.queries`; higher is closer to the source.
+
+        A pure function of arrays, without torch, so that a judge can replay it. Classifiers' answers are
+        probabilities (rows of top-k answers sum to less than one) or one-hot labels; others are values.
+
+        Raises:
+            ShapeError: fewer queries than the method can do anything with, or rows of another width.
+        """

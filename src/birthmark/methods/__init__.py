@@ -1,0 +1,1 @@
+"""Fingerprint methods: one paper, one file."""

@@ -1,0 +1,131 @@
+"""Kinship: is the suspect's deviation from the family the source's own?
+
+Ours. Owners are the source and its twins: reruns of one recipe on one data set, which differ by their seed alone. All
+answer one shared set of queries, the held-out inputs on which they disagree most (a rule symmetric in the owners, so
+that the source's score and its placebos' stay exchangeable). What is left of an owner's answers after the family's
+mean is its birthmark; the suspect is scored by how alike its own residual is to each owner's.
+
+    probabilities   T(p) = log(p + eps), less its class mean;   r_j = T_j - mean over owners;   score_j = cos(r_j, T_g - mean)
+    labels          score_j = sum over queries of log(1 + rho (p~_j(y) / b(y) - 1)),   p~ tempered, b = mean of p~ over owners
+    values          score_j = weight of owner j in the owner mixture (`birthmark.mixture`)
+
+From each score a share `centring` of the mean score that independent references get on that owner is subtracted: a
+source that lies close to everybody must not accuse everybody.
+
+Cost: the twins. Use it first, for every kind of theft; extraction needs 500 queries with probabilities, 2000 with
+labels; copies of the weights need 50. It fails on students of the source's own training data, where the source answers
+the ground truth, and on thieves with a thousand pairs or fewer.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from birthmark.claim import Claim, Owner, Scores
+from birthmark.errors import SettingError, ShapeError
+from birthmark.method import Method
+from birthmark.mixture import owner_mixture
+from birthmark.oracle import is_labels, rounding_step
+from birthmark.types import Access, Floats
+
+
+@dataclass(frozen=True)
+class Kinship(Method):
+    """Kinship with twins as placebos.
+
+    Attributes:
+        queries: size of the shared query set; capped at `share` of the pool.
+        placebos: number of twins; the smallest p is 1 / (placebos + 1).
+        references: independent models that centre the scores and guard the verdict.
+        share: largest share of the pool that may be asked, 0 to 1: inputs on which owners agree only dilute.
+        eps: floor of probabilities in the logarithm; raised to the rounding step of the answers.
+        temper, rho: of the label statistic: exponent of the owners' probabilities, and weight of each query, 0 to 1.
+        centring: share of the references' mean score that is subtracted, 0 to 1; from `centring_from` queries on.
+    """
+
+    name: ClassVar[str] = "kinship"
+    needs: ClassVar[Access] = Access.LABELS
+    tasks: ClassVar[frozenset[str]] = frozenset({"classification", "values"})
+    source_paper: ClassVar[str] = "ours"
+
+    queries: int = 500
+    placebos: int = 19
+    references: int = 8
+    share: float = 0.4
+    eps: float = 1e-4
+    temper: float = 0.3
+    rho: float = 0.6
+    centring: float = 0.5
+    centring_from: int = 200
+
+    def __post_init__(self) -> None:
+        if self.placebos < 2 or self.queries < 1 or not 0 < self.share <= 1:
+            raise SettingError(
+                f"expected at least 2 placebos, 1 query and a share in (0, 1], got {self.placebos}, {self.queries}, {self.share}"
+            )
+
+    def fit(self, owner: Owner, *, seed: int) -> Claim:
+        from birthmark.training import outputs, probabilities
+
+        answer = outputs if owner.values else probabilities
+        pool = owner.pool.inputs
+        owners = np.stack([answer(model, pool) for model in [owner.source, *owner.twins(self.placebos)]])
+        q = min(self.queries, max(1, int(self.share * len(pool))))
+        chosen = np.argsort(-disagreement(owners, owner.values), kind="stable")[:q]
+        tensors = {"queries": pool[chosen], "owners": owners[:, chosen]}
+        if self.references:
+            tensors["references"] = np.stack([answer(model, pool[chosen]) for model in owner.references(self.references)])
+        return Claim(self.name, asdict(self), owner.task, seed, tensors)
+
+    def score(self, claim: Claim, answers: Floats) -> Scores:
+        q = len(answers)
+        owners = claim.tensors["owners"][:, :q]
+        if answers.shape != owners.shape[1:]:
+            raise ShapeError(f"kinship: expected answers of shape {owners.shape[1:]}, got {answers.shape}")
+        scores = self.closeness(owners, answers, claim.task.values)
+        raw = float(scores[0])
+        if len(claim.references) and q >= self.centring_from and self.centring:
+            like = hardened(claim.references[:, :q], answers, claim.task.values)
+            common = np.mean([self.closeness(owners, rows, claim.task.values) for rows in like], axis=0)
+            scores = scores - self.centring * common
+        return Scores(float(scores[0]), tuple(float(s) for s in scores[1:]), raw)
+
+    def closeness(self, owners: Floats, answers: Floats, values: bool) -> Floats:
+        """Uncentred scores (m,) of answers (q, k) for each owner (m, q, k)."""
+        if values:
+            return owner_mixture(owners, answers)
+        if is_labels(answers):
+            return self._likelihood(owners, answers.argmax(axis=1))
+        eps = max(self.eps, rounding_step(answers))
+        family = log_centred(owners, eps)
+        mean = family.mean(axis=0)
+        residuals = (family - mean).reshape(len(owners), -1)
+        mine = (log_centred(answers, eps) - mean).ravel()
+        norms = np.linalg.norm(residuals, axis=1) * np.linalg.norm(mine)
+        return np.asarray(residuals @ mine / np.where(norms > 0, norms, 1))
+
+    def _likelihood(self, owners: Floats, labels: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Floats:
+        tempered = owners**self.temper + 0.01
+        tempered /= tempered.sum(axis=2, keepdims=True)
+        said = np.take_along_axis(tempered, labels[None, :, None], axis=2)[:, :, 0]  # (m, q)
+        return np.asarray(np.log1p(self.rho * (said / said.mean(axis=0) - 1)).sum(axis=1))
+
+
+def disagreement(owners: Floats, values: bool) -> Floats:
+    """How much owners (m, n, k) differ on each input (n,); unchanged by any relabelling of the owners."""
+    rows = owners if values else log_centred(owners, 1e-3)
+    return np.asarray(((rows - rows.mean(axis=0)) ** 2).sum(axis=(0, 2)))
+
+
+def log_centred(p: Floats, eps: float) -> Floats:
+    """log(p + eps) less its mean over classes."""
+    logs = np.log(np.maximum(p, 0) + eps)
+    return np.asarray(logs - logs.mean(axis=-1, keepdims=True))
+
+
+def hardened(references: Floats, answers: Floats, values: bool) -> Floats:
+    """References' answers (r, q, k) shown as the suspect's are: as one-hot rows if those are."""
+    if values or not is_labels(answers):
+        return references
+    return np.eye(references.shape[2])[references.argmax(axis=2)]

@@ -1,0 +1,48 @@
+"""The owner mixture: how much of each owner a suspect's answers hold, by one joint ridge regression.
+
+Ours. Residuals of the owners (source and twins) from their mean are the regressors, the suspect's residual the response.
+Correlating the suspect with one owner at a time fails where one odd twin makes all other pairs correlate; the joint
+fit removes that.
+"""
+
+import numpy as np
+
+from birthmark.errors import ShapeError
+from birthmark.types import Floats
+
+
+def owner_mixture(owners: Floats, suspect: Floats, *, ridge: float = 0.1, floor: float = 0.02) -> Floats:
+    """Weights of the owners in a suspect's answers.
+
+    With A the owners' answers, mu their mean and R = A - mu: each entry is divided by W, the root mean square over
+    owners (floored at `floor` of its median); w = (R R' + ridge * mean eigenvalue * I)^-1 R (suspect - mu).
+
+    Relabelling the owners permutes w; adding the same rows to owners and suspect leaves it; the suspect being owner j
+    puts the largest weight on j.
+
+    Args:
+        owners: answers (m, q, k), source first.
+        suspect: answers (q, k).
+
+    Returns:
+        Weights (m,), higher is closer.
+
+    Raises:
+        ShapeError: fewer than three owners, other shapes, or values that are not finite.
+    """
+    if len(owners) < 3:
+        raise ShapeError(f"expected a source and at least 2 twins, got {len(owners)} owners")
+    if owners.shape[1:] != suspect.shape or not (np.isfinite(owners).all() and np.isfinite(suspect).all()):
+        raise ShapeError(f"expected finite answers of shape {owners.shape[1:]} from the suspect, got {suspect.shape}")
+    mean = owners.mean(axis=0)
+    residuals = owners - mean
+    spread = np.sqrt((residuals**2).mean(axis=0))
+    scale = np.maximum(spread, floor * np.median(spread))
+    alive = scale > 0
+    if not alive.any():
+        return np.zeros(len(owners))
+    r = (residuals / np.where(alive, scale, 1) * alive).reshape(len(owners), -1)
+    d = ((suspect - mean) / np.where(alive, scale, 1) * alive).ravel()
+    gram = r @ r.T
+    penalty = ridge * np.trace(gram) / len(owners)
+    return np.asarray(np.linalg.solve(gram + penalty * np.eye(len(owners)), r @ d))

@@ -1,0 +1,63 @@
+"""Name -> class, found by looking: every module of methods/, attacks/ and watermarks/, then installed entry points."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
+from inspect import isabstract
+from pkgutil import iter_modules
+from typing import Any, cast
+
+from birthmark.attack import Attack
+from birthmark.claim import Claim
+from birthmark.errors import BirthmarkError, SettingError, nearest
+from birthmark.method import Method
+from birthmark.watermark import Watermark
+
+KINDS: Mapping[str, type] = {"methods": Method, "attacks": Attack, "watermarks": Watermark}
+
+
+@cache
+def found(kind: str) -> Mapping[str, type]:
+    """All concrete classes of "methods", "attacks" or "watermarks", by name; names met twice are an error."""
+    base, classes = KINDS[kind], list[type]()
+    package = import_module(f"birthmark.{kind}")
+    for module in iter_modules(package.__path__):
+        content = vars(import_module(f"birthmark.{kind}.{module.name}"))
+        classes += [
+            c for c in content.values() if isinstance(c, type) and issubclass(c, base) and c.__module__ == f"birthmark.{kind}.{module.name}"
+        ]
+    classes += [point.load() for point in entry_points(group=f"birthmark.{kind}")]
+    table: dict[str, type] = {}
+    for cls in classes:
+        if isabstract(cls):
+            continue
+        name = cast(Any, cls).name
+        if table.setdefault(name, cls) is not cls:
+            raise BirthmarkError(f"two {kind} are named {name!r}: {table[name].__module__} and {cls.__module__}")
+    return table
+
+
+def make(kind: str, name: str, settings: Mapping[str, Any] | None = None) -> Any:
+    """An instance of that name with these settings (the others at their defaults).
+
+    Raises:
+        UnknownName: with near misses.
+        SettingError: a setting it does not have.
+    """
+    table = found(kind)
+    if name not in table:
+        raise nearest(kind[:-1], name, table)
+    known = {field.name for field in fields(table[name])}
+    unknown = set(settings or {}) - known
+    if unknown:
+        raise SettingError(f"{name} has no setting {', '.join(sorted(unknown))}; it has {', '.join(sorted(known)) or 'none'}")
+    return table[name](**{key: tuple(value) if isinstance(value, list) else value for key, value in (settings or {}).items()})
+
+
+def scorer(claim: Claim) -> Method | Watermark:
+    """What scores a claim: the method it names, with its settings, or the watermark."""
+    if claim.method in found("methods"):
+        return cast(Method, make("methods", claim.method, claim.settings))
+    return cast(Watermark, make("watermarks", claim.method, claim.settings))

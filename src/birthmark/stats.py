@@ -1,0 +1,139 @@
+"""Pure functions of numbers: ranks, p-values, intervals, curves. Scores are oriented so that higher is closer."""
+
+from collections.abc import Sequence
+from math import sqrt
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import special
+
+from birthmark.errors import NullError, SettingError
+
+
+def rank_p(score: float, null: Sequence[float]) -> float:
+    """p = (1 + #{null >= score}) / (1 + n), never zero (Phipson & Smyth 2010, Eq. 2).
+
+    Raises:
+        NullError: an empty null.
+    """
+    if len(null) == 0:
+        raise NullError("nothing to rank the score against: no placebos and no references; enrol with twins or references")
+    return (1 + sum(value >= score for value in null)) / (1 + len(null))
+
+
+def smallest_p(n: int) -> float:
+    """The best rank p among `n`: 1 / (n + 1)."""
+    return 1 / (n + 1)
+
+
+def needed(alpha: float) -> int:
+    """How many placebos a rank p of `alpha` takes: the least n with 1 / (n + 1) <= alpha."""
+    if not 0 < alpha < 1:
+        raise SettingError(f"expected alpha between 0 and 1, got {alpha}")
+    return int(np.ceil(1 / alpha - 1e-9)) - 1
+
+
+def student_p(score: float, null: Sequence[float]) -> float:
+    """Student-t predictive p: t = z / sqrt(1 + 1/n) with n - 1 degrees of freedom; assumes a normal null.
+
+    Returns NaN with fewer than three null scores, 0 or 1 if they do not differ.
+    """
+    n = len(null)
+    if n < 3:
+        return float("nan")
+    z = standardised(score, null)
+    return float(special.stdtr(n - 1, -z / sqrt(1 + 1 / n))) if np.isfinite(z) else float(z < 0)
+
+
+def standardised(score: float, null: Sequence[float]) -> float:
+    """z = (score - mean) / sd of the null (n - 1 in the denominator); infinite if the null does not differ."""
+    mean, sd = float(np.mean(null)), float(np.std(null, ddof=1)) if len(null) > 1 else 0.0
+    if sd == 0:
+        return 0.0 if score == mean else float(np.copysign(np.inf, score - mean))
+    return (score - mean) / sd
+
+
+def clopper_pearson(hits: int, n: int, level: float = 0.95) -> tuple[float, float]:
+    """Exact two-sided binomial interval for a share (Clopper & Pearson 1934)."""
+    tail = (1 - level) / 2
+    low = 0.0 if hits == 0 else float(special.betaincinv(hits, n - hits + 1, tail))
+    high = 1.0 if hits == n else float(special.betaincinv(hits + 1, n - hits, 1 - tail))
+    return low, high
+
+
+def auc(positives: ArrayLike, negatives: ArrayLike) -> float:
+    """Area under the ROC curve: share of pairs in which the positive scores higher, ties counting half."""
+    a, b = np.asarray(positives, dtype=float), np.asarray(negatives, dtype=float)
+    if not len(a) or not len(b):
+        return float("nan")
+    order = np.sort(b)
+    below = np.searchsorted(order, a, side="left")
+    upto = np.searchsorted(order, a, side="right")
+    return float((below + upto).mean() / (2 * len(b)))
+
+
+def tpr_at_fpr(positives: ArrayLike, negatives: ArrayLike, fpr: float = 0.05) -> float:
+    """Share of positives above the lowest threshold whose false-positive share is at most `fpr`."""
+    a, b = np.asarray(positives, dtype=float), np.sort(np.asarray(negatives, dtype=float))[::-1]
+    allowed = int(np.floor(fpr * len(b) + 1e-9))
+    threshold = b[allowed] if allowed < len(b) else -np.inf
+    return float((a > threshold).mean()) if len(a) else float("nan")
+
+
+def aruc(positives: ArrayLike, negatives: ArrayLike, points: int = 1001) -> float:
+    """IPGuard's area under the robustness-uniqueness curves, for scores already on [0, 1].
+
+    The integral over tau of min(share of positives with score >= tau, share of negatives with score < tau), by the
+    trapezoid rule on `points` equal steps. It rewards the gap on the score's own axis, so it must not be rescaled.
+    """
+    tau = np.linspace(0, 1, points)
+    a, b = np.sort(np.asarray(positives, dtype=float)), np.sort(np.asarray(negatives, dtype=float))
+    if not len(a) or not len(b):
+        return float("nan")
+    robust = 1 - np.searchsorted(a, tau, side="left") / len(a)
+    unique = np.searchsorted(b, tau, side="left") / len(b)
+    return float(np.trapezoid(np.minimum(robust, unique), tau))
+
+
+def bootstrap_auc(
+    positives: Sequence[ArrayLike], negatives: Sequence[ArrayLike], *, seed: int, rounds: int = 1000, level: float = 0.95
+) -> tuple[float, float, float]:
+    """Mean over sources of the AUC, with a bootstrap interval that redraws sources, then models within each.
+
+    Args:
+        positives, negatives: one array of scores per source.
+
+    Returns:
+        (AUC, low, high).
+    """
+    pairs = [(np.asarray(a, float), np.asarray(b, float)) for a, b in zip(positives, negatives, strict=True) if np.size(a) and np.size(b)]
+    if not pairs:
+        return float("nan"), float("nan"), float("nan")
+    random = np.random.default_rng(seed)
+
+    def redraw(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        return values[random.integers(len(values), size=len(values))]
+
+    draws = [
+        float(np.mean([auc(redraw(pairs[i][0]), redraw(pairs[i][1])) for i in random.integers(len(pairs), size=len(pairs))]))
+        for _ in range(rounds)
+    ]
+    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
+    return float(np.mean([auc(a, b) for a, b in pairs])), float(low), float(high)
+
+
+def bonferroni(p: float, tests: int) -> float:
+    """p corrected for `tests` looks, dependent or not."""
+    return min(1.0, p * tests)
+
+
+def benjamini_yekutieli(p: Sequence[float]) -> list[float]:
+    """Adjusted p-values that control the false discovery rate under any dependence (Benjamini & Yekutieli 2001)."""
+    values = np.asarray(p, dtype=float)
+    n = len(values)
+    order = np.argsort(values)
+    harmonic = (1 / np.arange(1, n + 1)).sum()
+    adjusted = np.minimum.accumulate((values[order] * n * harmonic / np.arange(1, n + 1))[::-1])[::-1]
+    result = np.empty(n)
+    result[order] = np.minimum(adjusted, 1)
+    return [float(value) for value in result]

@@ -1,0 +1,267 @@
+"""The one training loop: sources, twins, references, thefts and fingerprints' networks all go through it.
+
+AdamW with a one-cycle learning rate, channels-last images, optional bfloat16 autocast, any mix of hard labels, soft
+labels and values, optional augmentation and adversarial examples. One torch thread, so that the same seed gives the
+same bits in the main process, in a pool's worker and on a cluster.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from birthmark.errors import BirthmarkError, DataError, SettingError
+from birthmark.types import Array, Floats, Samples
+
+
+@dataclass(frozen=True)
+class Training:
+    """Settings of the loop.
+
+    Attributes:
+        epochs: passes over the data.
+        batch: inputs a step.
+        rate: peak learning rate of the cycle (the constant rate if `cycle` is false).
+        weight_decay: AdamW's.
+        cycle: one-cycle schedule (warm-up over 30 % of the steps, cosine down) or a constant rate.
+        smoothing: label smoothing, 0 to 1 (hard labels only).
+        temperature: of soft labels: KL(teacher^(1/T) || student^(1/T)) * T^2.
+        hard_share: weight of the hard labels where both kinds are given, 0 to 1.
+        shift: random shifts of up to so many pixels.
+        flip: random left-right flips.
+        cutout: side of a square of noise pasted in, pixels; 0 for none.
+        adversarial: share of each batch replaced by PGD examples, 0 to 1.
+        epsilon, steps: of those examples: L-inf radius in input units; number of steps (of 2.5 * epsilon / steps).
+        bf16: autocast to bfloat16 (used where the processor has it, see `has_bf16`).
+    """
+
+    epochs: int = 8
+    batch: int = 128
+    rate: float = 6e-3
+    weight_decay: float = 1e-3
+    cycle: bool = True
+    smoothing: float = 0.0
+    temperature: float = 1.0
+    hard_share: float = 0.0
+    shift: int = 0
+    flip: bool = False
+    cutout: int = 0
+    adversarial: float = 0.0
+    epsilon: float = 0.05
+    steps: int = 5
+    bf16: bool = True
+
+    def __post_init__(self) -> None:
+        if self.epochs < 0 or self.batch < 1 or self.rate <= 0:
+            raise SettingError(f"expected epochs >= 0, batch >= 1 and rate > 0, got {self.epochs}, {self.batch}, {self.rate}")
+
+
+def has_bf16() -> bool:
+    """Whether this machine multiplies bfloat16 in hardware."""
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported()
+    return bool(torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def device() -> torch.device:
+    """Where networks are trained: the first GPU, or the processor."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Torch's generators start at `seed` inside and are as before outside; one thread inside."""
+    threads = torch.get_num_threads()
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(seed)
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
+
+
+def fit(
+    model: nn.Module,
+    samples: Samples,
+    how: Training = Training(),
+    *,
+    seed: int,
+    soft: Floats | None = None,
+    only: Iterable[nn.Parameter] | None = None,
+    penalty: Callable[[nn.Module, Tensor, Tensor], Tensor] | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> nn.Module:
+    """Train `model` in place and return it, in eval mode.
+
+    Args:
+        samples: inputs and hard targets: class numbers, or real values (mean squared error).
+        soft: teacher's probabilities (n, k) per input; then hard labels weigh `how.hard_share`.
+        only: parameters to train; the others (and no batch-norm statistics but those of training modules) stay. Default all.
+        penalty: (model, inputs, outputs) -> extra loss, for attacks and defences.
+        progress: called with the share done, 0 to 1.
+
+    Raises:
+        DataError: no data.
+        BirthmarkError: the loss became NaN or infinite.
+    """
+    if not len(samples):
+        raise DataError("expected data to train on, got none")
+    where = device()
+    inputs = torch.from_numpy(samples.inputs)
+    targets = torch.from_numpy(np.ascontiguousarray(samples.targets))
+    teacher = None if soft is None else torch.from_numpy(soft).float()
+    model.to(where).train()
+    chosen = list(model.parameters() if only is None else only)
+    total = how.epochs * -(-len(samples) // how.batch)
+    if not total or not chosen:
+        return model.eval()
+    optimiser = torch.optim.AdamW(chosen, lr=how.rate, weight_decay=how.weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, how.rate, total_steps=total) if how.cycle and total > 3 else None
+    done = 0
+    with seeded(seed):
+        for _ in range(how.epochs):
+            order = torch.randperm(len(samples))
+            for part in order.split(how.batch):
+                x, y = inputs[part].to(where), targets[part].to(where)
+                t = None if teacher is None else teacher[part].to(where)
+                if len(part) < 2 and len(samples) > 1:  # batch norm needs two
+                    done += 1
+                    continue
+                x = augment(x, how)
+                if how.adversarial:
+                    x = _partly_adversarial(model, x, y, t, how)
+                with autocast(how.bf16, where):
+                    outputs = model(x)
+                cost = loss(outputs.float(), y, t, how)
+                if penalty is not None:
+                    cost = cost + penalty(model, x, outputs.float())
+                optimiser.zero_grad(set_to_none=True)
+                cost.backward()  # type: ignore[no-untyped-call]
+                optimiser.step()
+                if schedule is not None:
+                    schedule.step()
+                done += 1
+                if done % 20 == 0 and not torch.isfinite(cost):
+                    raise BirthmarkError(
+                        f"training diverged: the loss is {cost.item()} after {done} of {total} steps; lower the rate ({how.rate})"
+                    )
+            if progress is not None:
+                progress(done / total)
+    return model.eval()
+
+
+def autocast(wanted: bool, where: torch.device) -> "torch.autocast | nullcontext[None]":
+    """bfloat16 autocast where it is wanted and fast, else nothing."""
+    return torch.autocast(where.type, dtype=torch.bfloat16) if wanted and has_bf16() else nullcontext()
+
+
+def loss(outputs: Tensor, targets: Tensor, teacher: Tensor | None, how: Training) -> Tensor:
+    """Cross-entropy on labels, temperature-scaled KL on soft labels, or mean squared error on values."""
+    if targets.is_floating_point():
+        return functional.mse_loss(outputs.reshape(len(targets), -1), (targets if teacher is None else teacher).reshape(len(targets), -1))
+    hard = functional.cross_entropy(outputs, targets, label_smoothing=how.smoothing) if teacher is None or how.hard_share else 0.0
+    if teacher is None:
+        return hard
+    heat = how.temperature
+    warm = teacher if heat == 1 else functional.softmax(teacher.clamp_min(1e-8).log() / heat, dim=1)
+    soft = functional.cross_entropy(outputs / heat, warm) * heat**2
+    return (1 - how.hard_share) * soft + how.hard_share * hard
+
+
+def augment(x: Tensor, how: Training) -> Tensor:
+    """Random shifts (edges repeated), flips and cut-outs of images (n, c, h, w), one draw a batch row."""
+    if x.ndim != 4:
+        return x
+    if how.flip:
+        x = torch.where(torch.rand(len(x), 1, 1, 1, device=x.device) < 0.5, x.flip(3), x)
+    if how.shift:
+        s, (h, w) = how.shift, x.shape[2:]
+        padded = functional.pad(x, (s, s, s, s), mode="replicate")
+        top, left = torch.randint(0, 2 * s + 1, (2, len(x)), device=x.device)
+        rows = (top[:, None] + torch.arange(h, device=x.device))[:, None, :, None]
+        columns = (left[:, None] + torch.arange(w, device=x.device))[:, None, None, :]
+        x = padded[
+            torch.arange(len(x), device=x.device)[:, None, None, None],
+            torch.arange(x.shape[1], device=x.device)[None, :, None, None],
+            rows,
+            columns,
+        ]
+    if how.cutout:
+        h, w = x.shape[2:]
+        top, left = torch.randint(0, max(h - how.cutout, 1), (1,)).item(), torch.randint(0, max(w - how.cutout, 1), (1,)).item()
+        x = x.clone()
+        patch = x[:, :, top : top + how.cutout, left : left + how.cutout]  # type: ignore[misc]
+        patch.copy_(torch.rand_like(patch))
+    return x
+
+
+def _partly_adversarial(model: nn.Module, x: Tensor, y: Tensor, teacher: Tensor | None, how: Training) -> Tensor:
+    n = max(1, round(how.adversarial * len(x)))
+    aim = y[:n] if teacher is None else teacher[:n]
+    worse = pgd(model, x[:n], aim, epsilon=how.epsilon, steps=how.steps, bf16=how.bf16)
+    return torch.cat([worse, x[n:]])
+
+
+def pgd(
+    model: nn.Module, x: Tensor, targets: Tensor, *, epsilon: float, steps: int, step: float = 0.0, start: bool = True, bf16: bool = False
+) -> Tensor:
+    """Projected gradient ascent on the cross-entropy in an L-inf ball inside [0, 1] (Madry et al. 2018, Eq. 2.1 and Sec. 2.1).
+
+    Args:
+        x: inputs (n, *d) in [0, 1].
+        targets: labels (n,) or probabilities (n, k) to move away from.
+        epsilon: radius, in input units.
+        steps, step: number and size of the steps; size 0 means 2.5 * epsilon / steps.
+        start: begin at a uniformly random point of the ball.
+
+    Returns:
+        Inputs of the same shape. The model's mode, gradients and batch-norm statistics are left as they were.
+    """
+    mode = model.training
+    model.eval()
+    size = step or 2.5 * epsilon / max(steps, 1)
+    worse = x + (torch.empty_like(x).uniform_(-epsilon, epsilon) if start else 0.0)
+    worse = worse.clamp(0, 1)
+    for _ in range(steps):
+        worse = worse.detach().requires_grad_()
+        with autocast(bf16, x.device):
+            outputs = model(worse)
+        (gradient,) = torch.autograd.grad(functional.cross_entropy(outputs.float(), targets, reduction="sum"), worse)
+        worse = (x + (worse.detach() + size * gradient.sign() - x).clamp(-epsilon, epsilon)).clamp(0, 1)
+    model.train(mode)
+    return worse.detach()
+
+
+@torch.no_grad()
+def outputs(model: nn.Module, inputs: Array, batch: int = 1000) -> Floats:
+    """The model's own outputs (n, k), float64, in eval mode; flattened to one row an input."""
+    mode = model.training
+    model.eval()
+    where = next((p.device for p in model.parameters()), torch.device("cpu"))
+    rows = [
+        model(torch.from_numpy(inputs[i : i + batch]).to(where)).float().reshape(len(inputs[i : i + batch]), -1).cpu()
+        for i in range(0, len(inputs), batch)
+    ]
+    model.train(mode)
+    return torch.cat(rows).double().numpy() if rows else np.zeros((0, 0))
+
+
+def probabilities(model: nn.Module, inputs: Array) -> Floats:
+    """Softmax of a classifier's logits (n, k)."""
+    from birthmark.oracle import softmax
+
+    return softmax(outputs(model, inputs))
+
+
+def accuracy(model: nn.Module, samples: Samples) -> float:
+    """Share of samples whose top class is the target, 0 to 1; for real targets R^2 (1 at best)."""
+    rows = outputs(model, samples.inputs)
+    if samples.classes:
+        return float((rows.argmax(1) == samples.targets).mean())
+    truth = samples.targets.reshape(len(samples), -1).astype(float)
+    return float(1 - ((rows - truth) ** 2).sum() / ((truth - truth.mean(0)) ** 2).sum())

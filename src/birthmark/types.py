@@ -1,0 +1,73 @@
+"""The words that are arrays: what oracles take and answer.
+
+Axes have fixed letters everywhere: `n` inputs, `k` classes or output values, `*d` one input's own shape,
+`m` owners (the source first, then its twins), `q` queries, `r` references.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from birthmark.errors import ShapeError
+
+Array = NDArray[np.float32]
+Floats = NDArray[np.float64]
+Labels = NDArray[np.int64]
+
+
+class Access(IntEnum):
+    """What an oracle grants, from least to most; regressors and generators answer at the level of PROBS."""
+
+    LABELS = 1
+    PROBS = 2
+    WEIGHTS = 3
+
+
+class Answers(StrEnum):
+    """The kind of rows a model answers with.
+
+    LOGITS are any real rows whose softmax is the prediction; PROBABILITIES lie on the simplex (top-k answers
+    may sum to less than one); LABELS are one-hot rows; VALUES are real outputs of a regressor or generator.
+    """
+
+    LABELS = "labels"
+    PROBABILITIES = "probabilities"
+    LOGITS = "logits"
+    VALUES = "values"
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Inputs (n, *d), float32, with their targets: class numbers (n,) int64, or real values (n, k) float32.
+
+    Raises:
+        ShapeError: unequal lengths, or inputs that are not finite.
+    """
+
+    inputs: Array
+    targets: NDArray[np.generic]
+    classes: int  # 0 for real-valued targets
+
+    def __post_init__(self) -> None:
+        if len(self.inputs) != len(self.targets):
+            raise ShapeError(f"expected as many targets as inputs, got {len(self.inputs)} inputs and {len(self.targets)} targets")
+        if not np.isfinite(self.inputs).all():
+            raise ShapeError("expected finite inputs, got NaN or infinity; clean the data first")
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def __getitem__(self, which: slice | NDArray[np.integer] | NDArray[np.bool_]) -> "Samples":
+        return Samples(self.inputs[which], self.targets[which], self.classes)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """One input's own shape."""
+        return self.inputs.shape[1:]
+
+    @property
+    def outputs(self) -> int:
+        """Width of a model's answer: the number of classes, or of target values."""
+        return self.classes or int(np.prod(self.targets.shape[1:], initial=1))

@@ -1,0 +1,200 @@
+"""The placebo test: the only place where a verdict is reached.
+
+    p = (1 + #{placebos scoring at least as high}) / (1 + #placebos)
+
+exact over the randomness of the source's seed (or the key) for any method and any innocent suspect. A verdict of
+`supported` takes p <= alpha and, where the owner has references, a suspect closer to the source than every one of them:
+the second condition can only withhold an accusation, so the error rate stays exact.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from birthmark import registry, stats
+from birthmark.artifact import file_digest
+from birthmark.claim import Claim, Scores
+from birthmark.errors import AccessError, BudgetError, NullError, OracleError, SettingError
+from birthmark.evidence import Evidence, Verdict
+from birthmark.oracle import (
+    Function,
+    HardLabels,
+    Oracle,
+    Probabilities,
+    Recorded,
+    Rounded,
+    TopK,
+    Transcript,
+    checked,
+    is_labels,
+    rounding_step,
+)
+from birthmark.types import Access, Answers, Floats
+
+BATCH = 100  # queries between two writes of the transcript
+LEAST_REFERENCES = 4  # fewer say nothing about a suspect that lies close to everybody
+
+
+def verify(
+    claim: Claim,
+    oracle: Oracle,
+    *,
+    alpha: float = 0.01,
+    budget: int | None = None,
+    null: str = "placebos",
+    digest: str = "",
+    transcript: Path | None = None,
+    repeats: int = 5,
+    authorisation: str = "",
+    progress: Callable[[float], None] | None = None,
+) -> Evidence:
+    """Test whether a suspect was derived from the source.
+
+    Args:
+        alpha: share of innocents that may be accused, 0 to 1.
+        budget: most queries to send, consistency checks included; fewer than the claim holds means a smaller test.
+        null: "placebos", or "references" (conformal: assumes that an innocent suspect could have been one of them).
+        digest: of the claim's artefact, for the evidence.
+        transcript: file that every answer is appended to; an interrupted verification continues from it.
+        repeats: queries asked once more at the end, to notice randomised answers.
+        authorisation: on what ground a remote suspect is queried, for the evidence.
+        progress: called with the share done, 0 to 1.
+
+    Raises:
+        NullError: no placebos and no references.
+        AccessError: the suspect shows less than the method needs.
+        OracleError: the suspect fails, or its answers are not what it declares.
+        BudgetError: the budget allows no query at all.
+    """
+    stats.needed(alpha)
+    if null not in ("placebos", "references"):
+        raise SettingError(f"expected the null 'placebos' or 'references', got {null!r}")
+    scorer = registry.scorer(claim)
+    suspect = fitting(claim, oracle, scorer.needs)
+    n = len(claim.queries)
+    repeats = min(repeats, n) if budget is None else max(0, min(repeats, budget - n))
+    asked = n if budget is None else min(n, budget - repeats)
+    if asked < 1:
+        raise BudgetError(f"a budget of {budget} queries allows no test; this claim has {n}")
+    log = Transcript(transcript, suspect=oracle.name, answers=suspect.answers)
+    try:
+        answers = ask(claim, Recorded(suspect, log), asked, any_outputs=scorer.any_outputs, progress=progress)
+        still = steady(claim, suspect, answers, repeats)
+    finally:
+        log.close()
+    scores = scorer.score(claim, answers)
+    return judged(
+        claim, scores, answers, alpha=alpha, null=null, digest=digest, suspect=oracle.name, declared=suspect.answers,
+        repeats=repeats, notes=still, transcript=file_digest(transcript) if transcript else "", authorisation=authorisation,
+    )  # fmt: skip
+
+
+def fitting(claim: Claim, oracle: Oracle, needs: Access) -> Oracle:
+    """The suspect as the claim's method reads it: probabilities for logits; refused if it shows too little."""
+    if oracle.access < needs:
+        raise AccessError(
+            f"{claim.method} needs {needs.name}, but {oracle.name} grants {oracle.access.name}; enrol with a method that works on labels (kinship, akh)"
+        )
+    if claim.task.values != (oracle.answers is Answers.VALUES):
+        wanted = "values" if claim.task.values else "labels, probabilities or logits"
+        raise OracleError(f"{oracle.name}: the claim is about {wanted}, the suspect is declared to answer {oracle.answers.value}")
+    return Probabilities(oracle)
+
+
+def ask(claim: Claim, suspect: Oracle, n: int, *, any_outputs: bool = False, progress: Callable[[float], None] | None = None) -> Floats:
+    """The suspect's validated answers (n, k) to the claim's first n queries."""
+    rows = []
+    for start in range(0, n, BATCH):
+        batch = claim.queries[start : min(start + BATCH, n)]
+        rows.append(checked(suspect(batch), len(batch), None, suspect.answers, suspect.name))
+        if not any_outputs and rows[0].shape[1] != claim.task.outputs:
+            kind = "values" if claim.task.values else "classes"
+            raise OracleError(
+                f"{suspect.name}: answers {rows[0].shape[1]} {kind}, the source has {claim.task.outputs}; only methods that compare correlations (sac) bear that, or give a label map"
+            )
+        if progress is not None:
+            progress(min(start + BATCH, n) / n)
+    return np.concatenate(rows)
+
+
+def steady(claim: Claim, suspect: Oracle, answers: Floats, repeats: int) -> tuple[str, ...]:
+    """Ask a few queries again; a note if the answers moved."""
+    if not repeats:
+        return ()
+    places = np.linspace(0, len(answers) - 1, repeats).astype(int)
+    again = suspect(claim.queries[places])
+    moved = int((np.abs(again - answers[places]).max(axis=1) > 1e-3 * max(1.0, float(np.abs(answers).max()))).sum())
+    return (f"randomised answers: {moved} of {repeats} repeated queries were answered differently",) if moved else ()
+
+
+def judged(
+    claim: Claim, scores: Scores, answers: Floats, *, alpha: float, null: str, digest: str, suspect: str, declared: Answers,
+    repeats: int, notes: tuple[str, ...], transcript: str, authorisation: str,
+) -> Evidence:  # fmt: skip
+    """Scores -> evidence: p-values under the chosen null, the guard by references, the verdict and its reason."""
+    others = reference_scores(claim, answers)
+    z = stats.standardised(scores.source, scores.placebos) if scores.placebos else float("nan")
+    others_z = tuple(stats.standardised(s.source, s.placebos) for s in others if s.placebos)
+    against = scores.placebos if null == "placebos" else tuple(s.raw for s in others)
+    mine = scores.source if null == "placebos" else scores.raw
+    if not against:
+        have = "references" if others else "nothing"
+        raise NullError(
+            f"no {null} to rank against, so no verdict: the claim holds {have}; enrol with twins (--twins) or references (--references)"
+        )
+    p = stats.rank_p(mine, against)
+    p_others = stats.rank_p(z, others_z) if others_z else None
+    verdict, reason = decide(p, len(against), alpha, null, p_others if null == "placebos" else None, len(others_z))
+    return Evidence(
+        verdict=verdict, reason=reason, method=claim.method, settings=dict(claim.settings), claim=digest, suspect=suspect, answers=declared.value,
+        score=mine, raw=scores.raw, z=z, p_value=p, null=null, n_placebos=len(against), p_parametric=stats.student_p(mine, against),
+        p_references=p_others, alpha=alpha, placebos=tuple(against), references_z=others_z, queries=len(answers), repeats=repeats,
+        transcript=transcript, notes=(*notes, *claim.facts.get("warnings", ())), authorisation=authorisation, made=dict(claim.facts.get("versions", {})),
+    )  # fmt: skip
+
+
+def decide(p: float, n: int, alpha: float, null: str, p_references: float | None, references: int) -> tuple[Verdict, str]:
+    """The verdict and its reason, from ranks alone."""
+    best = stats.smallest_p(n)
+    if best > alpha:
+        return (
+            Verdict.INCONCLUSIVE,
+            f"{n} {null} cannot give a p below {best:.3g}, and alpha is {alpha:g}; enrol with at least {stats.needed(alpha)} {null}, or choose alpha {best:.3g}",
+        )
+    if p > alpha:
+        return Verdict.NOT_SUPPORTED, f"p = {p:.3g} among {n} {null}: such a score is what an innocent model would get in {p:.0%} of cases"
+    if p_references is not None and references >= LEAST_REFERENCES and p_references > stats.smallest_p(references):
+        return (
+            Verdict.INCONCLUSIVE,
+            f"p = {p:.3g} among {n} placebos, but one of the owner's own {references} independent references is as close to the source; enrol with more twins and queries, or look for other evidence",
+        )
+    return Verdict.SUPPORTED, f"p = {p:.3g} among {n} {null}" + (
+        f", and closer to the source than all {references} independent references" if references else ""
+    )
+
+
+def reference_scores(claim: Claim, answers: Floats) -> list[Scores]:
+    """Scores of the claim's references, each shown as the suspect's answers are and left out of its own centring."""
+    scorer = registry.scorer(claim)
+    found = []
+    for i in range(len(claim.references)):
+        rest = {**claim.tensors, "references": np.delete(claim.references, i, axis=0)}
+        alone = Claim(claim.method, claim.settings, claim.task, claim.seed, rest, claim.facts)
+        found.append(scorer.score(alone, like(claim.references[i, : len(answers)], answers, claim.task.values)))
+    return found
+
+
+def like(rows: Floats, seen: Floats, values: bool) -> Floats:
+    """Rows degraded to what the suspect showed: labels, top-k, or rounded."""
+    if values:
+        return rows
+    oracle: Oracle = Function(lambda _: rows, Answers.PROBABILITIES)
+    none = np.zeros((len(rows), 0), dtype=np.float32)
+    if is_labels(seen):
+        return HardLabels(oracle)(none)
+    shown = int((seen > 0).sum(axis=1).max())
+    if shown < seen.shape[1]:
+        oracle = TopK(oracle, shown)
+    step = rounding_step(seen)
+    return (Rounded(oracle, round(-np.log10(step))) if step else oracle)(none)

@@ -1,0 +1,40 @@
+"""What a watermark is: it changes an API's answers under a key, and claims models trained on them."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from birthmark.claim import Claim, Scores
+from birthmark.oracle import Oracle, Probabilities, Wrapper
+from birthmark.types import Access, Array, Floats
+
+
+class Watermark(ABC):
+    """Deterministic and keyed: the same input under the same key is always answered alike."""
+
+    name: ClassVar[str]
+    needs: ClassVar[Access]
+    any_outputs: ClassVar[bool] = False
+    source_paper: ClassVar[str]
+
+    @abstractmethod
+    def mark(self, inputs: Array, answers: Floats) -> Floats:
+        """Mark answers (n, k) to inputs (n, *d): probabilities, one-hot labels, or values."""
+
+    @abstractmethod
+    def claim(self) -> Claim:
+        """The claim on whoever learned from marked answers; its placebos are other keys."""
+
+    @abstractmethod
+    def score(self, claim: Claim, answers: Floats) -> Scores:
+        """As `Method.score`."""
+
+
+class Marked(Wrapper):
+    """An oracle that answers with the mark."""
+
+    def __init__(self, inner: Oracle, watermark: Watermark) -> None:
+        super().__init__(Probabilities(inner))
+        self.watermark = watermark
+
+    def __call__(self, inputs: Array) -> Floats:
+        return self.watermark.mark(inputs, self.inner(inputs))

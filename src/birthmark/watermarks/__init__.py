@@ -1,0 +1,1 @@
+"""Watermarks of API answers: one paper, one file."""

@@ -1,0 +1,1 @@
+"""The zoo: cards -> models, content-addressed and resumable."""
