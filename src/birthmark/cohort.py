@@ -14,7 +14,7 @@ TWIN_SEED, REFERENCE_SEED, SURROGATE_SEED = 1_000, 2_000, 3_000
 
 def origin(card: Card) -> Card:
     """The card that the source's twins rerun: the source's own, as a trained model."""
-    return card if card.kind == "trained" else replace(card, kind="trained")
+    return card if card.kind == "trained" else replace(card, kind="trained", settings={})
 
 
 def twin_cards(source: Card, n: int) -> list[Card]:

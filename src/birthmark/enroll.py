@@ -1,0 +1,174 @@
+"""Enrolment: from a source and its recipe to a claim that has been tested on the owner's own models first.
+
+A claim is only handed out after a self-check: does the source look like a rerun of its recipe, do the owner's own
+independent references stay unaccused, and which of the owner's own thefts would it catch, with how many queries?
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from birthmark import registry, stats
+from birthmark.claim import Claim, Owner
+from birthmark.cohort import surrogate_cards
+from birthmark.errors import BirthmarkError, ShapeError
+from birthmark.method import Method
+from birthmark.oracle import Function, Probabilities
+from birthmark.training import accuracy, outputs
+from birthmark.types import Answers, Floats, Samples
+from birthmark.verify import reference_scores
+
+BUDGETS = (20, 50, 100, 200, 500, 1000, 2000)
+REFUSED = 0.01  # a claim is refused if so many references would be accused by chance with less than this probability
+
+
+def enroll(owner: Owner, method: Method, *, seed: int, test: Samples | None = None, surrogates: int = 3, progress: Callable[[float], None] | None = None) -> Claim:
+    """Make a claim, check it on the owner's own models, and say what it can reach.
+
+    Args:
+        test: held-out samples that accuracies are measured on; default the owner's pool.
+        surrogates: number of small thefts by the owner, on the reserve, that the expected power is measured on.
+
+    Returns:
+        The claim, with `facts`: versions, seconds, source, self_check, reach, power, warnings.
+
+    Raises:
+        BirthmarkError: the claim accuses the owner's own independent references: the source lies close to everybody.
+        ShapeError: the source's outputs do not fit the data.
+    """
+    started = time.monotonic()
+    test = owner.pool if test is None else test
+    check_source(owner, test)
+    claim = method.fit(owner, seed=seed)
+    if progress is not None:
+        progress(0.7)
+    placebos = int(claim.settings.get("placebos", 0))
+    twins = list(owner.twins(placebos)) if placebos else []
+    checked = self_check(claim)
+    warnings = [*kinds(owner, twins, test), *leaning(checked)]
+    facts = {
+        "versions": versions(),
+        "source": {"accuracy": accuracy(owner.source, test), "parameters": sum(p.numel() for p in owner.source.parameters()), "card": owner.card.key},
+        "twins": {"n": len(twins), "accuracy": [round(accuracy(twin, test), 4) for twin in twins]},
+        "self_check": checked,
+        "reach": reach(claim),
+        "power": power(claim, owner, surrogates) if surrogates else [],
+        "seconds": round(time.monotonic() - started, 1),
+        "warnings": warnings,
+        **claim.facts,
+    }
+    if progress is not None:
+        progress(1.0)
+    return replace(claim, facts=facts)
+
+
+def check_source(owner: Owner, test: Samples) -> None:
+    """Raise ShapeError unless the source answers the data's inputs with the data's number of outputs."""
+    try:
+        rows = outputs(owner.source, test.inputs[:4])
+    except (RuntimeError, ValueError) as error:
+        raise ShapeError(f"the source cannot answer inputs of shape {test.shape}: {str(error).splitlines()[0]}; give the data it was made for") from None
+    if rows.shape[1] != owner.task.outputs:
+        raise ShapeError(f"the source answers {rows.shape[1]} outputs, the data have {owner.task.outputs}; give the data it was trained on")
+    if not owner.values and (rows >= 0).all() and np.allclose(rows.sum(axis=1), 1, atol=1e-4):
+        raise ShapeError("the source returns probabilities, expected logits (birthmark applies softmax itself); leave its last softmax out")
+
+
+def self_check(claim: Claim) -> dict[str, Any]:
+    """The references' own verdicts: how often the claim would accuse models that the owner knows to be innocent."""
+    answers = claim.references[0] if len(claim.references) else np.zeros((len(claim.queries), claim.task.outputs))
+    scores = reference_scores(claim, answers)
+    rows = [
+        {"z": stats.standardised(s.source, s.placebos), "p": stats.rank_p(s.source, s.placebos)} if s.placebos else {"raw": s.raw} for s in scores
+    ]
+    accused = sum(row.get("p", 1.0) <= 0.05 for row in rows)
+    chance = float(1 - _binomial_below(accused, len(rows), 0.05)) if rows else 1.0
+    if chance < REFUSED:
+        raise BirthmarkError(
+            f"claim refused: it would accuse {accused} of the owner's own {len(rows)} independent references at .05 (chance {chance:.2g}); "
+            "this source lies close to everybody. Train the source again under another seed, or enrol with more twins and full centring (--set centring=1)"
+        )
+    return {"references": rows, "accused_at_.05": accused, "n": len(rows)}
+
+
+def _binomial_below(hits: int, n: int, share: float) -> float:
+    from scipy.stats import binom
+
+    return float(binom.cdf(hits - 1, n, share))
+
+
+def kinds(owner: Owner, twins: Sequence[nn.Module], test: Samples) -> list[str]:
+    """Warnings if the source does not look like one more rerun of its twins' recipe: then the placebo p is not exact."""
+    if len(twins) < 3:
+        return []
+    found = []
+    shapes = [{key: tuple(value.shape) for key, value in model.state_dict().items()} for model in (owner.source, twins[0])]
+    if shapes[0] != shapes[1]:
+        found.append("the source's architecture differs from its twins': they are no reruns of it, and the placebo p is not exact")
+    mine, theirs = accuracy(owner.source, test), [accuracy(twin, test) for twin in twins]
+    if min(stats.student_p(mine, theirs), stats.student_p(-mine, [-a for a in theirs])) < 0.001:
+        found.append(f"the source's accuracy ({mine:.3f}) is not that of its twins ({min(theirs):.3f}-{max(theirs):.3f}): they are no reruns of it, and the placebo p is not exact")
+    return found
+
+
+def leaning(checked: Mapping[str, Any]) -> list[str]:
+    accused, n = checked["accused_at_.05"], checked["n"]
+    if n == 0:
+        return ["no references: nothing was checked for a source that lies close to everybody"]
+    return [f"{accused} of {n} references would reach p <= .05 by the placebos alone"] if accused else []
+
+
+def reach(claim: Claim) -> dict[str, Any]:
+    """The smallest p the claim can reach, and the placebos that smaller alphas take."""
+    n = int(claim.settings.get("placebos", 0))
+    against = n or len(claim.references)
+    return {
+        "null": "placebos" if n else "references",
+        "n": against,
+        "smallest_p": stats.smallest_p(against) if against else None,
+        "needed_for_.05": stats.needed(0.05),
+        "needed_for_.01": stats.needed(0.01),
+        "queries": len(claim.queries),
+    }
+
+
+def power(claim: Claim, owner: Owner, n: int) -> list[dict[str, Any]]:
+    """What the claim says of the owner's own thefts: z and p by number of queries, with probabilities and with labels."""
+    cards = surrogate_cards(owner.card, n)
+    rows = []
+    for card, model in zip(cards, owner.make(cards), strict=True):
+        for kind in (Answers.VALUES,) if owner.values else (Answers.PROBABILITIES, Answers.LABELS):
+            found = _curve(claim, outputs(model, claim.queries), kind)
+            if found:
+                rows.append({"theft": card.attack, "student": str(card.settings.get("student", "")), "answers": kind.value, "by_queries": found})
+    return rows
+
+
+def _curve(claim: Claim, rows: Floats, kind: Answers) -> list[dict[str, float]]:
+    scorer = registry.scorer(claim)
+    if kind is Answers.LABELS:
+        rows = np.eye(rows.shape[1])[rows.argmax(axis=1)]
+    elif kind is Answers.PROBABILITIES:
+        if scorer.needs.name == "WEIGHTS":
+            return []
+        rows = Probabilities(Function(lambda _: rows, Answers.LOGITS))(claim.queries)
+    curve = []
+    for budget in [*(b for b in BUDGETS if b < len(rows)), len(rows)]:
+        try:
+            scores = scorer.score(claim, rows[:budget])
+        except (ShapeError, ValueError):
+            continue
+        if scores.placebos:
+            curve.append({"queries": budget, "z": stats.standardised(scores.source, scores.placebos), "p": stats.rank_p(scores.source, scores.placebos)})
+    return curve
+
+
+def versions() -> dict[str, str]:
+    """Versions of what could change a bit."""
+    return {name: version(name) for name in ("birthmark", "torch", "numpy")}
+
