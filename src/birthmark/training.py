@@ -101,7 +101,7 @@ def fit(
     Args:
         samples: inputs and hard targets: class numbers, or real values (mean squared error).
         soft: teacher's probabilities (n, k) per input; then hard labels weigh `how.hard_share`.
-        only: parameters to train; the others (and no batch-norm statistics but those of training modules) stay. Default all.
+        only: parameters to train (default all); the others stay, and so do the statistics of batch norms that are not trained.
         penalty: (model, inputs, outputs) -> extra loss, for attacks and defences.
         progress: called with the share done, 0 to 1.
 
@@ -117,6 +117,11 @@ def fit(
     teacher = None if soft is None else torch.from_numpy(soft).float()
     model.to(where).train()
     chosen = list(model.parameters() if only is None else only)
+    if only is not None:
+        trained = {id(parameter) for parameter in chosen}
+        for module in model.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm) and not any(id(p) in trained for p in module.parameters()):
+                module.eval()
     total = how.epochs * -(-len(samples) // how.batch)
     if not total or not chosen:
         return model.eval()
@@ -222,7 +227,7 @@ def pgd(
     Returns:
         Inputs of the same shape. The model's mode, gradients and batch-norm statistics are left as they were.
     """
-    mode = model.training
+    modes = [(module, module.training) for module in model.modules()]
     model.eval()
     size = step or 2.5 * epsilon / max(steps, 1)
     worse = x + (torch.empty_like(x).uniform_(-epsilon, epsilon) if start else 0.0)
@@ -233,7 +238,8 @@ def pgd(
             outputs = model(worse)
         (gradient,) = torch.autograd.grad(functional.cross_entropy(outputs.float(), targets, reduction="sum"), worse)
         worse = (x + (worse.detach() + size * gradient.sign() - x).clamp(-epsilon, epsilon)).clamp(0, 1)
-    model.train(mode)
+    for module, mode in modes:
+        module.training = mode
     return worse.detach()
 
 
