@@ -9,7 +9,7 @@ from dataclasses import replace
 from birthmark.card import Card
 
 REFERENCE_ARCHITECTURES = ("cnn", "res", "vgg", "lenet", "mobile", "squeeze")
-TWIN_SEED, REFERENCE_SEED, SURROGATE_SEED = 1_000, 2_000, 3_000
+TWIN_SEED, REFERENCE_SEED, SURROGATE_SEED, STUDENT_SEED = 1_000, 2_000, 3_000, 4_000
 
 
 def origin(card: Card) -> Card:
@@ -44,5 +44,15 @@ def surrogate_cards(source: Card, n: int = 3) -> list[Card]:
     return [
         Card(kind="stolen", data=source.data, split="reserve", recipe="", seed=SURROGATE_SEED + source.seed * 100_000 + i,
              attack=thefts[i % 3][0], settings=thefts[i % 3][1], parents=(source.key,))
+        for i in range(n)
+    ]  # fmt: skip
+
+
+def student_cards(source: Card, n: int = 1) -> list[Card]:
+    """`n` students extracted from a model on the reserve, alternately from probabilities and from labels."""
+    student = "mlp" if source.recipe.partition(":")[0].startswith("mlp") else "cnn"
+    return [
+        Card(kind="stolen", data=source.data, split="reserve", recipe="", seed=STUDENT_SEED + source.seed * 100_000 + i,
+             attack=("distill", "retrain")[i % 2], settings={"student": student}, parents=(source.key,))
         for i in range(n)
     ]  # fmt: skip
