@@ -99,7 +99,7 @@ def split(name: str, train: Samples, held: Samples | None, *, seed: int) -> Data
         held, train = train[:cut], train[cut:]
     else:
         held = held[random.permutation(len(held))]
-    ends = np.cumsum([round(share * len(train)) for share in SHARES.values()])
+    ends = np.round(np.cumsum(list(SHARES.values())) * len(train)).astype(int)
     starts = [0, *ends[:-1]]
     half = len(held) // 2 if len(held) >= 4000 else round(len(held) * 0.6)
     parts = {part: train[int(a) : int(b)] for part, a, b in zip(SHARES, starts, ends, strict=True)}

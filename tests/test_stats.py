@@ -1,0 +1,92 @@
+"""Statistics against scipy, scikit-learn, or a loop anyone can read."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binomtest, t
+from sklearn.metrics import roc_auc_score
+
+from birthmark import stats
+from birthmark.errors import NullError, SettingError
+
+floats = st.floats(-1e6, 1e6, allow_nan=False)
+
+
+@given(floats, st.lists(floats, min_size=1, max_size=50))
+def test_rank_p_counts_ties_against_the_accuser(score: float, null: list[float]) -> None:
+    p = stats.rank_p(score, null)
+    assert p == (1 + len([value for value in null if value >= score])) / (len(null) + 1)
+    assert 1 / (len(null) + 1) <= p <= 1
+    assert stats.rank_p(score + 1, null) <= p
+
+
+def test_rank_p_is_uniform_when_all_are_exchangeable() -> None:
+    random = np.random.default_rng(0)
+    p = np.array([stats.rank_p(row[0], list(row[1:])) for row in random.normal(size=(20_000, 20))])
+    for alpha in (0.05, 0.1, 0.5):  # exact; 4 sd of a binomial share, wrong once in 15,000
+        assert abs((p <= alpha + 1e-12).mean() - alpha) < 4 * np.sqrt(alpha * (1 - alpha) / len(p))
+
+
+def test_an_empty_null_is_refused() -> None:
+    with pytest.raises(NullError, match="no placebos and no references"):
+        stats.rank_p(1.0, [])
+
+
+def test_needed_placebos() -> None:
+    assert [stats.needed(a) for a in (0.05, 0.01, 0.001)] == [19, 99, 999]
+    assert all(stats.smallest_p(stats.needed(a)) <= a for a in (0.05, 0.01, 0.03, 0.2))
+    with pytest.raises(SettingError, match="between 0 and 1"):
+        stats.needed(1.5)
+
+
+def test_student_p_is_scipys_predictive_tail() -> None:
+    null = [0.1, 0.4, -0.2, 0.3, 0.05]
+    z = (1.0 - np.mean(null)) / np.std(null, ddof=1)
+    assert stats.student_p(1.0, null) == pytest.approx(t.sf(z / np.sqrt(1 + 1 / 5), 4))
+    assert np.isnan(stats.student_p(1.0, [0.0, 1.0]))
+    assert stats.student_p(1.0, [0.0] * 5) == 0
+
+
+@given(st.integers(0, 40), st.integers(1, 40))
+def test_clopper_pearson_is_scipys(hits: int, extra: int) -> None:
+    n = hits + extra
+    exact = binomtest(hits, n).proportion_ci(0.95, "exact")
+    assert stats.clopper_pearson(hits, n) == pytest.approx((exact.low, exact.high))
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=30), st.lists(st.integers(0, 5), min_size=1, max_size=30))
+def test_auc_is_scikit_learns(positives: list[int], negatives: list[int]) -> None:
+    truth = [1] * len(positives) + [0] * len(negatives)
+    assert stats.auc(positives, negatives) == pytest.approx(roc_auc_score(truth, positives + negatives))
+
+
+def test_aruc_is_the_integral_of_the_lower_curve() -> None:
+    positives, negatives = [0.9, 0.8, 0.95], [0.2, 0.4, 0.1, 0.3]
+    tau = np.linspace(0, 1, 1001)
+    lower = [min(np.mean([s >= x for s in positives]), np.mean([s < x for s in negatives])) for x in tau]
+    assert stats.aruc(positives, negatives) == pytest.approx(np.trapezoid(lower, tau))
+    assert stats.aruc([1.0], [0.0]) == pytest.approx(1.0, abs=1e-3)
+    assert stats.aruc([0.5], [0.5]) == pytest.approx(0.0, abs=1e-3)
+
+
+def test_tpr_at_fpr_leaves_no_more_than_the_allowed_negatives_above() -> None:
+    negatives = list(range(100))
+    assert stats.tpr_at_fpr([98.5, 94.5, 10], negatives, 0.05) == pytest.approx(2 / 3)
+    assert stats.tpr_at_fpr([98.5, 99.5], negatives, 0.0) == pytest.approx(1 / 2)
+
+
+def test_bootstrap_auc_brackets_the_estimate_and_repeats() -> None:
+    random = np.random.default_rng(1)
+    positives, negatives = [random.normal(1, 1, 20) for _ in range(3)], [random.normal(0, 1, 30) for _ in range(3)]
+    middle, low, high = stats.bootstrap_auc(positives, negatives, seed=3)
+    assert low < middle < high
+    assert (middle, low, high) == stats.bootstrap_auc(positives, negatives, seed=3)
+
+
+def test_benjamini_yekutieli_is_no_less_than_bonferroni_over_rank() -> None:
+    from scipy.stats import false_discovery_control
+
+    p = [0.001, 0.02, 0.03, 0.5]
+    assert stats.benjamini_yekutieli(p) == pytest.approx(list(false_discovery_control(p, method="by")))
+    assert stats.bonferroni(0.02, 10) == pytest.approx(0.2)
