@@ -283,6 +283,8 @@ def build(name: str, shape: Sequence[int], outputs: int, *, seed: int) -> nn.Mod
     Raises:
         UnknownName: no such family.
         SettingError: a setting the family does not have, or an image family for inputs that are no images.
+
+    The network's `architecture` attribute is `name`.
     """
     family, settings = parse(name)
     if family not in ARCHITECTURES:
@@ -296,4 +298,5 @@ def build(name: str, shape: Sequence[int], outputs: int, *, seed: int) -> nn.Mod
             model = builder(shape, outputs, **{**defaults, **settings})
         except TypeError as error:
             raise SettingError(f"architecture {name!r}: {error}") from None
+    model.__dict__["architecture"] = name  # copies keep it, so that any model made from this one can be written and read again
     return model.to(memory_format=torch.channels_last) if len(shape) == 3 else model
