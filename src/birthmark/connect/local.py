@@ -113,7 +113,7 @@ def load_module(
     Raises:
         ArtifactError: not safetensors (a pickle is named so), truncated, without a card, or with weights that do not fit.
     """
-    entry, tensors = _read(path)
+    entry, tensors = read_tensors(path)
     said = entry.get("architecture", "")
     if not architecture and ":" in said and said.partition(":")[0] not in architectures.ARCHITECTURES:
         raise ArtifactError(
@@ -144,7 +144,9 @@ def make_network(card: ModelCard) -> nn.Module:
     """The card's network, with fresh weights."""
     family = card.architecture.partition(":")[0]
     if ":" in card.architecture and family not in architectures.ARCHITECTURES:
-        return imported(card.architecture)(card.shape, card.outputs)  # type: ignore[no-any-return]
+        module: nn.Module = imported(card.architecture)(card.shape, card.outputs)
+        module.__dict__["architecture"] = card.architecture
+        return module
     return architectures.build(card.architecture, card.shape, card.outputs, seed=0)
 
 
@@ -166,7 +168,12 @@ def imported(spec: str) -> Any:
         raise SettingError(f"cannot import {spec!r} ({error}); expected module:function, importable from here") from None
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+def read_tensors(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """A model file's card entry (empty if it has none, here or beside it) and its tensors by name.
+
+    Raises:
+        ArtifactError: not a whole safetensors file, a pickle, or a card that cannot be read.
+    """
     if not path.is_file():
         raise ArtifactError(f"{path}: no such file")
     with path.open("rb") as file:

@@ -1,0 +1,228 @@
+"""Cards -> models in a store: what is missing is made, parents first, on any executor.
+
+A kill at any moment loses the models in flight and nothing else: the next build finds what is there, and makes the
+rest with the same bits. Several builders may share a store: no model is made by two at a time.
+"""
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from birthmark.artifact import plain
+from birthmark.card import Card
+from birthmark.connect.local import load_module
+from birthmark.data import Data
+from birthmark.errors import BirthmarkError, SettingError
+from birthmark.zoo.executors import Executor, Job
+from birthmark.zoo.make import make
+from birthmark.zoo.store import Store, architecture_of, as_card, tensors_digest
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a build stands. `made` counts this build's own models; `seconds` since it began; `event` is what just happened."""
+
+    total: int
+    done: int
+    made: int
+    running: tuple[str, ...]
+    failed: int
+    seconds: float
+    event: str = ""
+
+    @property
+    def left(self) -> int:
+        return self.total - self.done - self.failed - len(self.running)
+
+    @property
+    def per_minute(self) -> float:
+        return 60 * self.made / self.seconds if self.seconds > 0 else 0.0
+
+    @property
+    def eta(self) -> float:
+        """Seconds left at the present pace; NaN before the first model."""
+        return (self.total - self.done - self.failed) * self.seconds / self.made if self.made else float("nan")
+
+
+def build(
+    cards: Sequence[Card],
+    store: Store,
+    *,
+    data: Data,
+    executor: Executor,
+    given: Mapping[str, nn.Module] | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    gpus: Callable[[Card], float] = lambda card: 0.0,
+) -> None:
+    """Make every card's model that the store does not hold sound.
+
+    Args:
+        data: what `card.data` names; workers map it from the store.
+        given: by key, the networks of "given" cards, and of any others that were made elsewhere.
+        gpus: share of a GPU a card's training takes, on executors that have GPUs.
+
+    Raises:
+        SettingError: a parent that is neither among the cards, nor given, nor in the store; a cycle; another data set.
+        BirthmarkError: some models could not be made (the others were), or the disk is full.
+    """
+    by_key = {card.key: card for card in cards}
+    rank = {key: place for place, key in enumerate(by_key)}
+    for card in by_key.values():
+        if card.data.get("name") != data.name:
+            raise SettingError(f"card {card.key} is about the data set {card.data.get('name')!r}, got {data.name!r}")
+    for key in by_key.keys() & (given or {}).keys():
+        _keep_given(by_key[key], (given or {})[key], store, data)
+    order = _order(by_key, store)
+    kept = store.keep_data(data)
+    started, running, made, failures = time.monotonic(), dict[str, Card](), 0, dict[str, str]()
+    done = {key for key in by_key if _there(key, store)}
+    queue = list[str]()
+
+    def report(event: str) -> None:
+        if progress is not None:
+            progress(Progress(len(by_key), len(done), made, tuple(running), len(failures), time.monotonic() - started, event))
+
+    report("started")
+    try:
+        while order.is_active():
+            for key in order.get_ready():
+                if key in done or key not in by_key:
+                    order.done(key)
+                elif any(parent in failures for parent in by_key[key].parents):
+                    failures[key] = "a parent could not be made"
+                    order.done(key)
+                else:
+                    queue.append(key)
+            queue.sort(key=rank.__getitem__)
+            while queue and len(running) < executor.slots:
+                card = by_key[queue.pop(0)]
+                running[card.key] = card
+                arguments = {"card": plain(asdict(card)), "folder": str(store.folder), "data": kept, "trusted": list(store.trusted)}
+                executor.submit(Job(card.key, "birthmark.zoo.build:make_card", arguments, gpus=gpus(card)))
+            if not running:
+                continue
+            outcome = executor.wait()
+            card = running.pop(outcome.name)
+            if outcome.error:
+                failures[outcome.name] = outcome.error
+                store.log("failed", outcome.name, error=outcome.error)
+                if outcome.fatal:
+                    raise BirthmarkError(f"{title(card)}: {outcome.error}; the build stopped, and continues when it is started again")
+            else:
+                made += 1
+                done.add(outcome.name)
+            order.done(outcome.name)
+            report(f"{outcome.error or outcome.result.get('event', 'built')} {title(card)}")
+    except BaseException:
+        executor.close()
+        raise
+    if failures:
+        first = next(iter(failures))
+        raise BirthmarkError(
+            f"{len(failures)} of {len(by_key)} models could not be made; the first: {title(by_key[first])}: {failures[first]}; the others are there, a new build tries these again"
+        )
+
+
+def make_card(card: Mapping[str, Any], folder: str, data: str, trusted: Sequence[str]) -> dict[str, Any]:
+    """Make one card's model in a store, its parents being there; what a pool's worker runs."""
+    store, one = Store(folder, tuple(trusted)), as_card(card)
+    return _make(one, store, _mapped(folder, data), {})
+
+
+def _make(card: Card, store: Store, data: Data, parents: Mapping[str, nn.Module]) -> dict[str, Any]:
+    with store.alone(card.key):
+        if store.sound(card.key):
+            return {"event": "found"}
+        started = time.monotonic()
+        store.log("started", card.key, process=os.getpid())
+        module = make(card, {**{key: store.load(key) for key in card.parents if key not in parents}, **parents}, data)
+        digest = store.save(card, module, data.shape, values=not data.classes)
+        seconds = round(time.monotonic() - started, 2)
+        store.log("built", card.key, process=os.getpid(), seconds=seconds, digest=digest)
+        return {"event": "built", "seconds": seconds}
+
+
+@lru_cache(maxsize=2)
+def _mapped(folder: str, data: str) -> Data:
+    return Store(folder).data(data)
+
+
+def _there(key: str, store: Store) -> bool:
+    """Whether the store holds a sound model; a damaged one is thrown away, and said."""
+    if key not in store:
+        return False
+    if store.sound(key):
+        return True
+    with store.alone(key):
+        if not store.sound(key):
+            store.log("damaged", key)
+            store.discard(key)
+    return False
+
+
+def _keep_given(card: Card, model: nn.Module, store: Store, data: Data) -> None:
+    with store.alone(card.key):
+        if not store.sound(card.key):
+            store.log("given", card.key, digest=store.save(card, model, data.shape, values=not data.classes))
+        elif store.digest(card.key) != tensors_digest(model.state_dict()):
+            raise SettingError(f"{store.folder} holds another model under the card {card.key}; choose another folder, or remove {store.path(card.key)}")
+
+
+def _order(by_key: Mapping[str, Card], store: Store) -> TopologicalSorter[str]:
+    for card in by_key.values():
+        missing = [key for key in card.parents if key not in by_key and not _there(key, store)]
+        if missing:
+            raise SettingError(f"card {card.key} ({title(card)}) has the parent {missing[0]}, which is neither among the cards nor in {store.folder}")
+        if card.kind == "given" and not _there(card.key, store):
+            raise SettingError(f"card {card.key} is a given model, and neither its network nor a sound copy in {store.folder} is there")
+    order = TopologicalSorter({key: [p for p in card.parents if p in by_key] for key, card in by_key.items()})
+    try:
+        order.prepare()
+    except CycleError as error:
+        raise SettingError(f"cards are each other's parents: {' -> '.join(error.args[1])}") from None
+    return order
+
+
+def title(card: Card) -> str:
+    """A card in a few words, for people."""
+    settings = ", ".join(f"{key}={value}" for key, value in card.settings.items())
+    what = f"{card.attack}({settings}) of {card.parents[0][:6]}" if card.attack else card.recipe
+    return f"{what} on {card.split}, seed {card.seed}"
+
+
+def workshop(
+    source: nn.Module | Path,
+    card: Card,
+    store: Store,
+    data: Data,
+    executor: Executor,
+    progress: Callable[[Progress], None] | None = None,
+) -> Callable[[Sequence[Card]], list[nn.Module]]:
+    """What an `Owner` makes models with: builds cards' models, in parallel, cached and resumable, in the cards' order.
+
+    Args:
+        source: the source's network or file; given under its card's key.
+        store: where models are kept between runs.
+
+    Networks of the user's own, whose architecture has no name, are read back as copies of the source's network.
+    """
+    like = source if isinstance(source, nn.Module) else load_module(source, architecture=next(iter(store.trusted), ""))[0]
+    nameless = not architecture_of(like)
+
+    def make_all(cards: Sequence[Card]) -> list[nn.Module]:
+        theirs = [one for one in cards if nameless and card.key in one.parents]
+        others = [one for one in cards if one not in theirs]
+        build([card, *others], store, data=data, executor=executor, given={card.key: like}, progress=progress)
+        for one in theirs:
+            if not _there(one.key, store):
+                _make(one, store, data, {card.key: like})
+        return [store.load(one.key, like=like) for one in cards]
+
+    return make_all

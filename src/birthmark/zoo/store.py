@@ -1,0 +1,217 @@
+"""Models on disk by card: one file a model, written at once or not at all, checked whenever it is read.
+
+    STORE/models/KEY.safetensors    the network, with its card and the SHA-256 of its tensors inside
+    STORE/data/DIGEST/*.npy         the data sets that workers map into memory, shared between them
+    STORE/events.jsonl              what was started, built, rebuilt, failed: one JSON object a line
+
+The same card makes the same file, byte for byte; a folder can be shared by any number of plans and builders.
+"""
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import asdict
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from birthmark import architectures
+from birthmark.artifact import canonical, disk_errors, plain, write_atomically
+from birthmark.card import Card
+from birthmark.connect.local import ModelCard, Open, make_network, read_tensors, save_model
+from birthmark.data import Data
+from birthmark.errors import ArtifactError, SettingError
+from birthmark.training import outputs
+from birthmark.types import Answers, Samples
+
+
+class Store:
+    """A folder of models.
+
+    Args:
+        folder: made when the first model is written.
+        trusted: architectures given as "module:function" that may be imported to read a model; the user names them.
+    """
+
+    def __init__(self, folder: str | Path, trusted: tuple[str, ...] = ()) -> None:
+        self.folder = Path(folder)
+        self.trusted = trusted
+
+    def path(self, key: str) -> Path:
+        return self.folder / "models" / f"{key}.safetensors"
+
+    def __contains__(self, key: str) -> bool:
+        return self.path(key).is_file()
+
+    def card(self, key: str) -> Card:
+        """The card inside a model file.
+
+        Raises:
+            ArtifactError: no such model, or a file that is not one of this store's.
+        """
+        return as_card(self._checked(key)[0]["card"])
+
+    def load(self, key: str, like: nn.Module | None = None) -> nn.Module:
+        """A model, in eval mode, after its digest has been checked.
+
+        Args:
+            like: a network of the same architecture, for models whose architecture has no name.
+
+        Raises:
+            ArtifactError: missing, or not the bytes that were written.
+        """
+        _, entry, tensors = self._checked(key)
+        path, name = self.path(key), str(entry.get("architecture", ""))
+        if not name and like is None:
+            raise ArtifactError(f"{path}: its architecture has no name, so it can only be read beside its source")
+        if ":" in name and name.partition(":")[0] not in architectures.ARCHITECTURES and name not in self.trusted:
+            raise ArtifactError(f"{path}: its card names code to import ({name!r}), which birthmark does not run on a file's word; give --architecture {name} if you trust it")
+        module = deepcopy(like) if like is not None and not name else make_network(ModelCard(name, tuple(entry["shape"]), entry["outputs"]))
+        try:
+            module.load_state_dict(tensors)
+        except RuntimeError as error:
+            raise ArtifactError(f"{path}: the weights do not fit its network: {' '.join(str(error).split())[:300]}") from None
+        return module.eval()
+
+    def digest(self, key: str) -> str:
+        """SHA-256 of a model's tensors, after checking it."""
+        return str(self._checked(key)[0]["digest"])
+
+    def sound(self, key: str) -> bool:
+        """Whether the model is there and is what was written."""
+        try:
+            self._checked(key)
+        except ArtifactError:
+            return False
+        return True
+
+    def save(self, card: Card, module: nn.Module, shape: tuple[int, ...], *, values: bool = False) -> str:
+        """Write a model; returns the digest of its tensors.
+
+        Raises:
+            OracleError: weights that are not finite: training diverged.
+            BirthmarkError: the disk is full or the folder is not writable.
+        """
+        Open(module, name=card.key)
+        width = outputs(module, np.zeros((2, *shape), dtype=np.float32)).shape[1]
+        digest = tensors_digest(module.state_dict())
+        about = plain({"key": card.key, "card": asdict(card), "digest": digest, "torch": torch.__version__})
+        kind = Answers.VALUES if values else Answers.LOGITS
+        save_model(self.path(card.key), module, ModelCard(architecture_of(module), shape, width, kind), about)
+        return digest
+
+    def discard(self, key: str) -> None:
+        self.path(key).unlink(missing_ok=True)
+
+    def _checked(self, key: str) -> tuple[Mapping[str, Any], Mapping[str, Any], Mapping[str, torch.Tensor]]:
+        path = self.path(key)
+        entry, tensors = read_tensors(path)
+        about = entry.get("about", {})
+        if about.get("digest") != tensors_digest(tensors) or about.get("key") != key or as_card(about["card"]).key != key:
+            raise ArtifactError(f"{path}: its tensors or its card are not those that were written; the file was edited or damaged")
+        return about, entry, tensors
+
+    @contextmanager
+    def alone(self, key: str) -> Iterator[None]:
+        """Only one process at a time is inside for one key; the system lets go when a process dies."""
+        place = self.folder / "locks" / key
+        with disk_errors(place):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            handle = os.open(place, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
+
+    def log(self, event: str, key: str, **what: Any) -> None:
+        """Append one event; a line that a kill cut short is closed first."""
+        path = self.folder / "events.jsonl"
+        line = json.dumps({"time": round(time.time(), 3), "event": event, "key": key, **what}) + "\n"
+        with disk_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("ab+") as file:
+                if file.seek(0, os.SEEK_END):
+                    file.seek(-1, os.SEEK_END)
+                    if file.read(1) != b"\n":
+                        line = "\n" + line
+                file.write(line.encode())
+
+    def events(self) -> list[dict[str, Any]]:
+        """All events, oldest first; torn lines are left out."""
+        path, found = self.folder / "events.jsonl", list[dict[str, Any]]()
+        for line in path.read_text(errors="replace").splitlines() if path.is_file() else []:
+            try:
+                found.append(json.loads(line))
+            except ValueError:
+                continue
+        return found
+
+    def keep_data(self, data: Data) -> str:
+        """Write a data set once, for workers to map; returns its digest."""
+        total = sha256(canonical({"name": data.name, "parts": {part: [*data.parts[part].inputs.shape, data.parts[part].classes] for part in data.parts}}))
+        for part in sorted(data.parts):
+            total.update(np.ascontiguousarray(data.parts[part].inputs).data)
+            total.update(np.ascontiguousarray(data.parts[part].targets).data)
+        digest = total.hexdigest()[:16]
+        place = self.folder / "data" / digest
+        if (place / "parts.json").is_file():
+            return digest
+        with disk_errors(place):
+            place.mkdir(parents=True, exist_ok=True)
+            for part, samples in data.parts.items():
+                for name, array in (("inputs", samples.inputs), ("targets", samples.targets)):
+                    fresh = place / f".{part}.{name}.{os.getpid()}.npy"
+                    np.save(fresh, np.ascontiguousarray(array), allow_pickle=False)
+                    os.replace(fresh, place / f"{part}.{name}.npy")
+        write_atomically(place / "parts.json", canonical({"name": data.name, "classes": {part: s.classes for part, s in data.parts.items()}}))
+        return digest
+
+    def data(self, digest: str) -> Data:
+        """A data set that `keep_data` wrote, mapped into memory: pages are shared by all processes."""
+        place = self.folder / "data" / digest
+        try:
+            said = json.loads((place / "parts.json").read_bytes())
+        except (OSError, ValueError) as error:
+            raise ArtifactError(f"{place}: the zoo's data cannot be read ({error}); start the build again") from None
+        parts = dict[str, Samples]()
+        for part, classes in said["classes"].items():
+            inputs, targets = (np.load(place / f"{part}.{name}.npy", mmap_mode="c", allow_pickle=False) for name in ("inputs", "targets"))
+            parts[part] = Samples(inputs, targets, classes)
+        return Data(said["name"], parts)
+
+
+def architecture_of(module: nn.Module) -> str:
+    """The name the network was built by; empty for networks of the user's own."""
+    return str(module.__dict__.get("architecture", ""))
+
+
+def tensors_digest(tensors: Mapping[str, torch.Tensor]) -> str:
+    """SHA-256, in hex, of named tensors: names, types, shapes and bytes."""
+    total = sha256()
+    for name in sorted(tensors):
+        value = tensors[name].detach().cpu().contiguous()
+        total.update(canonical([name, str(value.dtype), list(value.shape)]))
+        if value.numel():
+            total.update(value.reshape(-1).view(torch.uint8).numpy().data)
+    return total.hexdigest()
+
+
+def as_card(value: Mapping[str, Any]) -> Card:
+    """A card from plain JSON data.
+
+    Raises:
+        SettingError: a field it does not have.
+    """
+    try:
+        return Card(**{**value, "parents": tuple(value.get("parents", ()))})
+    except TypeError as error:
+        raise SettingError(f"not a card: {error}") from None
