@@ -16,7 +16,6 @@ import typer
 from birthmark.errors import BirthmarkError, SettingError
 
 if TYPE_CHECKING:
-    from birthmark.claim import Owner
     from birthmark.evidence import Evidence
     from birthmark.oracle import Oracle
 
@@ -248,8 +247,8 @@ def attack(
     from birthmark.workshop import steal
 
     oracle = open_suspect(target, answers=answers, spec=spec, authorisation=authorisation, architecture=architecture, shape=shape, classes=classes)
-    found = steal(name, oracle, out, data=data, data_dir=data_dir, data_seed=data_seed, split=split, budget=budget, settings=settings_of(settings), seed=seed, quiet=as_json)
-    print(json.dumps(found) if as_json else f"{name}: {out}  accuracy {found['accuracy']:.3f}  agreement {found['agreement']:.3f}  {found['queries']} queries  {found['seconds']} s")
+    found = steal(name, oracle, out, data=data, data_dir=data_dir, data_seed=data_seed, split=split, budget=budget, settings=settings_of(settings), seed=seed)
+    print(json.dumps(found) if as_json else f"{name}: {out}  accuracy {found['accuracy']:.3f} (target {found['target_accuracy']})  agreement {found['agreement']}  {found['queries']} queries  {found['seconds']} s")
     return 0
 
 

@@ -1,0 +1,142 @@
+"""The main job on digits: a source, its twins, ten thefts, ten innocents, the verdict on each, and a report."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from birthmark import data as datasets
+from birthmark.card import Card
+from birthmark.claim import Claim, Owner
+from birthmark.cohort import reference_cards, surrogate_cards, twin_cards
+from birthmark.connect.local import Open
+from birthmark.enroll import enroll
+from birthmark.evidence import Evidence
+from birthmark.methods.kinship import Kinship
+from birthmark.progress import bar
+from birthmark.training import accuracy, outputs
+from birthmark.verify import verify
+from birthmark.zoo.build import Progress, workshop
+from birthmark.zoo.executors import executor
+from birthmark.zoo.make import make
+from birthmark.zoo.store import Store
+
+ALPHA = 0.05
+TWINS = 19
+DATA = {"name": "digits", "seed": 0}
+TRAINING = {"epochs": 15, "batch": 32}
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """One suspect of the demo: what it really is, which the verdict never sees."""
+
+    name: str
+    kind: str
+    attack: str
+    tier: str
+    card: Card
+
+
+def suspects(source: Card) -> list[Suspect]:
+    """Ten thefts of different kinds on the attacker's data, and ten innocents, half of them on the source's own data."""
+
+    def stolen(attack: str, **settings: Any) -> Card:
+        return Card(kind="stolen", data=source.data, split="attacker", recipe="", seed=source.seed + 50, attack=attack, settings=settings, parents=(source.key,))
+
+    thefts = [
+        ("last layer tuned", stolen("ftll")),
+        ("all layers tuned", stolen("ftal")),
+        ("last layer retrained", stolen("rtll")),
+        ("head reset, all tuned", stolen("rtal")),
+        ("pruned 30 %", stolen("prune", amount=0.3)),
+        ("pruned 50 %, tuned", stolen("prune", amount=0.5, epochs=5)),
+        ("4-bit weights", stolen("quantise", bits=4)),
+        ("noisy weights", stolen("weight-noise", level=0.1)),
+        ("distilled into cnn", stolen("distill", student="cnn")),
+        ("retrained on labels", stolen("retrain", student="vgg")),
+    ]
+    found = [Suspect(name, "derived", card.attack, "weights" if i < 8 else "extraction", card) for i, (name, card) in enumerate(thefts)]
+    for i, recipe in enumerate(("vgg", "vgg", "cnn", "res", "lenet")):
+        for split, tier in ((source.split, "same data"), ("innocent", "other data")):
+            card = Card(kind="trained", data=source.data, split=split, recipe=recipe, seed=source.seed + 70 + i, training=TRAINING)
+            found.append(Suspect(f"{recipe} {i}, {tier}", "independent", "", tier, card))
+    return found
+
+
+def run(out: Path, *, seed: int, workers: int, quiet: bool) -> dict[str, Any]:
+    """Train, steal, verify and report; returns what `birthmark demo --json` prints. A rerun continues in the same folder."""
+    torch.set_num_threads(1)
+    started = time.monotonic()
+    parts = datasets.load("digits", seed=0)
+    source = Card(kind="trained", data=DATA, split="owner", recipe="vgg", seed=seed, training=TRAINING)
+    accused = suspects(source)
+    cohort = [*twin_cards(source, TWINS), *reference_cards(source, 8), *surrogate_cards(source)]
+    module = make(source, {}, parts)
+    with bar("training the source, its twins, thefts and innocents", quiet=quiet) as share:
+
+        def progress(state: Progress) -> None:
+            share(state.done / state.total)
+
+        workers_pool = executor("local", workers or None)
+        everything = workshop(module, source, Store(out / "zoo"), parts, workers_pool, progress)
+        models = everything([*cohort, *(s.card for s in accused)])[len(cohort) :]
+        owner = Owner(module, source, parts["owner"], parts["reserve"], parts["queries"], everything)
+        claim = enroll(owner, Kinship(queries=100, placebos=TWINS), seed=seed, test=parts["test"])
+        workers_pool.close()
+    digest = claim.save(out / "claim")
+    found = []
+    for suspect, model in zip(accused, models, strict=True):
+        found.append(verify(claim, Open(model, name=suspect.name), alpha=ALPHA, digest=digest))
+    rows = [_row(s, e, module, m, parts["test"].inputs) for s, e, m in zip(accused, found, models, strict=True)]
+    report = out / "report.html"
+    _report(found, claim, rows, report)
+    result = {
+        "seconds": round(time.monotonic() - started, 1),
+        "alpha": ALPHA,
+        "source": {"architecture": source.recipe, "accuracy": accuracy(module, parts["test"]), "twins": TWINS, "claim": digest, "queries": len(claim.queries)},
+        "suspects": rows,
+        "report": str(report),
+    }
+    if not quiet:
+        _print(result)
+    return result
+
+
+def _row(suspect: Suspect, evidence: Evidence, source: torch.nn.Module, model: torch.nn.Module, inputs: np.ndarray[Any, Any]) -> dict[str, Any]:
+    agreement = float((outputs(source, inputs).argmax(1) == outputs(model, inputs).argmax(1)).mean())
+    return {
+        "name": suspect.name,
+        "kind": suspect.kind,
+        "attack": suspect.attack,
+        "tier": suspect.tier,
+        "agreement": round(agreement, 4),
+        "score": evidence.score,
+        "p_value": evidence.p_value,
+        "verdict": evidence.verdict.value,
+    }
+
+
+def _report(found: Sequence[Evidence], claim: Claim, rows: Sequence[dict[str, Any]], path: Path) -> None:
+    from birthmark.report import Row, write
+
+    write(found, claim, path, rows=[Row(**{key: row[key] for key in ("name", "kind", "attack", "tier", "agreement")}) for row in rows])
+
+
+def _print(result: dict[str, Any]) -> None:
+    from birthmark.tables import table
+
+    rows = result["suspects"]
+    table(
+        f"digits, {TWINS} twins, {result['source']['queries']} queries, alpha {ALPHA}",
+        ("suspect", "truly", "agreement", "score", "p", "verdict"),
+        [(r["name"], r["kind"], f"{r['agreement']:.3f}", f"{r['score']:+.3f}", f"{r['p_value']:.3f}", r["verdict"]) for r in rows],
+    )
+    caught = sum(r["verdict"] == "supported" for r in rows if r["kind"] == "derived")
+    accused = sum(r["verdict"] == "supported" for r in rows if r["kind"] == "independent")
+    thefts = sum(r["kind"] == "derived" for r in rows)
+    print(f"{caught} of {thefts} thefts supported, {accused} of {len(rows) - thefts} innocents accused, {result['seconds']} s; open {result['report']}")

@@ -1,0 +1,96 @@
+"""From files and names, as the command line has them, to an owner with a workshop, and to thefts."""
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from birthmark import data as datasets
+from birthmark import registry
+from birthmark.artifact import file_digest
+from birthmark.card import Card
+from birthmark.claim import Owner
+from birthmark.cohort import reference_cards, twin_cards
+from birthmark.connect.local import ModelCard, load_module, save_model
+from birthmark.errors import SettingError
+from birthmark.oracle import Metered, Oracle
+from birthmark.training import accuracy, outputs
+from birthmark.types import Answers, Samples
+from birthmark.zoo.build import Progress, workshop
+from birthmark.zoo.executors import executor
+from birthmark.zoo.make import is_code
+from birthmark.zoo.store import Store, architecture_of, as_card
+
+
+def open_owner(
+    source: Path, *, recipe: str, data: str, data_dir: Path | None, data_seed: int, split: str, training: Mapping[str, Any], cache: Path, workers: int,
+    architecture: str, shape: tuple[int, ...], classes: int, twins: int, references: int, progress: Callable[[float], None] | None = None,
+) -> tuple[Owner, Samples]:  # fmt: skip
+    """Open a source file and its data as an owner, with twins and references already made; and the test samples.
+
+    Raises:
+        SettingError: neither the file nor the caller says how the model was trained.
+        DataError: the data do not fit the model.
+        ArtifactError: the file is not a model.
+    """
+    parts = datasets.load(data, seed=data_seed, directory=data_dir)
+    code = is_code(recipe) and not architecture
+    if code:
+        raise SettingError(f"the recipe {recipe} trains networks of your own: give --architecture module:function too, (shape, outputs) -> untrained network, to read {source.name}")
+    module, model, about = load_module(source, architecture=architecture, shape=shape or parts.shape, classes=classes or parts.classes)
+    datasets.require(parts, model.shape, model.outputs)
+    card = source_card(source, about.get("card"), recipe=recipe, data=data, data_seed=data_seed, split=split, training=training)
+    store = Store(cache, trusted=(architecture,) if is_code(architecture) else ())
+    make = workshop(module, card, store, parts, executor("local", workers or None), _shares(progress))
+    make([*twin_cards(card, twins), *reference_cards(card, references)])
+    return Owner(module, card, parts[card.split], parts["reserve"], parts["queries"], make, values=not parts.classes), parts["test"]
+
+
+def source_card(
+    source: Path, said: Mapping[str, Any] | None, *, recipe: str, data: str, data_seed: int, split: str, training: Mapping[str, Any]
+) -> Card:
+    """The source's card: the one in its file, or a "given" one that names the recipe its twins follow.
+
+    Raises:
+        SettingError: neither is there.
+    """
+    if not recipe and said and said.get("kind") == "trained":
+        return as_card(said)
+    if not recipe:
+        raise SettingError(f"{source} does not say how it was trained, so no twin can be made; give --recipe (a built-in architecture, or module:function: seed -> trained network)")
+    about = {"name": data, "seed": data_seed}
+    return Card(kind="given", data=about, split=split, recipe=recipe, seed=0, training=training, settings={"sha256": file_digest(source)})
+
+
+def _shares(progress: Callable[[float], None] | None) -> Callable[[Progress], None] | None:
+    return None if progress is None else lambda state: progress(state.done / max(state.total, 1))
+
+
+def steal(
+    name: str, target: Oracle, out: Path, *, data: str, data_dir: Path | None, data_seed: int, split: str, budget: int | None, settings: Mapping[str, Any], seed: int,
+) -> dict[str, Any]:  # fmt: skip
+    """Run an attack on a target and write the stolen model; says what it cost and what it kept.
+
+    Raises:
+        AccessError: the target grants less than the attack needs.
+        BudgetError: the budget allows nothing.
+    """
+    parts = datasets.load(data, seed=data_seed, directory=data_dir)
+    attack = registry.make("attacks", name, settings)
+    metered = Metered(target, budget) if attack.needs < 3 else target
+    started = time.monotonic()
+    stolen = attack.steal(metered, parts[split], seed=seed)
+    seconds = round(time.monotonic() - started, 2)
+    test = parts["test"]
+    mine, theirs = outputs(stolen, test.inputs), target(test.inputs)
+    kind = Answers.LOGITS if parts.classes else Answers.VALUES
+    save_model(out, stolen, ModelCard(architecture_of(stolen), parts.shape, mine.shape[1], kind), {"attack": name, "settings": dict(settings), "seed": seed})
+    return {
+        "attack": name,
+        "model": str(out),
+        "queries": getattr(metered, "spent", 0),
+        "seconds": seconds,
+        "accuracy": accuracy(stolen, test),
+        "target_accuracy": float((theirs.argmax(1) == test.targets).mean()) if parts.classes else None,
+        "agreement": float((mine.argmax(1) == theirs.argmax(1)).mean()) if parts.classes and mine.shape == theirs.shape else None,
+    }
