@@ -36,6 +36,10 @@ class Attack(ABC):
             AccessError: the target grants less than `needs`.
         """
 
+    def view(self, samples: Samples) -> Samples:
+        """Samples as the stolen model labels them: the same, unless the attack takes the model to another task."""
+        return samples
+
     def check(self, target: Oracle) -> None:
         """Raise AccessError unless the target grants what this attack needs."""
         if target.access < self.needs:

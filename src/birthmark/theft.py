@@ -105,9 +105,7 @@ def new_student(name: str, shape: tuple[int, ...], outputs: int, *, seed: int) -
     return build(name or ("vgg" if len(shape) == 3 else "mlp"), shape, outputs, seed=seed)
 
 
-def train_student(
-    name: str, inputs: Array, answers: Floats, kind: Answers, how: Training, *, seed: int, least_steps: int = 0
-) -> nn.Module:
+def train_student(name: str, inputs: Array, answers: Floats, kind: Answers, how: Training, *, seed: int, least_steps: int = 0) -> nn.Module:
     """A student (`new_student`) trained from scratch on a target's answers."""
     samples, soft = labelled(inputs, answers, kind)
     student = new_student(name, samples.shape, answers.shape[1], seed=seed)
@@ -183,5 +181,5 @@ def last_layer(module: nn.Module, inputs: Array) -> nn.Linear | nn.modules.conv.
     for kind in (nn.Linear, nn.modules.conv._ConvNd):
         for layer in reversed(called):
             if isinstance(layer, kind):
-                return layer  # type: ignore[no-any-return]
+                return layer
     raise SettingError("expected a network with a linear or convolutional layer to re-train, found none; use distill or retrain")

@@ -1,0 +1,157 @@
+"""Extraction beside the Adversarial Robustness Toolbox, at equal source, pool, queries, student, epochs and batch.
+
+    python benchmarks/peers/extraction.py [--queries 5000] [--epochs 10] [--seeds 3] [--out DIR]
+
+Measures, on the held-out test images of Fashion-MNIST, how often a student says what the source says, and the processor
+seconds the theft took (queries included). The toolbox gets AdamW at the best of three constant rates, chosen in its
+favour by its own agreement; every theft is one JSON file in DIR, so that an interrupted run continues.
+"""
+
+import argparse
+import json
+import platform
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from art.attacks.extraction import CopycatCNN, KnockoffNets
+from art.estimators.classification import PyTorchClassifier
+from torch import nn
+
+from birthmark import architectures
+from birthmark.attacks.distill import Distill
+from birthmark.attacks.knockoff import Knockoff
+from birthmark.attacks.retrain import Retrain
+from birthmark.connect.local import Open
+from birthmark.data import Data, load
+from birthmark.training import Training, accuracy, fit, outputs, seeded
+
+HERE = Path(__file__).parent
+RATES = (1e-3, 3e-3, 1e-2)  # constant rates tried for the toolbox
+PAIRS = ("copycat-labels", "copycat-probabilities", "knockoff-random-labels", "knockoff-random-probabilities", "knockoff-adaptive-labels")
+
+
+def ours(pair: str, source: nn.Module, data: Data, how: argparse.Namespace, seed: int) -> nn.Module:
+    settings: dict[str, Any] = {"student": how.student, "epochs": how.epochs, "batch": how.batch, "least_steps": 0}
+    labels = pair.endswith("labels")
+    pool = data["attacker"]
+    target = Open(source)
+    if pair.startswith("copycat"):
+        chosen = np.random.default_rng(seed).permutation(len(pool))[: how.queries]
+        return (Retrain if labels else Distill)(**settings).steal(target, pool[chosen], seed=seed)
+    strategy = "adaptive" if "adaptive" in pair else "random"
+    return Knockoff(strategy=strategy, queries=how.queries, labels=labels, **settings).steal(target, pool, seed=seed)
+
+
+def theirs(pair: str, source: nn.Module, data: Data, how: argparse.Namespace, seed: int, rate: float) -> nn.Module:
+    pool = data["attacker"]
+    shape, classes = pool.shape, pool.classes
+    np.random.seed(seed)  # the toolbox draws from NumPy's global generator
+    with seeded(seed):
+        student = architectures.build(how.student, shape, classes, seed=seed)
+        victim = PyTorchClassifier(
+            nn.Sequential(source, nn.Softmax(1)) if "prob" in pair else source, nn.CrossEntropyLoss(), shape, classes
+        )
+        thief = PyTorchClassifier(
+            student, nn.CrossEntropyLoss(), shape, classes, optimizer=torch.optim.AdamW(student.parameters(), lr=rate, weight_decay=1e-3)
+        )
+        common = {
+            "batch_size_fit": how.batch,
+            "batch_size_query": 256,
+            "nb_epochs": how.epochs,
+            "nb_stolen": how.queries,
+            "use_probability": "prob" in pair,
+        }
+        if pair.startswith("copycat"):
+            attack: Any = CopycatCNN(victim, **common)
+        else:
+            attack = KnockoffNets(victim, sampling_strategy="adaptive" if "adaptive" in pair else "random", verbose=False, **common)
+        truth = pool.targets if "adaptive" in pair else None
+        attack.extract(pool.inputs, truth, thieved_classifier=thief)
+    source.eval()
+    return student.eval()
+
+
+def measure(side: str, pair: str, source: nn.Module, data: Data, how: argparse.Namespace, seed: int, rate: float = 0.0) -> dict[str, Any]:
+    begun = time.process_time()
+    model = ours(pair, source, data, how, seed) if side == "ours" else theirs(pair, source, data, how, seed, rate)
+    seconds = time.process_time() - begun
+    test = data["test"]
+    agreement = float((outputs(model, test.inputs).argmax(1) == outputs(source, test.inputs).argmax(1)).mean())
+    return {
+        "side": side, "pair": pair, "seed": seed, "rate": rate, "agreement": round(agreement, 4),
+        "accuracy": round(accuracy(model, test), 4), "seconds": round(seconds, 2),
+    }  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--data", default="fashion-mnist")
+    parser.add_argument("--queries", type=int, default=5000)
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--student", default="cnn")
+    parser.add_argument("--out", type=Path, default=HERE / "out")
+    parser.add_argument("--record", type=Path, default=HERE / "extraction.json")
+    how = parser.parse_args()
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    how.out.mkdir(parents=True, exist_ok=True)
+    data = load(how.data)
+    rows, facts = [], []
+    for seed in range(how.seeds):
+        source = fit(architectures.build("vgg", data.shape, data.classes, seed=seed), data["owner"], Training(), seed=seed)
+        facts.append(round(accuracy(source, data["test"]), 4))
+        runs = [("ours", pair, 0.0) for pair in PAIRS] + [("art", pair, rate) for pair in PAIRS for rate in RATES]
+        for side, pair, rate in runs:
+            kept = how.out / f"{seed}-{side}-{pair}-{rate:g}.json"
+            if not kept.exists():
+                kept.write_text(json.dumps(measure(side, pair, source, data, how, seed, rate)))
+                print(kept.read_text(), flush=True)
+            rows.append(json.loads(kept.read_text()))
+    import art
+
+    settings = {key: value for key, value in vars(how).items() if not isinstance(value, Path)}
+    record = {
+        "settings": {**settings, "source": "vgg", "pool": "attacker", "test": len(data["test"])},
+        "versions": {"art": art.__version__, "torch": torch.__version__, "python": platform.python_version()},
+        "source_accuracy": facts,
+        "table": [line(pair, rows) for pair in PAIRS],
+        "rows": rows,
+    }
+    how.record.write_text(json.dumps(record, indent=1) + "\n")
+    print(json.dumps(record["table"], indent=1))
+
+
+def line(pair: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Means over seeds with 95 % Student intervals; the toolbox at the rate with the highest mean agreement."""
+    mine = [row for row in rows if row["pair"] == pair and row["side"] == "ours"]
+    at = {rate: [row for row in rows if row["pair"] == pair and row["side"] == "art" and row["rate"] == rate] for rate in RATES}
+    best = max(RATES, key=lambda rate: float(np.mean([row["agreement"] for row in at[rate]])))
+    return {
+        "pair": pair,
+        "ours": interval([row["agreement"] for row in mine]),
+        "art": interval([row["agreement"] for row in at[best]]),
+        "art_rate": best,
+        "difference": interval([a["agreement"] - b["agreement"] for a, b in zip(mine, at[best], strict=True)]),
+        "ours_seconds": interval([row["seconds"] for row in mine]),
+        "art_seconds": interval([row["seconds"] for row in at[best]]),
+    }
+
+
+def interval(values: list[float]) -> list[float]:
+    """[mean, low, high] of a 95 % Student interval."""
+    from scipy.stats import t
+
+    n = len(values)
+    half = float(t.ppf(0.975, n - 1) * np.std(values, ddof=1) / np.sqrt(n)) if n > 1 else float("nan")
+    mean = float(np.mean(values))
+    return [round(mean, 4), round(mean - half, 4), round(mean + half, 4)]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""Transfer learning: the copy's features are taken to another task, so that the suspect answers other classes.
+
+The head is replaced by one for the new labels and trained alone first, then all layers are (as in SAC's Fine-tune-A of
+another label set; Guan, Liang & He 2022).
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import nn
+
+from birthmark.attack import Attack
+from birthmark.errors import DataError, SettingError
+from birthmark.oracle import Oracle
+from birthmark.theft import at_least, copied, last_layer
+from birthmark.training import Training, fit, seeded
+from birthmark.types import Access, Samples
+
+PRESETS = {"wrt": {"epochs": 5, "rate": 1e-3, "least_steps": 0}, "other-data": {"classes": 0}}
+
+
+@dataclass(frozen=True)
+class Transfer(Attack):
+    """Give a copy a fresh head for other classes, and train it for them.
+
+    Attributes:
+        classes: the new task on the same data: label y becomes y mod classes; 0 if the thief's data carry new labels already.
+        warm: epochs of the fresh head alone, at ten times the rate; 0 for none.
+        epochs, rate, batch: of the training of all layers.
+        least_steps: small data are gone through until so many optimiser steps are done, in each phase.
+    """
+
+    name: ClassVar[str] = "transfer"
+    needs: ClassVar[Access] = Access.WEIGHTS
+    source_paper: ClassVar[str] = "Guan et al. 2022 (SAC)"
+
+    classes: int = 5
+    warm: int = 2
+    epochs: int = 5
+    rate: float = 1e-3
+    batch: int = 64
+    least_steps: int = 60
+
+    def __post_init__(self) -> None:
+        if self.classes < 0 or self.classes == 1:
+            raise SettingError(f"expected at least 2 new classes, or 0 for the data's own, got {self.classes}")
+
+    def view(self, samples: Samples) -> Samples:
+        if not self.classes:
+            return samples
+        if not samples.classes:
+            raise SettingError("transfer: expected class labels to group into new classes, got real values; give classes=0")
+        return Samples(samples.inputs, samples.targets.astype(np.int64) % self.classes, self.classes)
+
+    def steal(self, target: Oracle, data: Samples, *, seed: int) -> nn.Module:
+        self.check(target)
+        new = self.view(data)
+        if not len(new) or (new.classes and len(np.unique(new.targets)) < 2):
+            raise DataError(f"transfer: expected data of at least two new classes, got {len(new)} samples of fewer")
+        copy = copied(target)
+        head = last_layer(copy, new.inputs)
+        with seeded(seed):
+            fresh = _like(head, new.outputs)
+        for parent in copy.modules():
+            for name, child in parent.named_children():
+                if child is head:
+                    setattr(parent, name, fresh)
+        if self.warm:
+            warming = Training(epochs=self.warm, batch=self.batch, rate=10 * self.rate)
+            fit(copy, new, at_least(warming, len(new), self.least_steps), seed=seed, only=fresh.parameters())
+        how = Training(epochs=self.epochs, batch=self.batch, rate=self.rate)
+        return fit(copy, new, at_least(how, len(new), self.least_steps), seed=seed)
+
+
+def _like(head: nn.Linear | nn.modules.conv._ConvNd, outputs: int) -> nn.Module:
+    where = head.weight.device
+    if isinstance(head, nn.Linear):
+        return nn.Linear(head.in_features, outputs, bias=head.bias is not None, device=where)
+    kind: type[nn.modules.conv._ConvNd] = type(head)
+    size, stride, padding = head.kernel_size, head.stride, head.padding
+    return kind(head.in_channels, outputs, size, stride, padding, bias=head.bias is not None, device=where, dtype=torch.float32)  # type: ignore[call-arg]
