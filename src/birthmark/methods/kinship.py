@@ -18,7 +18,7 @@ the ground truth, and on thieves with a thousand pairs or fewer.
 """
 
 from dataclasses import asdict, dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -95,13 +95,13 @@ class Kinship(Method):
         """Uncentred scores (m,) of answers (q, k) for each owner (m, q, k)."""
         if values:
             return owner_mixture(owners, answers)
-        if is_labels(answers):
+        if is_labels(answers) or visible(answers).sum(axis=1).max() == 1:
             return self._likelihood(owners, answers.argmax(axis=1))
-        eps = max(self.eps, rounding_step(answers))
-        family = log_centred(owners, eps)
+        eps, seen = max(self.eps, rounding_step(answers)), visible(answers)
+        family = log_centred(owners, eps, seen)
         mean = family.mean(axis=0)
         residuals = (family - mean).reshape(len(owners), -1)
-        mine = (log_centred(answers, eps) - mean).ravel()
+        mine = (log_centred(answers, eps, seen) - mean).ravel()
         norms = np.linalg.norm(residuals, axis=1) * np.linalg.norm(mine)
         return np.asarray(residuals @ mine / np.where(norms > 0, norms, 1))
 
@@ -118,10 +118,21 @@ def disagreement(owners: Floats, values: bool) -> Floats:
     return np.asarray(((rows - rows.mean(axis=0)) ** 2).sum(axis=(0, 2)))
 
 
-def log_centred(p: Floats, eps: float) -> Floats:
-    """log(p + eps) less its mean over classes."""
+def log_centred(p: Floats, eps: float, seen: np.ndarray[Any, np.dtype[np.bool_]] | None = None) -> Floats:
+    """log(p + eps) less its mean over the classes that are `seen` (default all); 0 for the others."""
     logs = np.log(np.maximum(p, 0) + eps)
-    return np.asarray(logs - logs.mean(axis=-1, keepdims=True))
+    if seen is None:
+        return np.asarray(logs - logs.mean(axis=-1, keepdims=True))
+    mean = (logs * seen).sum(axis=-1, keepdims=True) / np.maximum(seen.sum(axis=-1, keepdims=True), 1)
+    return np.asarray((logs - mean) * seen)
+
+
+def visible(answers: Floats) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Which classes the suspect shows: all, unless it answers only the top k, the same number of them in every row."""
+    shown = answers > 0
+    counts = shown.sum(axis=1)
+    top_k = counts.max() < answers.shape[1] and (answers.sum(axis=1) < 1 - 1e-6).mean() > 0.5
+    return shown if top_k else np.ones_like(shown)
 
 
 def hardened(references: Floats, answers: Floats, values: bool) -> Floats:
