@@ -31,7 +31,7 @@ def test_a_stolen_copy_is_supported_and_an_innocent_is_not(digits_claim: Claim, 
 
 @pytest.mark.parametrize("wrap", [HardLabels, lambda o: TopK(o, 3), lambda o: Rounded(o, 2)])
 def test_degraded_answers_still_convict_a_copy(digits_claim: Claim, owner: Owner, wrap) -> None:
-    copy = owner.make([theft_card(owner.card, "quantise", bits=6)])[0]
+    copy = owner.make([theft_card(owner.card, "quantise", bits=8)])[0]
     evidence = verify(digits_claim, wrap(Open(copy)), alpha=0.05)
     assert evidence.verdict is Verdict.SUPPORTED, evidence.reason
 
