@@ -31,6 +31,7 @@ class Evidence:
         p_references: rank p of the suspect among the owner's independent references, beside the placebos' p.
         placebos: their scores. z: the score standardised by them. references_z: the same z of each reference.
         queries: distinct queries sent for the whole test; repeats: queries asked again to see whether answers hold still.
+        sent: all queries that left for the suspect, those sent again after failures included.
         notes: what a reader must know: randomised answers, rounding noticed, self-check warnings.
     """
 
@@ -54,6 +55,7 @@ class Evidence:
     references_z: tuple[float, ...]
     queries: int
     repeats: int = 0
+    sent: int = 0
     transcript: str = ""
     notes: tuple[str, ...] = ()
     authorisation: str = ""

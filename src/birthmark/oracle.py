@@ -9,14 +9,22 @@ import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
 from birthmark.errors import ArtifactError, BudgetError, OracleError, ShapeError
-from birthmark.types import Access, Answers, Array, Floats
+from birthmark.types import Access, Answers, Array, Floats, Labels
+
+
+class Part(NamedTuple):
+    """Some of the answers to a call: `rows` (m, k) answer the inputs at `places` (m,)."""
+
+    places: Labels
+    rows: Floats
 
 
 class Oracle(ABC):
@@ -26,15 +34,27 @@ class Oracle(ABC):
         access: what it grants.
         answers: the kind of its rows, as declared or probed.
         name: how evidence and messages call it; never holds a secret.
+        batch: how many inputs are best asked in one call.
+        sent: for remote oracles, queries sent so far, those sent again after failures included; None for others.
     """
 
     access: Access
     answers: Answers
     name: str = "oracle"
+    batch: int = 100
+    sent: int | None = None
 
     @abstractmethod
     def __call__(self, inputs: Array) -> Floats:
         """Answer inputs (n, *d) with float64 rows (n, k)."""
+
+    def parts(self, inputs: Array) -> Iterator[Part]:
+        """The same answers in parts, in any order, each as soon as it is there; what came before a failure is kept."""
+        yield Part(np.arange(len(inputs)), self(inputs))
+
+    def remarks(self) -> tuple[str, ...]:
+        """What a reader of the evidence must know: what was probed, how often queries had to be sent again."""
+        return ()
 
 
 class Function(Oracle):
@@ -58,21 +78,39 @@ class Wrapper(Oracle):
         self.access = min(inner.access, Access.PROBS)
         self.answers = inner.answers
         self.name = inner.name
+        self.batch = inner.batch
 
     def __call__(self, inputs: Array) -> Floats:
         return self.inner(inputs)
 
+    def remarks(self) -> tuple[str, ...]:
+        return self.inner.remarks()
+
 
 class Probabilities(Wrapper):
-    """Softmax over an inner oracle that answers logits; other kinds pass unchanged."""
+    """Softmax over an inner oracle that answers logits; other kinds pass unchanged.
+
+    Raises:
+        OracleError: probabilities where logits are declared: their softmax would be a silent blur.
+    """
 
     def __init__(self, inner: Oracle) -> None:
         super().__init__(inner)
         self.answers = Answers.PROBABILITIES if inner.answers is Answers.LOGITS else inner.answers
 
     def __call__(self, inputs: Array) -> Floats:
-        rows = self.inner(inputs)
-        return softmax(rows) if self.inner.answers is Answers.LOGITS else rows
+        return self._soft(self.inner(inputs))
+
+    def parts(self, inputs: Array) -> Iterator[Part]:
+        for part in self.inner.parts(inputs):
+            yield Part(part.places, self._soft(part.rows))
+
+    def _soft(self, rows: Floats) -> Floats:
+        if self.inner.answers is not Answers.LOGITS:
+            return rows
+        if rows.ndim == 2 and rows.shape[1] > 1 and len(rows) and rows.min() >= 0 and np.abs(rows.sum(axis=1) - 1).max() < 1e-4:
+            raise OracleError(f"{self.name}: expected logits, got rows that all lie on the simplex: these are probabilities; declare them so")
+        return softmax(rows)
 
 
 class HardLabels(Wrapper):
@@ -159,6 +197,13 @@ class Metered(Wrapper):
         self.spent += len(inputs)
         return self.inner(inputs)
 
+    def parts(self, inputs: Array) -> Iterator[Part]:
+        if self.budget is None or self.spent + len(inputs) <= self.budget:
+            self.spent += len(inputs)
+            yield from self.inner.parts(inputs)
+        else:
+            self(inputs)
+
 
 def query_digest(row: Array) -> str:
     """SHA-256 of one query: its shape and its float32 bytes."""
@@ -169,8 +214,14 @@ def query_digest(row: Array) -> str:
 class Transcript:
     """What was asked and answered, as JSON lines that are appended while a verification runs.
 
-    The first line names the suspect; each other line holds a query's digest and the answer as received. A
-    transcript that was cut short is continued: a torn last line (a kill while writing) is dropped.
+    The first line names the suspect; a line with "query" holds a query's digest and the answer as received, one with
+    "again" the answer to a repeated query. For remote suspects a line {"asking": n} is written before queries leave and
+    {"sent": n} when the call is over, so that queries that were sent in vain are counted too. A transcript that was
+    cut short is continued: a torn last line (a kill while writing) is dropped.
+
+    Attributes:
+        known: answers by query digest. repeated: answers to repeated queries.
+        sent: queries sent, those sent again and those never answered included.
 
     Raises:
         ArtifactError: the file is not a transcript, or belongs to another suspect.
@@ -179,7 +230,10 @@ class Transcript:
     def __init__(self, path: Path | None, *, suspect: str, answers: Answers) -> None:
         self.path = path
         self.known: dict[str, list[float]] = {}
+        self.repeated: dict[str, list[float]] = {}
         self.sent = 0
+        self._asking: int | None = None  # queries of a remote call that is under way, or was when we were killed
+        self._synced = 0.0
         self._file: IO[str] | None = None
         head = {"format": "birthmark/transcript/1", "suspect": suspect, "answers": answers.value}
         if path is None:
@@ -204,21 +258,52 @@ class Transcript:
                     raise ArtifactError(
                         f"{path}: expected a transcript of {head['suspect']!r} answering {head['answers']}, got one of {entry.get('suspect')!r}; use another file"
                     )
+            elif "asking" in entry:
+                self._over(self._asking)
+                self._asking = int(entry["asking"])
+            elif "sent" in entry:
+                self._over(int(entry["sent"]))
             else:
-                self.known.setdefault(entry["query"], entry["answer"])
-                self.sent += 1
+                repeat = "again" in entry
+                (self.repeated if repeat else self.known).setdefault(entry["again" if repeat else "query"], entry["answer"])
+                self.sent += self._asking is None
             good = end
+        self._over(self._asking)
         return good
 
-    def add(self, queries: list[str], rows: Floats) -> None:
+    def _over(self, sent: int | None) -> None:
+        self.sent += sent or 0
+        self._asking = None
+
+    def asking(self, n: int) -> None:
+        """Queries are about to leave for a remote suspect; counted even if we are killed before an answer."""
+        self._asking = n
+        self._write({"asking": n})
+        self._flush()
+
+    def asked(self, sent: int) -> None:
+        """The call is over, and took so many queries, those sent again included."""
+        self._write({"sent": sent})
+        self._over(sent)
+        self._flush()
+
+    def add(self, queries: list[str], rows: Floats, *, again: bool = False) -> None:
+        """Keep answers to queries; `again` for queries asked once more to see whether answers hold still."""
         for digest, row in zip(queries, rows, strict=True):
             answer = [float(value) for value in row]
-            self._write({"query": digest, "answer": answer, "time": round(time.time(), 3)})
-            self.known.setdefault(digest, answer)
-        self.sent += len(queries)
+            self._write({"again" if again else "query": digest, "answer": answer, "time": round(time.time(), 3)})
+            (self.repeated if again else self.known).setdefault(digest, answer)
+        if self._asking is None:
+            self.sent += len(queries)
+        self._flush()
+
+    def _flush(self) -> None:
+        """Safe from a kill at once; from a power cut within a second."""
         if self._file is not None:
             self._file.flush()
-            os.fsync(self._file.fileno())
+            if time.monotonic() - self._synced > 1:
+                os.fsync(self._file.fileno())
+                self._synced = time.monotonic()
 
     def _write(self, entry: dict[str, Any]) -> None:
         if self._file is not None:
@@ -226,6 +311,8 @@ class Transcript:
 
     def close(self) -> None:
         if self._file is not None:
+            self._file.flush()
+            os.fsync(self._file.fileno())
             self._file.close()
             self._file = None
 
@@ -251,8 +338,35 @@ class Recorded(Wrapper):
         fresh = {digest: place for place, digest in reversed(list(enumerate(digests))) if digest not in self.transcript.known}
         if fresh:
             order = sorted(fresh.values())
-            self.transcript.add([digests[place] for place in order], self.inner(inputs[order]))
+            with self._counted(len(order)):
+                for part in self.inner.parts(inputs[order]):
+                    self.transcript.add([digests[order[place]] for place in part.places], part.rows)
         return np.array([self.transcript.known[digest] for digest in digests], dtype=np.float64)
+
+    def again(self, inputs: Array) -> Floats:
+        """Answers to queries asked once more; those that the transcript holds are not asked a third time."""
+        digests = [query_digest(row) for row in inputs]
+        if any(digest not in self.transcript.repeated for digest in digests):
+            with self._counted(len(inputs)):
+                self.transcript.add(digests, self.inner(inputs), again=True)
+        return np.array([self.transcript.repeated[digest] for digest in digests], dtype=np.float64)
+
+    @contextmanager
+    def _counted(self, n: int) -> Iterator[None]:
+        before = _sent(self.inner)
+        if before is not None:
+            self.transcript.asking(n)
+        try:
+            yield
+        finally:
+            if before is not None:
+                self.transcript.asked((_sent(self.inner) or 0) - before)
+
+
+def _sent(oracle: Oracle) -> int | None:
+    while isinstance(oracle, Wrapper):
+        oracle = oracle.inner
+    return oracle.sent
 
 
 class Replay(Oracle):
@@ -272,7 +386,8 @@ class Replay(Oracle):
         self.access = Access.LABELS if self.answers is Answers.LABELS else Access.PROBS
         self.known: dict[str, list[float]] = {}
         for line in lines[1:]:
-            self.known.setdefault(line["query"], line["answer"])
+            if "query" in line:
+                self.known.setdefault(line["query"], line["answer"])
 
     def __call__(self, inputs: Array) -> Floats:
         try:

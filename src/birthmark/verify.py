@@ -30,6 +30,7 @@ from birthmark.oracle import (
     is_labels,
     rounding_step,
 )
+from birthmark.sanity import doubt
 from birthmark.types import Access, Answers, Floats
 
 BATCH = 100  # queries between two writes of the transcript
@@ -78,15 +79,17 @@ def verify(
     if asked < 1:
         raise BudgetError(f"a budget of {budget} queries allows no test; this claim has {n}")
     log = Transcript(transcript, suspect=oracle.name, answers=suspect.answers)
+    recorded = Recorded(suspect, log)
     try:
-        answers = ask(claim, Recorded(suspect, log), asked, any_outputs=scorer.any_outputs, progress=progress)
-        still = steady(claim, suspect, answers, repeats)
+        answers = ask(claim, recorded, asked, any_outputs=scorer.any_outputs, progress=progress)
+        still = steady(claim, recorded, answers, repeats)
     finally:
         log.close()
     scores = scorer.score(claim, answers)
     return judged(
         claim, scores, answers, alpha=alpha, null=null, digest=digest, suspect=oracle.name, declared=suspect.answers,
-        repeats=repeats, notes=still, transcript=file_digest(transcript) if transcript else "", authorisation=authorisation,
+        repeats=repeats, sent=log.sent, notes=(*oracle.remarks(), *still), transcript=file_digest(transcript) if transcript else "",
+        authorisation=authorisation,
     )  # fmt: skip
 
 
@@ -105,8 +108,9 @@ def fitting(claim: Claim, oracle: Oracle, needs: Access) -> Oracle:
 def ask(claim: Claim, suspect: Oracle, n: int, *, any_outputs: bool = False, progress: Callable[[float], None] | None = None) -> Floats:
     """The suspect's validated answers (n, k) to the claim's first n queries."""
     rows = []
-    for start in range(0, n, BATCH):
-        batch = claim.queries[start : min(start + BATCH, n)]
+    size = max(BATCH, suspect.batch)
+    for start in range(0, n, size):
+        batch = claim.queries[start : min(start + size, n)]
         rows.append(checked(suspect(batch), len(batch), None, suspect.answers, suspect.name))
         if not any_outputs and rows[0].shape[1] != claim.task.outputs:
             kind = "values" if claim.task.values else "classes"
@@ -114,23 +118,23 @@ def ask(claim: Claim, suspect: Oracle, n: int, *, any_outputs: bool = False, pro
                 f"{suspect.name}: answers {rows[0].shape[1]} {kind}, the source has {claim.task.outputs}; only methods that compare correlations (sac) bear that, or give a label map"
             )
         if progress is not None:
-            progress(min(start + BATCH, n) / n)
+            progress(min(start + size, n) / n)
     return np.concatenate(rows)
 
 
-def steady(claim: Claim, suspect: Oracle, answers: Floats, repeats: int) -> tuple[str, ...]:
+def steady(claim: Claim, suspect: Recorded, answers: Floats, repeats: int) -> tuple[str, ...]:
     """Ask a few queries again; a note if the answers moved."""
     if not repeats:
         return ()
     places = np.linspace(0, len(answers) - 1, repeats).astype(int)
-    again = suspect(claim.queries[places])
+    again = checked(suspect.again(claim.queries[places]), repeats, answers.shape[1], suspect.answers, suspect.name)
     moved = int((np.abs(again - answers[places]).max(axis=1) > 1e-3 * max(1.0, float(np.abs(answers).max()))).sum())
     return (f"randomised answers: {moved} of {repeats} repeated queries were answered differently",) if moved else ()
 
 
 def judged(
     claim: Claim, scores: Scores, answers: Floats, *, alpha: float, null: str, digest: str, suspect: str, declared: Answers,
-    repeats: int, notes: tuple[str, ...], transcript: str, authorisation: str,
+    repeats: int, notes: tuple[str, ...], transcript: str, authorisation: str, sent: int = 0,
 ) -> Evidence:  # fmt: skip
     """Scores -> evidence: p-values under the chosen null, the guard by references, the verdict and its reason."""
     others = reference_scores(claim, answers)
@@ -146,10 +150,12 @@ def judged(
     p = stats.rank_p(mine, against)
     p_others = stats.rank_p(z, others_z) if others_z else None
     verdict, reason = decide(p, len(against), alpha, null, p_others if null == "placebos" else None, len(others_z))
+    if verdict is Verdict.NOT_SUPPORTED and (why := doubt(claim, answers)):
+        verdict, reason = Verdict.INCONCLUSIVE, f"{reason}; but {why}"
     return Evidence(
         verdict=verdict, reason=reason, method=claim.method, settings=dict(claim.settings), claim=digest, suspect=suspect, answers=declared.value,
         score=mine, raw=scores.raw, z=z, p_value=p, null=null, n_placebos=len(against), p_parametric=stats.student_p(mine, against),
-        p_references=p_others, alpha=alpha, placebos=tuple(against), references_z=others_z, queries=len(answers), repeats=repeats,
+        p_references=p_others, alpha=alpha, placebos=tuple(against), references_z=others_z, queries=len(answers), repeats=repeats, sent=sent or len(answers) + repeats,
         transcript=transcript, notes=(*notes, *claim.facts.get("warnings", ())), authorisation=authorisation, made=dict(claim.facts.get("versions", {})),
     )  # fmt: skip
 
