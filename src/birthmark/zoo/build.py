@@ -5,6 +5,7 @@ rest with the same bits. Several builders may share a store: no model is made by
 """
 
 import os
+import resource
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -140,13 +141,18 @@ def _make(card: Card, store: Store, data: Data, parents: Mapping[str, nn.Module]
     with store.alone(card.key):
         if store.sound(card.key):
             return {"event": "found"}
-        started = time.monotonic()
+        started, busy = time.monotonic(), time.process_time()
         store.log("started", card.key, process=os.getpid())
         module = make(card, {**{key: store.load(key) for key in card.parents if key not in parents}, **parents}, data)
         digest = store.save(card, module, data.shape, values=not data.classes)
-        seconds = round(time.monotonic() - started, 2)
-        store.log("built", card.key, process=os.getpid(), seconds=seconds, digest=digest)
-        return {"event": "built", "seconds": seconds}
+        took = {"seconds": round(time.monotonic() - started, 2), "cpu": round(time.process_time() - busy, 2), "peak_mb": peak_mb()}
+        store.log("built", card.key, process=os.getpid(), digest=digest, **took)
+        return {"event": "built", **took}
+
+
+def peak_mb() -> int:
+    """The most memory this process has held so far, in MB; pages of mapped data, which processes share, count too."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
 
 
 @lru_cache(maxsize=2)

