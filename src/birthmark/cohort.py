@@ -2,14 +2,45 @@
 
 Twins are reruns of the source under other seeds. References are independent models of several architectures, half on
 the source's own data, half on the owner's reserve. Surrogates are small thefts by the owner, on the reserve.
+
+A recipe (TOML, `cohorts/*.toml` or a file of the user's) says which models queries are crafted with:
+
+    about       one line, for people
+    twins       reruns of the source among the independents
+    mirrored    whether every treatment is given to an independent, too, in rotation; without that, honest models
+                that went through the same treatment are accused
+    [[independent]]   recipes, split ("source" for the source's own), training, and how many `times`
+    [[treatment]]     attack, settings, split or splits in rotation, students (one model each), and how many `times`
 """
 
-from dataclasses import replace
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from birthmark.card import Card
+from birthmark.errors import BirthmarkError, SettingError, nearest
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from birthmark.claim import Owner
 
 REFERENCE_ARCHITECTURES = ("cnn", "res", "vgg", "lenet", "mobile", "squeeze")
+RELATIVES = {  # of families that no image classifier can stand in for
+    "mlp": ("mlp", "mlp-deep", "mlp:width=64"),
+    "mlp-deep": ("mlp", "mlp-deep", "mlp:width=64"),
+    "unet": ("unet", "unet:width=6", "unet:width=4"),
+    "autoencoder": ("autoencoder", "autoencoder:width=48", "autoencoder:width=24,code=8"),
+    "forecaster": ("forecaster", "forecaster:width=32", "forecaster:relu=1"),
+    "vae": ("vae", "vae:width=128", "vae:width=64,depth=2"),
+    "gan": ("gan:width=8", "gan:width=6", "gan:width=10"),
+}
 TWIN_SEED, REFERENCE_SEED, SURROGATE_SEED, STUDENT_SEED = 1_000, 2_000, 3_000, 4_000
+DERIVED_SEED, INDEPENDENT_SEED, COHORT_TWIN_SEED, MIRRORED_SEED = 5_000, 6_000, 7_000, 8_000
+LEAST = 2  # models on each side of a cohort
 
 
 def origin(card: Card) -> Card:
@@ -24,8 +55,7 @@ def twin_cards(source: Card, n: int) -> list[Card]:
 
 def reference_cards(source: Card, n: int, architectures: tuple[str, ...] = REFERENCE_ARCHITECTURES) -> list[Card]:
     """`n` independents, alternately on the source's split and on the reserve, architectures in turn."""
-    flat = source.recipe.partition(":")[0].startswith("mlp")
-    names = ("mlp", "mlp-deep", "mlp:width=64") if flat else architectures
+    names = RELATIVES.get(source.recipe.partition(":")[0], architectures)
     return [
         replace(
             origin(source),
@@ -56,3 +86,127 @@ def student_cards(source: Card, n: int = 1) -> list[Card]:
              attack=("distill", "retrain")[i % 2], settings={"student": student}, parents=(source.key,))
         for i in range(n)
     ]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Family:
+    """Cards of one owner's cohort: models derived from it, and independent ones, each with its parents before it."""
+
+    derived: tuple[Card, ...]
+    independent: tuple[Card, ...]
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """An owner's cohort as networks. `derived` starts with the owner's model itself.
+
+    Attributes:
+        warnings: what could not be made.
+    """
+
+    derived: tuple["nn.Module", ...]
+    independent: tuple["nn.Module", ...]
+    warnings: tuple[str, ...] = ()
+
+
+def recipe(name: str) -> Mapping[str, Any]:
+    """A cohort's recipe by name, or from a TOML file.
+
+    Raises:
+        UnknownName: neither a known recipe nor a file.
+        SettingError: not TOML, or with words a recipe does not have.
+    """
+    folder = files("birthmark") / "cohorts"
+    known = sorted(place.name.removesuffix(".toml") for place in folder.iterdir() if place.name.endswith(".toml"))
+    if name not in known and not Path(name).is_file():
+        raise nearest("cohort recipe", name, known)
+    text = (folder / f"{name}.toml").read_text() if name in known else Path(name).read_text()
+    try:
+        found = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingError(f"cohort recipe {name}: not TOML: {error}") from None
+    words = {"": ("about", "twins", "mirrored", "independent", "treatment"), "independent": ("recipes", "split", "training", "times"),
+             "treatment": ("attack", "settings", "split", "students", "times")}  # fmt: skip
+    for part, table in [("", found), *((kind, t) for kind in ("independent", "treatment") for t in found.get(kind, ()))]:
+        unknown = set(table) - set(words[part])
+        if unknown:
+            raise SettingError(
+                f"cohort recipe {name}: unknown {', '.join(sorted(unknown))} in {part or 'the recipe'}; it has {', '.join(words[part])}"
+            )
+    return found
+
+
+def family(plan: Mapping[str, Any], owner: Card, source: Card, *, seed: int = 0) -> Family:
+    """The cards of one owner's cohort; twins' cohorts share the source's independents, so that all are treated alike.
+
+    Args:
+        plan: a recipe.
+        owner: whose cohort it is: the source's card or a twin's.
+        source: the source's card.
+        seed: another one gives another cohort of the same recipe: held-out models to choose settings on.
+    """
+    base, first = source.seed * 100_000 + 100 * seed, origin(source)
+    plain, special = list[Card](), list[Card]()
+    for table in plan.get("independent", ()):
+        for name in list(table["recipes"]) * int(table.get("times", 1)):
+            split = source.split if table.get("split", "source") == "source" else table["split"]
+            card = replace(first, recipe=name, split=split, seed=INDEPENDENT_SEED + base + len(plain) + len(special),
+                           training={**first.training, **table.get("training", {})})  # fmt: skip
+            (special if table.get("training") else plain).append(card)
+    plain += [replace(first, seed=COHORT_TWIN_SEED + base + i) for i in range(int(plan.get("twins", 0)))]
+    treated = list(_treatments(plan, owner, DERIVED_SEED + 100 * seed))
+    mirrored = [
+        replace(card, parents=(plain[i % len(plain)].key,), seed=MIRRORED_SEED + base + i)
+        for i, card in enumerate(treated if plan.get("mirrored") and plain else ())
+    ]
+    return Family(tuple(treated), (*plain, *special, *mirrored))
+
+
+def _treatments(plan: Mapping[str, Any], owner: Card, seed: int) -> Sequence[Card]:
+    cards = list[Card]()
+    for table in plan.get("treatment", ()):
+        splits = [table["split"]] if isinstance(table["split"], str) else table["split"]
+        students = table.get("students") or [""]
+        for i in range(len(students) * int(table.get("times", 1))):
+            named = {"student": students[i % len(students)]} if students[0] else {}
+            cards.append(
+                Card(kind="stolen", data=owner.data, split=splits[(i + i // len(students)) % len(splits)], recipe="", attack=table["attack"],
+                     settings={**table.get("settings", {}), **named}, parents=(owner.key,), seed=seed + owner.seed * 100_000 + len(cards))
+            )  # fmt: skip
+    return cards
+
+
+def gather(owner: "Owner", plan: Mapping[str, Any], card: Card | None = None) -> Cohort:
+    """Make the models of one owner's cohort; members that fail to train are left out, with a warning.
+
+    Args:
+        card: the twin whose cohort it is; default the source.
+
+    Raises:
+        BirthmarkError: fewer than two models on one side are left.
+    """
+    mine = owner.card if card is None else card
+    cards = family(plan, mine, owner.card)
+    made, lost = _survivors(owner, [mine, *cards.derived, *cards.independent] if card else [*cards.derived, *cards.independent])
+    head = made[mine.key] if card else owner.source
+    derived = (head, *(made[c.key] for c in cards.derived if c.key in made))
+    independent = tuple(made[c.key] for c in cards.independent if c.key in made)
+    if len(derived) < LEAST or len(independent) < LEAST:
+        raise BirthmarkError(
+            f"expected at least {LEAST} derived and {LEAST} independent models to craft with, got {len(derived)} and {len(independent)}; "
+            f"give a wider cohort recipe{'' if not lost else ': ' + lost[0]}"
+        )
+    return Cohort(derived, independent, tuple(lost))
+
+
+def _survivors(owner: "Owner", cards: Sequence[Card]) -> "tuple[dict[str, nn.Module], list[str]]":
+    try:
+        return dict(zip([card.key for card in cards], owner.make(cards), strict=True)), []
+    except BirthmarkError:  # all others are there now; find out which are not
+        made, lost = dict[str, Any](), list[str]()
+        for card in cards:
+            try:
+                made[card.key] = owner.make([card])[0]
+            except BirthmarkError as error:
+                lost.append(f"cohort member {card.attack or card.recipe} on {card.split} could not be made: {error}")
+        return made, lost

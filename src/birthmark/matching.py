@@ -1,0 +1,62 @@
+"""Claims whose queries are scored one by one: each owner's score is the mean over its own queries. NumPy only."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from birthmark.claim import Claim, Scores
+from birthmark.errors import ShapeError
+from birthmark.types import Floats
+
+
+def interleaved(parts: Sequence[Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
+    """Each owner's arrays (q_j, ...), taken in turns, so that every prefix is a fair smaller test.
+
+    Args:
+        parts: per owner, the source first, arrays of equal names, whose first axis is the owner's queries, best first.
+
+    Returns:
+        The arrays (q, ...) of all, as many queries of each owner as the shortest has, and "owner" (q,): whose each is.
+    """
+    least = min(len(part["queries"]) for part in parts)
+    joined = {key: np.stack([part[key][:least] for part in parts], axis=1).reshape(-1, *parts[0][key].shape[1:]) for key in parts[0]}
+    return {**joined, "owner": np.tile(np.arange(len(parts)), least)}
+
+
+def by_owner(claim: Claim, values: Floats, common: Sequence[Floats]) -> Scores:
+    """Scores from each query's own score.
+
+    Args:
+        values: (q',) scores of the suspect's answers to the first q' queries, 0 to 1.
+        common: the same of each reference; their mean is subtracted where there are placebos.
+
+    Raises:
+        ShapeError: some owner has no query among the first q'.
+    """
+    owner = claim.tensors["owner"][: len(values)]
+    count = np.bincount(owner, minlength=int(claim.tensors["owner"].max()) + 1)
+    if count.min() < 1:
+        raise ShapeError(f"{claim.method}: {len(values)} queries leave an owner without one; ask at least {len(count)}")
+    plain = _means(owner, values, count)
+    centred = plain - np.mean([_means(owner, rows, count) for rows in common], axis=0) if len(count) > 1 and len(common) else plain
+    return Scores(float(centred[0]), tuple(float(s) for s in centred[1:]), float(plain[0]))
+
+
+def _means(owner: NDArray[np.int64], values: Floats, count: NDArray[np.int64]) -> Floats:
+    least = count.min()
+    return np.array([values[owner == j][:least].mean() for j in range(len(count))])  # as many for every owner
+
+
+def matches(claim: Claim, answers: Floats) -> Scores:
+    """The matching rate: share of answers (q', k) whose top class is the owner's label."""
+    if answers.ndim != 2 or answers.shape[1] != claim.task.outputs:
+        raise ShapeError(f"{claim.method}: expected answers of shape (q, {claim.task.outputs}), got {answers.shape}")
+    labels = claim.tensors["labels"][: len(answers)]
+    common = [_agree(rows[: len(answers)], labels) for rows in claim.references]
+    return by_owner(claim, _agree(answers, labels), common)
+
+
+def _agree(answers: Floats, labels: NDArray[np.int64]) -> Floats:
+    return np.asarray(answers.argmax(axis=1) == labels, dtype=np.float64)

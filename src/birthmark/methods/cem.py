@@ -1,0 +1,145 @@
+"""CEM: adversarial examples that transfer to models derived from the source, and to no others.
+
+Source: Lukas, Zhang & Kerschbaum, "Deep neural network fingerprinting by conferrable adversarial examples", ICLR 2021,
+arXiv:1912.00888. There is no official code, and the paper's text was not read: definitions and constants are those of
+two public re-implementations and a report about one, so no equation is cited.
+
+    Confer(S, R, x; t) = Transfer(S, x; t) (1 - Transfer(R, x; t)),   Transfer = share of models that answer t
+    L(x') = - alpha log max_{t != y} (Surr(x') (1 - Ref(x')))_t - beta min(H(f(x), f(x')), cap) + gamma H(f(x'), Surr(x'))
+
+Surr and Ref are mean probabilities of the derived and the independent models; each is dropped with probability
+`dropout` at each step. |x' - x| <= epsilon, pixels in [0, 1], Adam. Kept are the x' of highest Confer on which the
+source leaves the true label y. The score is CAEAcc: the share of queries on which the suspect answers as the source.
+
+Departures: the published composite takes a softmax of the product Surr (1 - Ref), which lies in [0, 1], so that its
+gradient almost vanishes (with 10 classes that softmax never exceeds .23); here the logarithm of the product itself is
+used, over classes other than the true one, and the adversarial term is bounded. `members` models of each side are drawn
+a step after drop-out, 0 for all. The filter ranks, because few points pass a fixed threshold on a wide cohort.
+
+Cost: the cohort, then seconds to minutes of crafting. Use it for copies of the weights. It is weak on adversarially
+trained models and on extraction.
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from birthmark.claim import Claim, Owner, Scores
+from birthmark.cohort import Cohort
+from birthmark.errors import SettingError
+from birthmark.matching import matches
+from birthmark.method import Method
+from birthmark.types import Access, Floats
+
+
+@dataclass(frozen=True)
+class CEM(Method):
+    """CAEAcc on conferrable adversarial examples.
+
+    Attributes:
+        queries: of each owner.
+        placebos: twins that the same is done for, cohort and all; 0 for the paper's form, ranked among references.
+        references: independent models of the null, unseen in crafting.
+        cohort: recipe of surrogates and references to craft with.
+        epsilon: L-inf radius, in pixels of [0, 1].
+        steps, rate: of Adam.
+        alpha, beta, gamma: weights of the three terms. cap: bound of the adversarial term, in nats.
+        dropout: share of models dropped at each step, 0 to 1. members: most models of a side used at a step, 0 for all.
+        candidates: candidates for each query that is kept, 1 and up.
+        confer: least Confer of the best candidate, 0 to 1.
+        compress: JPEG quality the queries must survive, 0 for none.
+    """
+
+    name: ClassVar[str] = "cem"
+    needs: ClassVar[Access] = Access.LABELS
+    source_paper: ClassVar[str] = "Lukas, Zhang & Kerschbaum, ICLR 2021, arXiv:1912.00888"
+
+    queries: int = 100
+    placebos: int = 0
+    references: int = 19
+    cohort: str = "wide"
+    epsilon: float = 0.15
+    steps: int = 150
+    rate: float = 0.01
+    alpha: float = 1.0
+    beta: float = 1.0
+    gamma: float = 1.0
+    cap: float = 5.0
+    dropout: float = 0.3
+    members: int = 6
+    candidates: float = 2.0
+    confer: float = 0.1
+    compress: int = 0
+
+    def __post_init__(self) -> None:
+        if self.queries < 1 or self.steps < 1 or not 0 < self.epsilon <= 1 or not 0 <= self.dropout < 1 or self.candidates < 1:
+            raise SettingError(
+                f"expected queries and steps >= 1, epsilon in (0, 1], dropout in [0, 1) and candidates >= 1, got {self.queries}, {self.steps}, {self.epsilon}, {self.dropout}, {self.candidates}"
+            )
+
+    def fit(self, owner: Owner, *, seed: int) -> Claim:
+        from birthmark.crafting import enrolled
+
+        return enrolled(self, owner, self._craft, cohort=self.cohort, placebos=self.placebos, references=self.references, seed=seed)
+
+    def score(self, claim: Claim, answers: Floats) -> Scores:
+        return matches(claim, answers)
+
+    def _craft(self, owner: Owner, cohort: Cohort, seed: int) -> dict[str, NDArray[Any]]:
+        import torch
+
+        from birthmark.crafting import best, conferrability, finished, prepared, starts, varied
+        from birthmark.training import outputs, seeded
+
+        derived, independent = prepared(cohort.derived), prepared(cohort.independent)
+        chosen = starts(owner, cohort.derived[0], int(self.queries * self.candidates), seed=seed)
+        x, truth = torch.from_numpy(chosen.inputs), torch.from_numpy(chosen.targets.astype(np.int64))
+        with seeded(seed):
+            clean = derived[0](x).detach().softmax(1)
+            moved = x.clone().requires_grad_()
+            adam = torch.optim.Adam([moved], self.rate)
+            for _ in range(self.steps):
+                view = varied(moved, self.compress) if self.compress else moved
+                rows = derived[0](view)
+                surr, ref = (mean_probabilities(self._kept(side), view) for side in (derived[1:], independent))
+                cost = objective(rows, clean, surr, ref, truth, self)
+                adam.zero_grad()
+                cost.sum().backward()
+                adam.step()
+                with torch.no_grad():
+                    moved.copy_((x + (moved - x).clamp(-self.epsilon, self.epsilon)).clamp(0, 1))
+        queries = finished(moved)
+        labels = outputs(cohort.derived[0], queries).argmax(1).astype(np.int64)
+        quality = conferrability(cohort, queries, labels, compress=self.compress) * (labels != chosen.targets)
+        return best(
+            {"queries": queries, "labels": labels}, quality, self.queries, self.confer, "raise epsilon, steps or rate, or lower confer"
+        )
+
+    def _kept(self, members: list[Any]) -> list[Any]:
+        """Members that survive drop-out at this step; one at least."""
+        import torch
+
+        from birthmark.crafting import drawn
+
+        alive = [member for member, roll in zip(members, torch.rand(len(members)).tolist(), strict=True) if roll >= self.dropout]
+        return drawn(alive or members[:1], self.members or len(members))
+
+
+def mean_probabilities(members: list[Any], x: Any) -> Any:
+    """Mean over members of their probabilities, tensor (n, k)."""
+    return sum(member(x).softmax(1) for member in members) / len(members)
+
+
+def objective(rows: Any, clean: Any, surr: Any, ref: Any, truth: Any, how: CEM) -> Any:
+    """L of each candidate, tensor (n,).
+
+    Args:
+        rows: the source's logits at x'. clean: its probabilities at x. surr, ref: mean probabilities at x'. truth: labels y.
+    """
+    product = (surr * (1 - ref)).scatter(1, truth[:, None], 0.0)
+    confer = -product.amax(1).clamp_min(1e-6).log()
+    away = -(clean * rows.log_softmax(1)).sum(1)
+    agree = -(rows.softmax(1) * surr.clamp_min(1e-6).log()).sum(1)
+    return how.alpha * confer - how.beta * away.clamp_max(how.cap) + how.gamma * agree
