@@ -1,0 +1,104 @@
+"""A few queries as a reader can see them: pictures, or rows of numbers, with what the source and the suspect answered."""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from birthmark.claim import Claim
+from birthmark.report.plots import mirror
+from birthmark.report.words import number
+from birthmark.types import Array, Floats
+
+MOST_CLASSES = 24  # more do not fit side by side: the top ones are listed instead
+WIDEST = 64  # pixels; larger pictures are reduced
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One query with its answers, ready to print.
+
+    Attributes:
+        place: its number in the claim, from 1.
+        values: the first numbers of a query that is no picture.
+        source, suspect: the answers in words; empty if they are not known.
+        figure: both answers as bars, for classifiers of few classes.
+        agree: whether both name the same top class; None for values.
+    """
+
+    place: int
+    values: tuple[str, ...]
+    source: str
+    suspect: str
+    figure: Markup
+    agree: bool | None
+
+
+def is_picture(shape: tuple[int, ...]) -> bool:
+    """Whether inputs (c, h, w) can be shown: grey or RGB, at least 4 pixels a side."""
+    return len(shape) == 3 and shape[0] in (1, 3) and min(shape[1:]) >= 4
+
+
+def png(image: Array) -> str:
+    """An image (c, h, w) as a PNG data URI; values outside [0, 1] are stretched into it."""
+    from PIL import Image
+
+    low, high = min(0.0, float(image.min())), max(1.0, float(image.max()))
+    pixels = np.round((image - low) / (high - low) * 255).astype(np.uint8)
+    picture = Image.fromarray(pixels[0] if len(pixels) == 1 else np.moveaxis(pixels, 0, -1))
+    if max(picture.size) > WIDEST:
+        picture.thumbnail((WIDEST, WIDEST))
+    file = BytesIO()
+    picture.save(file, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def source_answers(claim: Claim) -> Floats | None:
+    """The source's own answers (q, k), where the claim's method keeps them: "source" (q, k) or "owners" (m, q, k)."""
+    kept = claim.tensors.get("source", claim.tensors.get("owners"))
+    if kept is None or kept.dtype.kind != "f":
+        return None
+    rows = kept[0] if kept.ndim == 3 else kept
+    return rows if rows.shape == (len(claim.queries), claim.task.outputs) else None
+
+
+def samples(claim: Claim, source: Floats | None, suspect: Floats | None, labels: Sequence[str], n: int) -> list[Sample]:
+    """The claim's first `n` queries: the ones a smaller test would ask, chosen without regard to any suspect."""
+    if source is None and suspect is None:
+        return []
+    n = min(n, *(len(rows) for rows in (source, suspect) if rows is not None))
+    return [_sample(claim, i, None if source is None else source[i], None if suspect is None else suspect[i], labels) for i in range(n)]
+
+
+def _sample(claim: Claim, i: int, source: Any, suspect: Any, labels: Sequence[str]) -> Sample:
+    values: tuple[str, ...] = ()
+    if not is_picture(claim.task.shape):
+        flat = claim.queries[i].ravel()
+        values = tuple(number(float(v)) for v in flat[:6]) + (("…",) if len(flat) > 6 else ())
+    if claim.task.values:
+        return Sample(i + 1, values, _numbers(source), _numbers(suspect), Markup(""), None)
+    agree = None if source is None or suspect is None or len(source) != len(suspect) else bool(source.argmax() == suspect.argmax())
+    said, heard = _top(source, labels), _top(suspect, labels)
+    figure = Markup("")
+    if source is not None and len(source) <= MOST_CLASSES and (suspect is None or len(suspect) == len(source)):
+        label = f"Query {i + 1}. Source: {said}. Suspect: {heard or 'not kept'}."
+        figure = mirror(source.tolist(), None if suspect is None else suspect.tolist(), label)
+    return Sample(i + 1, values, said, heard, figure, agree)
+
+
+def _numbers(row: Any) -> str:
+    if row is None:
+        return ""
+    return ", ".join(number(float(v)) for v in row[:4]) + (f", … ({len(row)} values)" if len(row) > 4 else "")
+
+
+def _top(row: Any, labels: Sequence[str]) -> str:
+    if row is None:
+        return ""
+    best = int(row.argmax())
+    name = labels[best] if best < len(labels) else str(best)
+    return name if row[best] == 1 else f"{name} ({row[best]:.2f})"
