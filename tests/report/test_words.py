@@ -78,3 +78,12 @@ def test_axes_keep_order_and_hold_everything(values):
     assert all(plots.LEFT <= place <= plots.RIGHT for place in [*places, scale.at(float("inf")), scale.at(float("-inf"))])
     assert all(scale.low <= tick <= scale.high for tick in scale.ticks)
     assert 2 <= len(scale.ticks) <= 19
+
+
+def test_what_enrolment_found_is_told_as_far_as_it_is_known():
+    facts = {"source": {"accuracy": 0.97}, "twins": {"accuracy": [0.95, 0.98]}, "self_check": {"n": 8, "accused_at_.05": 0}}
+    told = dict(words.enrolled(facts))
+    assert told["Source"] == "accuracy 97.0 % on held-out data; its twins 95.0 % to 98.0 %"
+    assert "0 of the owner’s 8 independent references" in told["Self-check"]
+    assert words.enrolled({}) == []
+    assert words.enrolled({"source": "x", "twins": [1], "self_check": {"n": "8"}}) == []

@@ -132,7 +132,7 @@ def page(evidences: Sequence[Evidence], claim: Claim, *, rows: Sequence[Row] = (
         several=words.several(evidences), truth=words.truth(evidences, [row.kind for row in rows]),
         smallest=stats.smallest_p(evidences[0].n_placebos), pictures=pictures, aspect=_aspect(claim), style=_style(),
         known=any(row.kind for row in rows), attacks=any(row.attack for row in rows), tiers=any(row.tier for row in rows),
-        agreements=any(row.agreement is not None for row in rows), warnings=_warnings(evidences, rows), version=__version__, made=_when(), once=len(evidences) > 1 and all(row.transcript is None for row in rows), data=data if len(data) <= MOST_JSON else "",
+        agreements=any(row.agreement is not None for row in rows), warnings=_warnings(evidences, rows), enrolled=words.enrolled(claim.facts), version=__version__, made=_when(), once=len(evidences) > 1 and all(row.transcript is None for row in rows), data=data if len(data) <= MOST_JSON else "",
     )  # fmt: skip
 
 

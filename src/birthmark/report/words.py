@@ -1,7 +1,8 @@
 """What the numbers say in plain language; nothing here says more than the test does."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from birthmark import stats
 from birthmark.evidence import Evidence, Verdict
@@ -169,3 +170,23 @@ def truth(evidences: Sequence[Evidence], kinds: Sequence[str]) -> str:
         low, high = stats.clopper_pearson(hits, len(verdicts))
         parts.append(f"{hits} of {len(verdicts)} {kind} models were supported (95 % interval {percent(low)} to {percent(high)})")
     return f"The origin of these models is known: {'; '.join(parts)}."
+
+
+def enrolled(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What enrolment found, as far as the claim tells: how good source and twins are, and what the self-check said."""
+    lines = []
+    source, twins, check = (facts[key] if isinstance(facts.get(key), Mapping) else {} for key in ("source", "twins", "self_check"))
+    if isinstance(source.get("accuracy"), float):
+        text = f"accuracy {percent(source['accuracy'])} on held-out data"
+        rates = twins.get("accuracy")
+        if isinstance(rates, list) and rates:
+            text += f"; its twins {percent(min(rates))} to {percent(max(rates))}"
+        lines.append(("Source", text))
+    if isinstance(check.get("n"), int) and isinstance(check.get("accused_at_.05"), int):
+        lines.append(
+            (
+                "Self-check",
+                f"the claim gives {check['accused_at_.05']} of the owner’s {plural(check['n'], 'independent reference')} a p of 0.05 or less",
+            )
+        )
+    return lines
