@@ -1,0 +1,392 @@
+"""A well-behaved HTTP client: it asks slowly enough, gives up in time, and tells nobody's secret.
+
+One `Client` serves one server: connections are kept, requests to a host are paced (`Retry-After` holds everybody back),
+what a server puts off is sent again with back-off, a request has one deadline for everything from connecting to its
+last byte (slow drips included), bodies are bounded before they are read, and redirects stay on the server.
+"""
+
+import ipaddress
+import os
+import random
+import threading
+import time
+import weakref
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpcore2
+import httpx2
+
+from birthmark import __version__
+from birthmark.dialect import Request, Response, said
+from birthmark.errors import OracleError, SettingError
+from birthmark.suspect import SuspectSpec
+
+GENTLE = 10.0  # requests a second to another machine, unless declared
+PUT_OFF = frozenset({408, 425, 429, 502, 503, 504})  # the server did not do it: sending again is what it asks for
+UNSURE = 2  # resends after 500, a timeout or a cut connection: it may have been done, and it may fail for ever
+LONGEST_WAIT = 120.0  # seconds that a server may ask to wait before we rather stop and resume later
+
+
+class Failed(OracleError):
+    """A request that failed for good.
+
+    Attributes:
+        status: of the last answer, 0 if there was none.
+        tries: how often it was sent.
+    """
+
+    def __init__(self, message: str, status: int = 0, tries: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
+        self.tries = tries
+
+
+class Pace:
+    """When the next request to a host may leave; shared by all clients of that host."""
+
+    _hosts: dict[str, "Pace"] = {}  # noqa: RUF012
+    _lock = threading.Lock()
+
+    def __init__(self) -> None:
+        self.next = 0.0
+        self.lock = threading.Lock()
+
+    @classmethod
+    def of(cls, host: str) -> "Pace":
+        with cls._lock:
+            return cls._hosts.setdefault(host, cls())
+
+    def wait(self, rate: float) -> None:
+        """Sleep until it is this request's turn."""
+        while True:
+            with self.lock:
+                now = time.monotonic()
+                if now >= self.next:
+                    self.next = now + (1 / rate if rate > 0 else 0)
+                    return
+                pause = self.next - now
+            time.sleep(pause)
+
+    def hold(self, seconds: float) -> None:
+        """Nobody asks this host for so long."""
+        with self.lock:
+            self.next = max(self.next, time.monotonic() + seconds)
+
+
+class Client:
+    """One server and how to ask it; safe to use from several threads.
+
+    Attributes:
+        base: URL without query, name or password; what messages and evidence call the server.
+        requests: requests sent so far, those sent again included.
+        trouble: why the last probe that failed did so.
+
+    Raises:
+        SettingError: not an http(s) URL, a password inside it, a secret that is missing or would travel in the clear.
+    """
+
+    def __init__(self, url: str, spec: SuspectSpec, transport: httpx2.BaseTransport | None = None) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise SettingError(f"expected a URL such as https://host/path, got {printable_url(url)!r}")
+        if parts.username or parts.password or parts.query or parts.fragment:
+            raise SettingError(
+                f"{printable_url(url)}: a URL with a password, a query or a fragment would be written into the evidence; give secrets by auth env:NAME or file:PATH"
+            )
+        self.base = url.rstrip("/")
+        self.origin = (parts.scheme, parts.hostname, parts.port or (443 if parts.scheme == "https" else 80))
+        self.local = is_loopback(parts.hostname)
+        self.spec = spec
+        self.rate = spec.rate if spec.rate >= 0 else 0.0 if self.local else GENTLE
+        self.pace = Pace.of(f"{parts.hostname}:{self.origin[2]}")
+        self.requests = 0
+        self.trouble = ""
+        self._secrets, headers = _secret_headers(spec)
+        if self._secrets and parts.scheme == "http" and not self.local:
+            raise SettingError(f"{self.base}: a secret must not travel unencrypted; use https")
+        limits = httpx2.Limits(max_connections=spec.concurrency, max_keepalive_connections=spec.concurrency, keepalive_expiry=30)
+        self._client = httpx2.Client(
+            transport=transport or _Deadlines(verify=_trusted(spec), limits=limits, proxy=spec.proxy or None),
+            headers={"User-Agent": f"birthmark/{__version__}", "Accept-Encoding": "identity", **headers},
+            timeout=httpx2.Timeout(spec.timeout, connect=min(10.0, spec.timeout)),
+            follow_redirects=False,
+            trust_env=False,
+        )
+        self._count = threading.Lock()
+        self.close = weakref.finalize(self, self._client.close)  # connections end with their owner, or at exit
+
+    def send(self, request: Request) -> Response:
+        """Send until it is answered, with back-off where the server put it off.
+
+        Raises:
+            Failed: refused, redirected to another host, too large, too slow, or still failing after all retries.
+        """
+        tries, unsure = 0, 0
+        while True:
+            tries += 1
+            self.pace.wait(self.rate)
+            try:
+                response = self._once(request)
+            except httpx2.HTTPError as error:
+                reason, never_arrived, asked = _reason(error), isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout), 0.0
+                status = 0
+            else:
+                status = response.status
+                if 200 <= status < 300:
+                    return Response(status, response.headers, response.body, tries)
+                reason = f"HTTP {status}: {self._safe(said(response))}"
+                never_arrived, asked = status in PUT_OFF, _retry_after(response.headers.get("retry-after", ""))
+                if status < 500 and status not in PUT_OFF:
+                    raise Failed(f"{self.base}: {reason}{_advice(status)}", status, tries)
+            unsure += not never_arrived
+            if tries > self.spec.retries or unsure > UNSURE or asked > LONGEST_WAIT:
+                wait = f"; it asks to wait {asked:.0f} s" if asked else ""
+                raise Failed(
+                    f"{self.base}: {reason}, after {tries} tries{wait}; run again later, what was answered is not asked twice",
+                    status,
+                    tries,
+                )
+            if asked:
+                self.pace.hold(asked)
+            else:
+                time.sleep(min(30.0, 0.1 * 2**tries) * random.uniform(0.5, 1.0))
+
+    def get(self, path: str) -> Response | None:
+        """One GET for a probe; None if the server does not answer it, and `trouble` says why."""
+        self.pace.wait(self.rate)
+        try:
+            response = self._once(Request("GET", path))
+        except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+            raise Failed(f"{self.base}: {_reason(error)}; is the server running?") from None
+        except httpx2.HTTPError as error:
+            self.trouble = _reason(error)
+        except OracleError as error:
+            self.trouble = str(error)
+        else:
+            if 200 <= response.status < 300:
+                return response
+            if response.status != 404:
+                self.trouble = f"HTTP {response.status}: {self._safe(said(response))}{_advice(response.status)}"
+        return None
+
+    def _once(self, request: Request) -> Response:
+        where, hops = self.base + request.path, 0
+        with _until(time.monotonic() + self.spec.timeout):
+            while True:
+                with self._count:
+                    self.requests += 1
+                with self._client.stream(request.method, where, content=request.body or None, headers=dict(request.headers)) as answer:
+                    if not answer.is_redirect:
+                        headers = {key.lower(): value for key, value in answer.headers.items()}
+                        return Response(answer.status_code, headers, bytes(self._body(answer)))
+                    hops += 1
+                    where = self._redirected(request, answer, hops)
+
+    def _redirected(self, request: Request, answer: httpx2.Response, hops: int) -> str:
+        target = answer.url.join(answer.headers.get("location", ""))
+        origin = (target.scheme, target.host, target.port or (443 if target.scheme == "https" else 80))
+        if origin != self.origin:
+            raise Failed(
+                f"{self.base}: redirects to {target.scheme}://{target.host}, which was not authorised and is not followed; give that address as the suspect if it is meant",
+                answer.status_code, 1,
+            )  # fmt: skip
+        if answer.status_code not in (307, 308) and request.method != "GET":
+            raise Failed(
+                f"{self.base}: redirects (HTTP {answer.status_code}) to {target.path}, which would drop the query; give that path",
+                answer.status_code, 1,
+            )  # fmt: skip
+        if hops > 3:
+            raise Failed(f"{self.base}: redirects in a circle", answer.status_code, 1)
+        return str(target)
+
+    def _body(self, answer: httpx2.Response) -> bytearray:
+        limit = self.spec.largest
+        too_large = Failed(
+            f"{self.base}: the answer is larger than {limit} bytes; ask for fewer queries at a time (batch) or raise largest",
+            answer.status_code,
+            1,
+        )
+        announced = answer.headers.get("content-length", "")
+        if announced.isdigit() and int(announced) > limit:
+            raise too_large
+        coding = answer.headers.get("content-encoding", "identity").lower()
+        if coding not in ("identity", "gzip", "deflate", ""):
+            raise Failed(f"{self.base}: the answer is encoded as {coding!r}, which was not asked for", answer.status_code, 1)
+        inflate = zlib.decompressobj(47) if coding in ("gzip", "deflate") else None
+        body = bytearray()
+        for chunk in answer.iter_raw():
+            try:
+                body += inflate.decompress(chunk, limit + 1 - len(body)) if inflate else chunk
+            except zlib.error:
+                raise Failed(f"{self.base}: the answer's compression is damaged", answer.status_code, 1) from None
+            if len(body) > limit:
+                raise too_large
+        return body
+
+    def _safe(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text
+
+
+def printable_url(url: str) -> str:
+    """A URL without name, password, query and fragment."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{host}{parts.path}" if host else parts.path
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name is this machine's own loopback."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def secret(reference: str) -> str:
+    """The secret that "env:NAME" or "file:PATH" refers to.
+
+    Raises:
+        SettingError: it is not there, empty, or of several lines; the secret itself is never in the message.
+    """
+    kind, _, place = reference.partition(":")
+    if kind == "env":
+        value = os.environ.get(place, "")
+    elif kind == "file":
+        try:
+            value = Path(place).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError):
+            raise SettingError(f"the secret file {place!r} cannot be read") from None
+    else:
+        raise SettingError("expected a secret as env:NAME or file:PATH")
+    if not value or not value.isprintable():
+        raise SettingError(f"the secret {kind}:{place} is empty or not one line of text")
+    return value
+
+
+def _secret_headers(spec: SuspectSpec) -> tuple[list[str], dict[str, str]]:
+    secrets, headers = [], {}
+    if spec.auth:
+        secrets.append(secret(spec.auth))
+        headers[spec.auth_header] = spec.auth_prefix + secrets[-1]
+    for key, value in spec.headers.items():
+        if value.startswith(("env:", "file:")):
+            value = secret(value)
+            secrets.append(value)
+        headers[key] = value
+    return secrets, headers
+
+
+def _trusted(spec: SuspectSpec) -> Any:
+    if not spec.ca:
+        return True
+    import ssl
+
+    try:
+        return ssl.create_default_context(cafile=spec.ca)
+    except (OSError, ssl.SSLError) as error:
+        raise SettingError(f"ca {spec.ca!r}: not a file of certificates ({error})") from None
+
+
+def _retry_after(text: str) -> float:
+    """Seconds that a Retry-After header asks for: a number, or a date."""
+    if text.strip().isdigit():
+        return float(text)
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+    except (ValueError, TypeError):
+        return 0.0
+
+
+def _reason(error: httpx2.HTTPError) -> str:
+    kinds = {
+        httpx2.ConnectTimeout: "no connection in time",
+        httpx2.ConnectError: "no connection",
+        httpx2.TimeoutException: "no whole answer in time",
+        httpx2.NetworkError: "the connection broke",
+        httpx2.RemoteProtocolError: "the connection broke, or the answer is no HTTP",
+    }
+    text = next((text for kind, text in kinds.items() if isinstance(error, kind)), type(error).__name__)
+    detail = str(error)
+    return f"{text} ({detail[:120]})" if "CERTIFICATE" in detail or "resolve" in detail or "known" in detail else text
+
+
+def _advice(status: int) -> str:
+    return {
+        401: "; give --auth env:NAME or file:PATH",
+        403: "; the secret does not grant this",
+        404: "; check the address and the model's name",
+        405: "; this address does not take predictions: give the server's base URL or the right path",
+        413: "; lower batch",
+        422: "; check dialect, layout and input_name",
+    }.get(status, "")
+
+
+_deadline = threading.local()
+
+
+@contextmanager
+def _until(moment: float) -> Iterator[None]:
+    """Everything this thread reads or writes inside ends by then."""
+    _deadline.moment = moment
+    try:
+        yield
+    finally:
+        del _deadline.moment
+
+
+def _left(timeout: float | None) -> float:
+    left = float(getattr(_deadline, "moment", float("inf")) - time.monotonic())
+    if left <= 0:
+        raise httpcore2.ReadTimeout("the deadline of the whole request has passed")
+    return left if timeout is None else min(left, timeout)
+
+
+class _Deadlines(httpx2.HTTPTransport):
+    """A transport whose sockets obey the thread's deadline: httpx2's own timeouts start anew with every byte."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(trust_env=False, **settings)
+        self._pool._network_backend = _Backend()
+
+
+class _Backend(httpcore2.SyncBackend):
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore2.NetworkStream:
+        return _Stream(super().connect_tcp(host, port, _left(timeout), local_address, socket_options))
+
+
+class _Stream(httpcore2.NetworkStream):
+    def __init__(self, inner: httpcore2.NetworkStream) -> None:
+        self.inner = inner
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self.inner.read(max_bytes, _left(timeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        for start in range(0, len(buffer), 1 << 16):
+            self.inner.write(buffer[start : start + (1 << 16)], _left(timeout))
+
+    def close(self) -> None:
+        self.inner.close()
+
+    def start_tls(self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None) -> httpcore2.NetworkStream:
+        return _Stream(self.inner.start_tls(ssl_context, server_hostname, _left(timeout)))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self.inner.get_extra_info(info)

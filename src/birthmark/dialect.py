@@ -1,0 +1,145 @@
+"""What a dialect is: how one kind of prediction server is asked, and how its answers are read. One file each in `connect`.
+
+A dialect never sends anything itself: it makes a `Request` of a batch, reads a `Response`, and probes with GETs through
+a function that it is handed.
+"""
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from birthmark.claim import Task
+from birthmark.errors import OracleError
+from birthmark.suspect import SuspectSpec
+from birthmark.types import Array
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request; `path` is appended to the server's base URL."""
+
+    method: str
+    path: str
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Response:
+    """One answer, read whole; `tries` counts how often the request was sent for it."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    tries: int = 1
+
+    def json(self, name: str) -> Any:
+        """The body as JSON; the tokens NaN and Infinity are read as numbers, to be reported by the check of answers.
+
+        Raises:
+            OracleError: not JSON; an HTML page is named so.
+        """
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError):
+            text = self.body[:200].decode("utf-8", "replace").strip()
+            kind = "an HTML page" if text[:1] == "<" else f"{self.headers.get('content-type', 'something')!r} of {len(self.body)} bytes"
+            raise OracleError(f"{name}: expected JSON, got {kind}: {printable(text, 80)!r}") from None
+
+
+def printable(text: str, most: int) -> str:
+    """Text from elsewhere, cut and without control characters, fit for a message."""
+    return "".join(c if c.isprintable() else " " for c in text)[:most]
+
+
+def said(response: Response) -> str:
+    """What a server says went wrong, in any of the forms servers use: {"error"}, {"detail"}, {"message"}, or text."""
+    try:
+        value = json.loads(response.body)
+    except (ValueError, RecursionError):
+        text = response.body[:300].decode("utf-8", "replace")
+        return "an HTML page" if text.lstrip()[:1] == "<" else printable(text.strip(), 200)
+    for key in ("error", "message", "detail"):
+        if isinstance(value, Mapping) and value.get(key):
+            value = value[key]
+    return printable(value if isinstance(value, str) else json.dumps(value), 200)
+
+
+Get = Callable[[str], Response | None]  # a path under the base URL -> answer, or None if there is none
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a probe found: the spec completed by it, and lines for people and evidence to read."""
+
+    spec: SuspectSpec
+    lines: tuple[str, ...]
+
+
+class Dialect(ABC):
+    """How one kind of server is asked.
+
+    Class attributes:
+        name: the file's stem, as in specs.
+        order: probes go from low to high.
+        batch: most queries in one request, unless declared or probed.
+    """
+
+    name: ClassVar[str]
+    order: ClassVar[int] = 50
+    batch: ClassVar[int] = 100
+
+    def __init__(self, spec: SuspectSpec, task: Task) -> None:
+        self.spec = spec
+        self.task = task
+
+    @classmethod
+    def split(cls, path: str, spec: SuspectSpec) -> tuple[str, SuspectSpec] | None:
+        """The base path and the completed spec, if a URL's path itself names this dialect's endpoint; else None."""
+        return None
+
+    @classmethod
+    def probe(cls, get: Get, spec: SuspectSpec, task: Task) -> Found | None:
+        """What the server says of itself, by GETs alone; None if it does not speak this dialect.
+
+        Raises:
+            SettingError: it does, but something must be declared (several models, an input of another shape).
+        """
+        return None
+
+    @abstractmethod
+    def request(self, inputs: Array) -> Request:
+        """The request that asks for inputs (n, *d)."""
+
+    @abstractmethod
+    def answers(self, response: Response, n: int, name: str) -> Any:
+        """The decoded answers to n queries, in a form that `suspect.rows` takes.
+
+        Raises:
+            OracleError: the body is not what this dialect answers.
+        """
+
+    @property
+    def limit(self) -> int:
+        """Most queries in one request."""
+        return self.spec.batch or self.batch
+
+
+def json_request(path: str, body: Any, headers: Mapping[str, str] | None = None) -> Request:
+    """A POST of JSON."""
+    data = json.dumps(body, separators=(",", ":"), allow_nan=False).encode()
+    return Request("POST", path, data, {"Content-Type": "application/json", **(headers or {})})
+
+
+def field_of(value: Any, key: str, name: str) -> Any:
+    """A field of a JSON object.
+
+    Raises:
+        OracleError: not an object, or without it.
+    """
+    if not isinstance(value, Mapping) or key not in value:
+        found = f"an object with {', '.join(map(str, list(value)[:5]))}" if isinstance(value, Mapping) else type(value).__name__
+        raise OracleError(f"{name}: expected an answer with {key!r}, got {found}")
+    return value[key]

@@ -1,0 +1,59 @@
+"""Does the suspect seem to be asked and read rightly? A check before anyone is told "not supported".
+
+A suspect whose inputs are scaled wrongly, or whose classes come in another order, looks innocent. The owner's
+independent references tell: models of one task agree on most inputs. The check uses the suspect's and the references'
+answers only, never the source's or a twin's, so it treats true claim and placebos alike; and it can only turn "not
+supported" into "inconclusive".
+"""
+
+import numpy as np
+
+from birthmark.claim import Claim
+from birthmark.types import Floats
+
+LEAST_QUERIES, LEAST_REFERENCES = 20, 3
+
+
+def doubt(claim: Claim, answers: Floats) -> str:
+    """Why the declared order of classes or the inputs' layout, range or normalisation may be wrong; "" if nothing hints at it.
+
+    Args:
+        answers: the suspect's rows (q', k) to the claim's first q' queries.
+    """
+    q, k = answers.shape
+    references = claim.references[:, :q]
+    if claim.task.values or k != claim.task.outputs or k < 2 or q < LEAST_QUERIES or len(references) < LEAST_REFERENCES:
+        return ""
+    votes = np.eye(k)[references.argmax(axis=2)]  # (r, q, k)
+    typical = float(np.mean([agreement(votes[i].argmax(axis=1), votes.sum(axis=0) - votes[i]) for i in range(len(votes))]))
+    if typical < max(0.3, 3 / k):  # such queries tell nothing: the references themselves disagree
+        return ""
+    mine = answers.argmax(axis=1)
+    found = agreement(mine, votes.sum(axis=0))
+    if found >= 0.5 * typical:
+        return ""
+    facts = (
+        f"the suspect's top class is that of the owner's independent models on {found:.0%} of queries, where those agree on {typical:.0%}"
+    )
+    order = matched_order(mine, votes.sum(axis=0).argmax(axis=1), k)
+    if float((np.argsort(order)[mine] == votes.sum(axis=0).argmax(axis=1)).mean()) >= max(0.75 * typical, 2 * found):
+        return f"{facts}; with its classes in the order {list(map(int, order))} it would agree as they do: its classes seem shuffled, declare order or labels"
+    return (
+        f"{facts}: its input layout, value range, normalisation or order of classes is probably not as declared, or it answers another task"
+    )
+
+
+def agreement(labels: np.ndarray[tuple[int], np.dtype[np.int64]], votes: Floats) -> float:
+    """Share of queries on which labels (q,) are those with most votes (q, k)."""
+    return float((labels == votes.argmax(axis=1)).mean())
+
+
+def matched_order(
+    mine: np.ndarray[tuple[int], np.dtype[np.int64]], theirs: np.ndarray[tuple[int], np.dtype[np.int64]], k: int
+) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """For each class of theirs (k,) the class of mine that stands for it: the assignment with most matches."""
+    from scipy.optimize import linear_sum_assignment
+
+    counts = np.zeros((k, k))
+    np.add.at(counts, (theirs, mine), 1)
+    return np.asarray(linear_sum_assignment(-counts)[1])
