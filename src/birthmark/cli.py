@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from birthmark import cli_bench
 from birthmark.errors import BirthmarkError, SettingError
 
 if TYPE_CHECKING:
@@ -266,6 +267,10 @@ def listing(
     else:
         print_names(what, rows)
     return 0
+
+
+app.add_typer(cli_bench.zoo, name="zoo")
+app.add_typer(cli_bench.bench, name="bench")
 
 
 def main() -> None:
