@@ -46,6 +46,14 @@ def ours(pair: str, source: nn.Module, data: Data, how: argparse.Namespace, seed
     return Knockoff(strategy=strategy, queries=how.queries, labels=labels, **settings).steal(target, pool, seed=seed)
 
 
+class Knockoffs(KnockoffNets):
+    """The toolbox's attack; each sampled input is copied, as views would keep 5,000 copies of a class's pool alive (28 GB)."""
+
+    @staticmethod
+    def _sample_data(x: np.ndarray, y: np.ndarray, action: int) -> np.ndarray:
+        return KnockoffNets._sample_data(x, y, action).copy()
+
+
 def theirs(pair: str, source: nn.Module, data: Data, how: argparse.Namespace, seed: int, rate: float) -> nn.Module:
     pool = data["attacker"]
     shape, classes = pool.shape, pool.classes
@@ -68,7 +76,7 @@ def theirs(pair: str, source: nn.Module, data: Data, how: argparse.Namespace, se
         if pair.startswith("copycat"):
             attack: Any = CopycatCNN(victim, **common)
         else:
-            attack = KnockoffNets(victim, sampling_strategy="adaptive" if "adaptive" in pair else "random", verbose=False, **common)
+            attack = Knockoffs(victim, sampling_strategy="adaptive" if "adaptive" in pair else "random", verbose=False, **common)
         truth = pool.targets if "adaptive" in pair else None
         attack.extract(pool.inputs, truth, thieved_classifier=thief)
     source.eval()

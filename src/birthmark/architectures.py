@@ -25,6 +25,37 @@ class Centre(nn.Module):
         return centred.contiguous(memory_format=torch.channels_last) if centred.ndim == 4 else centred
 
 
+class Average(nn.Module):
+    """Several classifiers that answer as one: the logarithm of the weighted mean of their probabilities.
+
+    Args:
+        members: networks that return logits.
+        share: weight of the first one, 0 to 1; None for equal weights. It is kept with the weights.
+    """
+
+    shares: Tensor
+
+    def __init__(self, members: Sequence[nn.Module], share: float | None = None) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+        n = len(members)
+        rest = (1 - share) / (n - 1) if share is not None and n > 1 else 1 / n
+        self.register_buffer("shares", torch.tensor([1 / n if share is None else share, *[rest] * (n - 1)]))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        answers = torch.stack([torch.softmax(member(inputs).float(), dim=1) for member in self.members])
+        return (answers * self.shares[:, None, None]).sum(dim=0).clamp_min(1e-12).log()
+
+
+def smoothed(model: nn.Module) -> nn.Module:
+    """The network with GELU in place of every ReLU module, in place."""
+    for parent in model.modules():
+        for name, child in parent.named_children():
+            if isinstance(child, nn.ReLU):
+                setattr(parent, name, nn.GELU())
+    return model
+
+
 class Residual(nn.Module):
     """body(x) + shortcut(x), then ReLU; a squeeze-and-excitation gate when `gate` is true."""
 
@@ -38,12 +69,13 @@ class Residual(nn.Module):
             if gate
             else None
         )
+        self.bend = nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.body(x)
         if self.gate is not None:
             y = y * self.gate(y)
-        return torch.relu(y + self.shortcut(x))
+        return self.bend(y + self.shortcut(x))  # type: ignore[no-any-return]
 
 
 class Branches(nn.Module):
@@ -210,9 +242,10 @@ def xception(shape: Sequence[int], outputs: int, width: int = 16) -> nn.Module:
                 _conv(wide, wide, 3, 1, groups=wide), _block1(wide, out), _conv(out, out, 3, stride, groups=out), _conv(out, out, 1)
             )
             self.shortcut = _conv(wide, out, 1, stride)
+            self.bend = nn.ReLU()
 
         def forward(self, x: Tensor) -> Tensor:
-            return torch.relu(self.body(x) + self.shortcut(x))
+            return self.bend(self.body(x) + self.shortcut(x))  # type: ignore[no-any-return]
 
     return _staged(shape, outputs, [width, 2 * width, 4 * width], Separable, width)
 
@@ -276,7 +309,8 @@ def build(name: str, shape: Sequence[int], outputs: int, *, seed: int) -> nn.Mod
     """Make a freshly initialised network; the same seed gives the same bits, and no global generator moves.
 
     Args:
-        name: a family of `ARCHITECTURES`, with settings after a colon (`vgg:width=24`).
+        name: a family of `ARCHITECTURES`, with settings after a colon (`vgg:width=24`). Every family has two more:
+            members=3 averages the answers of three networks (`Average`), gelu=1 puts GELU for ReLU (`smoothed`).
         shape: one input's own shape, (channels, height, width) or (features,).
         outputs: number of classes, or of values.
 
@@ -290,13 +324,17 @@ def build(name: str, shape: Sequence[int], outputs: int, *, seed: int) -> nn.Mod
     if family not in ARCHITECTURES:
         raise nearest("architecture", family, ARCHITECTURES)
     builder, defaults = ARCHITECTURES[family]
+    members, gelu = settings.pop("members", 1), settings.pop("gelu", 0)
     if builder is not mlp and len(shape) != 3:
         raise SettingError(f"architecture {family!r} needs images (channels, height, width), got inputs of shape {tuple(shape)}; use 'mlp'")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:
-            model = builder(shape, outputs, **{**defaults, **settings})
+            several = [builder(shape, outputs, **{**defaults, **settings}) for _ in range(max(members, 1))]
         except TypeError as error:
             raise SettingError(f"architecture {name!r}: {error}") from None
+    model = several[0] if members < 2 else Average(several)
+    if gelu:
+        smoothed(model)
     model.__dict__["architecture"] = name  # copies keep it, so that any model made from this one can be written and read again
     return model.to(memory_format=torch.channels_last) if len(shape) == 3 else model

@@ -183,3 +183,13 @@ def last_layer(module: nn.Module, inputs: Array) -> nn.Linear | nn.modules.conv.
             if isinstance(layer, kind):
                 return layer
     raise SettingError("expected a network with a linear or convolutional layer to re-train, found none; use distill or retrain")
+
+
+def named(module: nn.Module, like: nn.Module, **extra: int) -> nn.Module:
+    """The module under the architecture name of `like` with more settings, so that it can be written and read again."""
+    name = like.__dict__.get("architecture", "")
+    if name:
+        module.__dict__["architecture"] = (
+            name + (":" if ":" not in name else ",") + ",".join(f"{key}={value}" for key, value in extra.items())
+        )
+    return module

@@ -1,0 +1,137 @@
+"""Data-free extraction: a generator invents the queries, so the thief needs no data at all.
+
+Family of DaST, MAZE and DFME (Zhou et al. 2020; Kariyappa et al. 2021; Truong et al. 2021). The generator learns through
+the student alone (no gradient of the target is estimated, which costs those papers millions of queries): it looks for
+images the student is unsure of and that spread over all classes; every answer is kept and learned from again.
+"""
+
+from dataclasses import dataclass
+from math import prod
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from birthmark.attack import Attack
+from birthmark.errors import SettingError
+from birthmark.oracle import Oracle
+from birthmark.theft import affordable, ask, labelled, new_student
+from birthmark.training import Training, device, fit, seeded
+from birthmark.types import Access, Answers, Array, Floats, Samples
+
+
+@dataclass(frozen=True)
+class DataFree(Attack):
+    """Rounds of: the generator learns from the student, invents a batch, the target answers, the student learns from all answers.
+
+    Of the data only the shape of one input is used; inputs are taken to lie in [0, 1].
+
+    Attributes:
+        student: architecture by name; "" is vgg for images and mlp for flat inputs.
+        queries: inputs to ask.
+        round: queries between two trainings of the student.
+        steps: of the generator in each round.
+        latent: size of the generator's noise.
+        labels: learn from the top labels even if the target shows more.
+        epochs, rate, batch: of the student's last training, on all answers; between the rounds it trains for `round_steps` steps.
+    """
+
+    name: ClassVar[str] = "data-free"
+    needs: ClassVar[Access] = Access.LABELS
+    source_paper: ClassVar[str] = "Zhou et al. 2020 (DaST); Truong et al. 2021 (DFME)"
+
+    student: str = ""
+    queries: int = 6000
+    round: int = 500
+    steps: int = 20
+    latent: int = 32
+    labels: bool = False
+    epochs: int = 10
+    rate: float = 6e-3
+    batch: int = 64
+    round_steps: int = 60
+
+    def __post_init__(self) -> None:
+        if self.queries < 2 or self.round < 2 or self.steps < 0 or self.latent < 1:
+            raise SettingError(f"expected queries and round >= 2, steps >= 0 and latent >= 1, got {self}")
+
+    def steal(self, target: Oracle, data: Samples, *, seed: int) -> nn.Module:
+        self.check(target)
+        if target.answers is Answers.VALUES:
+            raise SettingError("data-free: expected a classifier, got an oracle of real values; use distill")
+        kind = Answers.LABELS if self.labels else target.answers
+        inputs, answers = np.zeros((0, *data.shape), dtype=np.float32), list[Floats]()
+        with seeded(seed):
+            generator = Dreamer(data.shape, self.latent).to(device())
+        optimiser = torch.optim.Adam(generator.parameters(), 1e-3)
+        student: nn.Module | None = None
+        for turn in range(-(-self.queries // self.round)):
+            with seeded(seed + turn):
+                if student is not None:
+                    self._dream(generator, student, optimiser)
+                fresh = self._invent(generator, min(self.round, self.queries - len(inputs)))
+            if turn and not affordable(target, fresh):
+                break
+            answers.append(ask(target, fresh, hard=self.labels))
+            inputs = np.concatenate([inputs, fresh[: len(answers[-1])]])
+            samples, soft = labelled(inputs, np.concatenate(answers), kind) if _varied(answers) else (None, None)
+            if samples is not None:
+                student = student or new_student(self.student, data.shape, answers[0].shape[1], seed=seed)
+                epochs = -(-self.round_steps // -(-len(samples) // self.batch))
+                how = Training(epochs=epochs, rate=self.rate / 6, batch=self.batch, cycle=False)
+                fit(student, samples, how, seed=seed + turn, soft=soft)
+        samples, soft = labelled(inputs, np.concatenate(answers), kind)
+        student = student or new_student(self.student, data.shape, answers[0].shape[1], seed=seed)
+        return fit(student, samples, Training(epochs=self.epochs, rate=self.rate, batch=self.batch), seed=seed, soft=soft)
+
+    def _dream(self, generator: nn.Module, student: nn.Module, optimiser: torch.optim.Optimizer) -> None:
+        """Steps of the generator: sure of nothing in particular (entropy of each answer up), of everything together (entropy of the mean up)."""
+        generator.train()
+        student.eval()
+        for _ in range(self.steps):
+            p = functional.softmax(student(generator(torch.randn(128, self.latent, device=device()))).float(), 1)
+            mean = p.mean(0)
+            top = functional.cross_entropy(p.clamp_min(1e-8).log(), torch.randint(p.shape[1], (len(p),), device=p.device))
+            cost = 0.3 * top + (mean * mean.clamp_min(1e-8).log()).sum() - 0.3 * -(p * p.clamp_min(1e-8).log()).sum(1).mean()
+            optimiser.zero_grad(set_to_none=True)
+            cost.backward()
+            optimiser.step()
+        generator.eval()
+
+    @torch.no_grad()
+    def _invent(self, generator: nn.Module, n: int) -> Array:
+        generator.train()
+        made: Tensor = generator(torch.randn(max(n, 2), self.latent, device=device()))[:n]
+        return made.cpu().numpy().astype(np.float32)
+
+
+def _varied(answers: list[Floats]) -> bool:
+    return len(np.unique(np.concatenate(answers).argmax(1))) > 1
+
+
+class Dreamer(nn.Module):
+    """Noise (n, z) to inputs (n, *shape) in [0, 1]; images are made coarse first, then refined, so that they are smooth."""
+
+    def __init__(self, shape: tuple[int, ...], latent: int, width: int = 32) -> None:
+        super().__init__()
+        self.shape, self.width = shape, width
+        self.small = (-(-shape[1] // 4), -(-shape[2] // 4)) if len(shape) == 3 else ()
+        out = width * prod(self.small) if self.small else prod(shape)
+        self.body = nn.Sequential(nn.Linear(latent, 128), nn.BatchNorm1d(128), nn.ReLU(), nn.Linear(128, out))
+        if self.small:
+            self.one = nn.Sequential(
+                nn.BatchNorm2d(width), nn.ReLU(), nn.Conv2d(width, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU()
+            )
+            self.two = nn.Conv2d(width, shape[0], 3, padding=1)
+        self.last = nn.BatchNorm2d(shape[0], affine=False) if self.small else nn.BatchNorm1d(prod(shape), affine=False)
+
+    def forward(self, noise: Tensor) -> Tensor:
+        x = self.body(noise)
+        if self.small:
+            x = x.view(-1, self.width, *self.small)
+            h, w = self.shape[1:]
+            x = self.one(functional.interpolate(x, size=(-(-h // 2), -(-w // 2))))
+            x = self.two(functional.interpolate(x, size=(h, w)))
+        return torch.sigmoid(2 * self.last(x)).view(-1, *self.shape)
