@@ -17,6 +17,7 @@ from birthmark import cli_bench
 from birthmark.errors import BirthmarkError, SettingError
 
 if TYPE_CHECKING:
+    from birthmark.claim import Task
     from birthmark.evidence import Evidence
     from birthmark.oracle import Oracle
 
@@ -189,7 +190,7 @@ def verify(
     from birthmark.verify import verify as test
 
     made, digest = Claim.load(claim)
-    oracle = open_suspect(suspect, answers=answers, spec=spec, authorisation=authorisation, architecture=architecture, shape=shape, classes=classes)
+    oracle = open_suspect(suspect, made.task, answers=answers, spec=spec, authorisation=authorisation, architecture=architecture, shape=shape, classes=classes)
     with bar(f"asking {oracle.name}", quiet=as_json) as progress:
         evidence = test(
             made, oracle, alpha=alpha, budget=budget, null=null, digest=digest, authorisation=authorisation,
@@ -214,14 +215,18 @@ def show(evidence: "Evidence", as_json: bool) -> None:
     print_evidence(evidence)
 
 
-def open_suspect(target: str, *, answers: str, spec: Path | None, authorisation: str, architecture: str, shape: str, classes: int) -> "Oracle":
-    """A suspect from a file, a folder or a URL."""
-    from birthmark.connect.local import open_file
-    from birthmark.types import Answers
+def open_suspect(
+    target: str, task: "Task", *, answers: str, spec: Path | None, authorisation: str, architecture: str, shape: str, classes: int
+) -> "Oracle":
+    """A suspect from a file, a folder or a URL: what the TOML file declares, overruled by the options."""
+    from dataclasses import replace
 
-    if answers and answers not in list(Answers):
-        raise SettingError(f"expected --answers {', '.join(Answers)}, got {answers!r}")
-    return open_file(Path(target), answers=Answers(answers) if answers else None, architecture=architecture, shape=_shape(shape), classes=classes)
+    from birthmark import connect
+    from birthmark.suspect import SuspectSpec
+
+    given = {"answers": answers, "architecture": architecture, "shape": _shape(shape), "classes": classes}
+    said = SuspectSpec.read(spec) if spec else SuspectSpec()
+    return connect.open(target, spec=replace(said, **{key: value for key, value in given.items() if value}), task=task, authorisation=authorisation)
 
 
 @command("attack")
@@ -245,10 +250,14 @@ def attack(
     as_json: Json = False,
 ) -> int:
     """Steal a model, to see whether your claim would notice."""
+    from birthmark import data as datasets
+    from birthmark.claim import Task
     from birthmark.workshop import steal
 
-    oracle = open_suspect(target, answers=answers, spec=spec, authorisation=authorisation, architecture=architecture, shape=shape, classes=classes)
-    found = steal(name, oracle, out, data=data, data_dir=data_dir, data_seed=data_seed, split=split, budget=budget, settings=settings_of(settings), seed=seed)
+    parts = datasets.load(data, seed=data_seed, directory=data_dir)
+    task = Task(parts.shape, parts["test"].outputs, not parts.classes)
+    oracle = open_suspect(target, task, answers=answers, spec=spec, authorisation=authorisation, architecture=architecture, shape=shape, classes=classes)
+    found = steal(name, oracle, out, parts, split=split, budget=budget, settings=settings_of(settings), seed=seed)
     print(json.dumps(found) if as_json else f"{name}: {out}  accuracy {found['accuracy']:.3f} (target {found['target_accuracy']})  agreement {found['agreement']}  {found['queries']} queries  {found['seconds']} s")
     return 0
 

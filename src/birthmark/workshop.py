@@ -67,15 +67,14 @@ def _shares(progress: Callable[[float], None] | None) -> Callable[[Progress], No
 
 
 def steal(
-    name: str, target: Oracle, out: Path, *, data: str, data_dir: Path | None, data_seed: int, split: str, budget: int | None, settings: Mapping[str, Any], seed: int,
-) -> dict[str, Any]:  # fmt: skip
+    name: str, target: Oracle, out: Path, parts: datasets.Data, *, split: str, budget: int | None, settings: Mapping[str, Any], seed: int
+) -> dict[str, Any]:
     """Run an attack on a target and write the stolen model; says what it cost and what it kept.
 
     Raises:
         AccessError: the target grants less than the attack needs.
         BudgetError: the budget allows nothing.
     """
-    parts = datasets.load(data, seed=data_seed, directory=data_dir)
     attack = registry.make("attacks", name, settings)
     metered = Metered(target, budget) if attack.needs < 3 else target
     started = time.monotonic()
