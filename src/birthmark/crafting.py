@@ -22,7 +22,7 @@ from birthmark.errors import DataError
 from birthmark.images import eight_bit, jpeg
 from birthmark.matching import interleaved
 from birthmark.method import Method
-from birthmark.training import accuracy, autocast, has_bf16, outputs, probabilities
+from birthmark.training import accuracy, autocast, has_bf16, outputs, probabilities, seeded
 from birthmark.types import Array, Floats, Labels, Samples
 
 WEAK = 0.5  # a source below this accuracy has no decision regions worth remembering
@@ -130,7 +130,8 @@ def conferrability(cohort: Cohort, queries: Array, labels: Labels, *, compress: 
     Lukas et al. 2021's Confer, on the label of the source; over the identity and `draws` of each random transform.
     """
     x, y = torch.from_numpy(queries), torch.from_numpy(labels)
-    views = [x, *(transform(x, kind) for kind in TRANSFORMS[1:] for _ in range(draws if x.ndim == 4 else 0))]
+    with seeded(0):
+        views = [x, *(transform(x, kind) for kind in TRANSFORMS[1:] for _ in range(draws if x.ndim == 4 else 0))]
     if compress:
         views.append(torch.from_numpy(jpeg(queries, compress)))
     sides = [prepared(side) for side in (cohort.derived, cohort.independent)]
