@@ -14,6 +14,7 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
+from birthmark import networks
 from birthmark.errors import SettingError, nearest
 
 
@@ -286,7 +287,13 @@ ARCHITECTURES: dict[str, tuple[Builder, dict[str, int]]] = {
     "shuffle": (shuffle, {}),
     "xception": (xception, {}),
     "convnext": (convnext, {}),
+    "unet": (networks.unet, {}),
+    "autoencoder": (networks.autoencoder, {}),
+    "forecaster": (networks.forecaster, {}),
+    "vae": (networks.vae, {}),
+    "gan": (networks.gan, {}),
 }
+FLAT = (mlp, networks.autoencoder, networks.forecaster, networks.vae, networks.gan)  # these take rows as well
 
 
 def parse(name: str) -> tuple[str, dict[str, int]]:
@@ -325,7 +332,7 @@ def build(name: str, shape: Sequence[int], outputs: int, *, seed: int) -> nn.Mod
         raise nearest("architecture", family, ARCHITECTURES)
     builder, defaults = ARCHITECTURES[family]
     members, gelu = settings.pop("members", 1), settings.pop("gelu", 0)
-    if builder is not mlp and len(shape) != 3:
+    if builder not in FLAT and len(shape) != 3:
         raise SettingError(f"architecture {family!r} needs images (channels, height, width), got inputs of shape {tuple(shape)}; use 'mlp'")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

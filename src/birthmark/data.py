@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from birthmark import tasks
 from birthmark.artifact import write_atomically
 from birthmark.errors import DataError, nearest
 from birthmark.types import Samples
@@ -79,12 +80,14 @@ def load(name: str, *, seed: int = 0, directory: str | Path | None = None) -> Da
 
 @lru_cache(maxsize=4)
 def _load(name: str, seed: int, directory: str) -> Data:
+    if name in tasks.TASKS:
+        return Data(name, tasks.parts(name, seed, lambda: fashion_mnist(Path(directory) if directory else None)))
     if name in DATASETS:
         train, held = DATASETS[name](Path(directory) if directory else None)
     elif Path(name).exists():
         train, held = _from_path(Path(name))
     else:
-        raise nearest("data set", name, DATASETS)
+        raise nearest("data set", name, [*DATASETS, *tasks.TASKS])
     return split(name, train, held, seed=seed)
 
 

@@ -5,7 +5,11 @@ Correlating the suspect with one owner at a time fails where one odd twin makes 
 fit removes that.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
+from scipy.stats import binom
 
 from birthmark.errors import ShapeError
 from birthmark.types import Floats
@@ -46,3 +50,27 @@ def owner_mixture(owners: Floats, suspect: Floats, *, ridge: float = 0.1, floor:
     gram = r @ r.T
     penalty = ridge * np.trace(gram) / len(owners)
     return np.asarray(np.linalg.solve(gram + penalty * np.eye(len(owners)), r @ d))
+
+
+def attractors(weights: Sequence[Floats]) -> dict[str, Any]:
+    """Owners to whom independent models lean, as facts of a claim.
+
+    Errors of innocents are dependent: some owners lie close to everybody. An owner attracts if so many of the references
+    rank it first that chance (a binomial of share 1 / m) would do it with less than .01 / m.
+
+    Args:
+        weights: of each reference, its weights (m,) by owner, source first.
+
+    Returns:
+        "attractors" (owners by number, 0 is the source) and "leaning" (how many references rank each owner first);
+        with "warnings" if the source is among them; empty without references.
+    """
+    if not len(weights):
+        return {}
+    m = len(weights[0])
+    first = np.bincount([int(np.argmax(w)) for w in weights], minlength=m)
+    found = [j for j in range(m) if first[j] and binom.sf(first[j] - 1, len(weights), 1 / m) < 0.01 / m]
+    facts: dict[str, Any] = {"attractors": found, "leaning": [int(n) for n in first]}
+    if 0 in found:
+        facts["warnings"] = [f"{first[0]} of {len(weights)} independent references lean to the source more than to any twin: it attracts innocents"]
+    return facts

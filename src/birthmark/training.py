@@ -98,6 +98,8 @@ def fit(
 ) -> nn.Module:
     """Train `model` in place and return it, in eval mode.
 
+    A network that brings its own loss, a method `cost(inputs, targets) -> Tensor`, is trained by that (generators do).
+
     Args:
         samples: inputs and hard targets: class numbers, or real values (mean squared error).
         soft: teacher's probabilities (n, k) per input; then hard labels weigh `how.hard_share`.
@@ -127,6 +129,7 @@ def fit(
         return model.eval()
     optimiser = torch.optim.AdamW(chosen, lr=how.rate, weight_decay=how.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, how.rate, total_steps=total) if how.cycle and total > 3 else None
+    own = getattr(model, "cost", None)
     done = 0
     with seeded(seed):
         for _ in range(how.epochs):
@@ -140,10 +143,13 @@ def fit(
                 x = augment(x, how)
                 if how.adversarial:
                     x = _partly_adversarial(model, x, y, t, how)
-                with autocast(how.bf16, where):
-                    outputs = model(x)
-                cost = loss(outputs.float(), y, t, how)
-                if penalty is not None:
+                if own is not None:
+                    cost = own(x, y)
+                else:
+                    with autocast(how.bf16, where):
+                        outputs = model(x)
+                    cost = loss(outputs.float(), y, t, how)
+                if penalty is not None and own is None:
                     cost = cost + penalty(model, x, outputs.float())
                 optimiser.zero_grad(set_to_none=True)
                 cost.backward()  # type: ignore[no-untyped-call]
