@@ -131,6 +131,7 @@ class Owner:
         pool: held-out inputs that queries are chosen from.
         make: builds the models of cards, cached and resumable, in the cards' order.
         values: true for regressors and generators.
+        scratch: folder where long crafting keeps each owner's part, so that an interrupted enrolment continues; None keeps nothing.
     """
 
     source: "nn.Module"
@@ -140,6 +141,7 @@ class Owner:
     pool: Samples
     make: Callable[[Sequence[Card]], Sequence["nn.Module"]]
     values: bool = False
+    scratch: Path | None = None
 
     @property
     def task(self) -> Task:

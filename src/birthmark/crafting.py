@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from birthmark.artifact import digest_of, load_folder, plain, save_folder
 from birthmark.claim import Claim, Owner
 from birthmark.cohort import Cohort, gather, recipe, twin_cards
 from birthmark.errors import DataError
@@ -25,6 +26,7 @@ from birthmark.method import Method
 from birthmark.training import accuracy, autocast, has_bf16, outputs, probabilities, seeded
 from birthmark.types import Array, Floats, Labels, Samples
 
+SCRATCH = "birthmark/crafted/1"
 WEAK = 0.5  # a source below this accuracy has no decision regions worth remembering
 TRANSFORMS = ("identity", "noise", "shift", "shear")
 
@@ -201,13 +203,28 @@ def enrolled(
     parts, warnings, sizes = [], list(weak(owner)), []
     for card in (None, *twin_cards(owner.card, placebos)):
         mine = gather(owner, plan, card) if cohort else Cohort((owner.make([card])[0] if card else owner.source,), ())
-        parts.append(craft(owner, mine, seed))
+        what = [method.name, asdict(method), seed, (card or owner.card).key]  # type: ignore[call-overload]
+        parts.append(kept(owner, what, lambda mine=mine: craft(owner, mine, seed)))  # type: ignore[misc]
         warnings += mine.warnings
         sizes.append({"derived": len(mine.derived), "independent": len(mine.independent)})
     tensors = interleaved(parts)
     if references:
         tensors["references"] = np.stack([probabilities(model, tensors["queries"]) for model in owner.references(references)])
     return Claim(method.name, asdict(method), owner.task, seed, tensors, {"cohort": sizes[0], "warnings": warnings})  # type: ignore[call-overload]
+
+
+def kept(owner: Owner, what: Sequence[Any], make: Callable[[], dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
+    """What `make` makes, from the owner's scratch folder if it was made there before.
+
+    Args:
+        what: plain data that says what it is: method, settings, seed, whose.
+    """
+    if owner.scratch is None:
+        return make()
+    folder = owner.scratch / digest_of(what)[:16]
+    if not (folder / "manifest.json").is_file():
+        save_folder(folder, SCRATCH, {"what": plain(what)}, make())
+    return dict(load_folder(folder, SCRATCH).tensors)
 
 
 def weak(owner: Owner) -> tuple[str, ...]:

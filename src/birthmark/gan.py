@@ -5,11 +5,14 @@ loss, a slow average of the generator's weights. For images of 8 to 64 pixels, a
 """
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pkgutil import resolve_name
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -106,6 +109,24 @@ def train(samples: Samples, *, iterations: int, batch: int = 64, seed: int) -> G
                 for mine, theirs in zip(slow.buffers(), made.buffers(), strict=True):
                     mine.copy_(theirs)
     return Gan(slow.eval().requires_grad_(False), judge.eval().requires_grad_(False), made.latent)
+
+
+def tensors(gan: Gan) -> dict[str, NDArray[Any]]:
+    """A GAN of `train` as arrays by name."""
+    parts = {"generator": gan.generator, "discriminator": gan.discriminator}
+    return {
+        f"{part}.{key}": value.numpy() for part, module in parts.items() if module is not None for key, value in module.state_dict().items()
+    }
+
+
+def restored(arrays: Mapping[str, NDArray[Any]], shape: tuple[int, ...], classes: int) -> Gan:
+    """The GAN that `tensors` were taken of."""
+    generator, discriminator = Generator(shape, classes), Discriminator(shape, classes)
+    for part, module in (("generator", generator), ("discriminator", discriminator)):
+        module.load_state_dict(
+            {key.partition(".")[2]: torch.from_numpy(value.copy()) for key, value in arrays.items() if key.startswith(f"{part}.")}
+        )
+    return Gan(generator.eval().requires_grad_(False), discriminator.eval().requires_grad_(False), generator.latent)
 
 
 def brought(name: str, shape: tuple[int, ...], classes: int, latent: int) -> Gan:

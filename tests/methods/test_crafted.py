@@ -108,6 +108,28 @@ def test_the_own_gan_makes_pictures_in_range(owner):
     assert 0 <= claim.queries.min() <= claim.queries.max() <= 1
 
 
+def test_interrupted_crafting_continues(owner, tmp_path, monkeypatch):
+    kept = replace(owner, scratch=tmp_path)
+    first = made("ipguard", kept, placebos=2)
+    last = max(tmp_path.iterdir(), key=lambda folder: folder.stat().st_mtime_ns)
+    for file in last.iterdir():
+        file.unlink()
+    last.rmdir()
+    asked = []
+    again = made("ipguard", replace(kept, train=owner.train), placebos=2)
+    assert all(np.array_equal(again.tensors[key], value) for key, value in first.tensors.items())
+    monkeypatch.setattr("birthmark.crafting.starts", lambda *a, **k: asked.append(a))
+    made("ipguard", kept, placebos=2)
+    assert not asked
+
+
+def test_the_own_gan_is_kept(owner, tmp_path):
+    settings = {"space": "latent", "iterations": 4, "pool": 30}
+    plain, kept = made("naturalfinger", owner, **settings), made("naturalfinger", replace(owner, scratch=tmp_path), **settings)
+    assert np.array_equal(plain.queries, kept.queries)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 def test_no_point_passing_the_filter_says_how_far_it_got(owner):
     with pytest.raises(DataError, match=r"the best of \d+ reached 0\.\d\d, and 1.01 is asked; raise"):
         made("cem", owner, confer=1.01, steps=1)

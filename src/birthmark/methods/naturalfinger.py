@@ -106,10 +106,13 @@ class NaturalFinger(Method):
         return matches(claim, answers)
 
     def _gan(self, owner: Owner, seed: int) -> "Gan":
-        from birthmark.gan import brought, train
+        from birthmark.crafting import kept
+        from birthmark.gan import brought, restored, tensors, train
 
         if self.generator == "own":
-            return train(owner.train, iterations=self.iterations, seed=seed)
+            what = ["gan", self.iterations, seed, dict(owner.card.data), owner.card.split]
+            made = kept(owner, what, lambda: tensors(train(owner.train, iterations=self.iterations, seed=seed)))
+            return restored(made, owner.task.shape, owner.task.outputs)
         return brought(self.generator, owner.task.shape, owner.task.outputs, self.latent)
 
     def _craft(self, owner: Owner, cohort: Cohort, gan: "Gan | None", seed: int) -> dict[str, NDArray[Any]]:
