@@ -1,0 +1,452 @@
+"""The bench plan dynamarks-fmnist: who trains on marked answers, what they do to get rid of the mark, what is left.
+
+One JSON record a student (or unmarked model), networks in a cache outside the records; a killed run continues. Every
+student has its own client key. Networks come from the standard loop: 6 epochs on 10,000 attacker images.
+
+    python -m birthmark.bench.watermarks run --out benchmarks/dynamarks-fmnist --cache CACHE
+    python -m birthmark.bench.watermarks table benchmarks/dynamarks-fmnist
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from birthmark import architectures, data, stats
+from birthmark.artifact import canonical, write_atomically
+from birthmark.errors import SettingError
+from birthmark.field import Ground, aligned
+from birthmark.keyring import ClientKey, Keyring, logged
+from birthmark.keys import Secret
+from birthmark.oracle import softmax
+from birthmark.training import Training, fit, outputs
+from birthmark.types import Array, Floats, Samples
+from birthmark.watermarks.dynamarks import DynaMarks, DynaMarksTies
+
+QUERIES = 1000  # held-out inputs of the soft test
+TIES = 400  # logged near-ties of the label-only test
+CLIENTS = 200  # keys every unmarked model is tested with, and clients a student is traced among
+ARCHITECTURES = ("mlp", "lenet", "cnn", "vgg")
+REFERENCES = (  # the owner's own unmarked models: architecture, whose images, whether a student of the source, seed
+    ("cnn", "reserve", False, 100), ("vgg", "owner", False, 101), ("res", "reserve", False, 102), ("lenet", "owner", False, 103),
+    ("cnn", "reserve", True, 200), ("vgg", "reserve", True, 201),
+)  # fmt: skip
+MASTER = Secret(sha256(b"birthmark/bench/dynamarks-fmnist").digest())
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One student or unmarked model.
+
+    Attributes:
+        strength: of the mark; "none" for unmarked models.
+        source: "over-confident", or "calibrated" (its logits divided by a temperature fitted on the reserve).
+        attack: see `ATTACKS`.
+        access: what the thief saw: "probabilities" or "labels".
+        student: architecture.
+        number: of the client and of the seed.
+    """
+
+    strength: str
+    source: str
+    attack: str
+    access: str
+    student: str
+    number: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.strength}-{self.source}-{self.attack}-{self.access}-{self.student}-{self.number}"
+
+
+def cells() -> list[Cell]:
+    """All of the plan, the most important first."""
+    found: list[Cell] = []
+
+    def add(strength: str, source: str, attack: str, access: str, numbers: Sequence[int], students: Sequence[str] = ARCHITECTURES) -> None:
+        found.extend(Cell(strength, source, attack, access, student, number) for number in numbers for student in students)
+
+    over, calm, soft, hard = "over-confident", "calibrated", "probabilities", "labels"
+    small = ("lenet", "cnn")
+    for part in ([0, 1], [2, 3, 4]):
+        add("default", over, "none", soft, part)
+        add("default", over, "finetune-3", soft, part)
+        add("strong", over, "none", hard, part)
+        add("none", over, "unmarked", hard, [i + 10 * (part[0] > 0) for i in range(5 if part[0] == 0 else 10)])
+        if part[0] == 0:
+            for attack in ("none", "finetune-10", "sharpen-2"):
+                add("strong", over, attack, soft, part, small)
+            add("strong", over, "augment", hard, part, small)
+            add("default", calm, "none", soft, part)
+            add("default", calm, "finetune-3", soft, part)
+            add("strong", calm, "none", hard, [0], small)
+    for attack in ("finetune-10", "prune-50", "quantise-4", "sharpen-2", "temperature-2", "round-2", "round-1", "top-3", "noise-average", "augment", "half-marked",
+                   "two-apis", "student-of-student", "knockoff-digits", "budget-2000", "key-recovery"):  # fmt: skip
+        add("default", over, attack, soft, [0], small)
+    for attack in ("finetune-10", "student-of-student", "noise-average", "budget-2000", "drop-uncertain"):
+        add("strong", over, attack, hard, [0], small)
+    for attack in ("key-recovery", "temperature-2", "round-1", "half-marked", "two-apis"):
+        add("strong", over, attack, soft, [0], small)
+    add("heavy", over, "none", soft, [0], small)
+    add("heavy", over, "finetune-10", soft, [0], small)
+    add("heavy", over, "sharpen-2", soft, [0], small)
+    return found
+
+
+class Workshop:
+    """Data, the source, the owner's references and the keyring; every network made once and kept in `cache`."""
+
+    def __init__(self, cache: Path, *, epochs: int = 6, train: int = 10_000, source: str = "res-wide", dataset: str = "fashion-mnist") -> None:
+        torch.set_num_threads(1)
+        self.cache, self.epochs = cache, epochs
+        self.data = data.load(dataset)
+        self.owner, self.attacker, self.innocent = (self.data[f"{part}[:{train}]"] for part in ("owner", "attacker", "innocent"))
+        self.reserve, self.test = self.data[f"reserve[:{min(train, 9600)}]"], self.data["test"]
+        self.queries = self.data["queries"].inputs[:QUERIES]
+        self.logits = self.network("source", source, self.owner, Training(epochs=epochs + 2), seed=1)
+        self.references = [self._reference(i, *what) for i, what in enumerate(REFERENCES)]
+        self.rings: dict[str, Keyring] = {}
+
+    def _reference(self, i: int, architecture: str, split: str, student: bool, seed: int) -> nn.Module:
+        samples = (self.owner if split == "owner" else self.reserve)[:9600]
+        soft = self.answers("over-confident", samples.inputs) if student else None
+        return self.network(f"reference-{i}", architecture, samples, Training(epochs=self.epochs), seed=seed, soft=soft)
+
+    def network(
+        self, name: str, architecture: str, samples: Samples, how: Training, *, seed: int, soft: Floats | None = None, start: nn.Module | None = None
+    ) -> nn.Module:
+        """Train, or read what was trained before under that name."""
+        path = self.cache / f"{name}.safetensors"
+        model = architectures.build(architecture, samples.shape, samples.classes, seed=seed)
+        if path.is_file():
+            model.load_state_dict(load_file(path))
+            return model.eval()
+        if start is not None:
+            model.load_state_dict(start.state_dict())
+        fit(model, samples, how, seed=seed, soft=soft)
+        self.keep(name, model)
+        return model
+
+    def keep(self, name: str, model: nn.Module) -> None:
+        """Write a network to the cache, whole or not at all."""
+        path = self.cache / f"{name}.safetensors"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_suffix(".new")
+        save_file({key: value.contiguous() for key, value in model.state_dict().items()}, fresh)
+        fresh.replace(path)
+
+    def answers(self, source: str, inputs: Array) -> Floats:
+        """The unmarked API's probabilities (n, k)."""
+        return softmax(outputs(self.logits, inputs) / (self.temperature if source == "calibrated" else 1.0))
+
+    @property
+    def temperature(self) -> float:
+        """The temperature that fits the source's confidence to the reserve's labels best, on a grid from 1 to 5."""
+        rows = outputs(self.logits, self.reserve.inputs)
+        grid = np.arange(1.0, 5.01, 0.1)
+        losses = [-np.log(softmax(rows / t)[np.arange(len(rows)), self.reserve.targets] + 1e-12).mean() for t in grid]
+        return float(grid[int(np.argmin(losses))])
+
+    def ring(self, source: str) -> Keyring:
+        """The keyring of a source, over the held-out queries."""
+        if source not in self.rings:
+            others = np.stack([softmax(outputs(model, self.queries)) for model in self.references])
+            self.rings[source] = Keyring.make(self.owner.inputs[:5000], self.queries, self.answers(source, self.queries), others, seed=0)
+        return self.rings[source]
+
+
+def marked(shop: Workshop, cell: Cell) -> tuple[DynaMarks, Callable[[Array], Floats]]:
+    """The cell's watermark under its client's key, and the API that it marks."""
+    key = shop.ring(cell.source).client(MASTER, f"client-{cell.number}-{cell.student}")
+    mark = DynaMarks(strength=cell.strength, key=key)
+    return mark, lambda inputs: mark.mark(inputs, shop.answers(cell.source, inputs))
+
+
+def student(shop: Workshop, cell: Cell) -> nn.Module:
+    """The thief's network after everything done to be rid of the mark."""
+    if cell.attack == "unmarked":
+        return _unmarked(shop, cell)
+    x, seed = shop.attacker.inputs, 5000 + 97 * cell.number + len(cell.student)
+    _, api = marked(shop, cell)
+    random = np.random.default_rng(seed)
+
+    def learn(name: str, inputs: Array, rows: Floats, how: Training) -> nn.Module:
+        hard = Samples(inputs, rows.argmax(axis=1).astype(np.int64), shop.attacker.classes)
+        return shop.network(name, cell.student, hard, how, seed=seed, soft=None if cell.access == "labels" else rows)
+
+    how = Training(epochs=shop.epochs)
+    plain = replace(cell, attack="none").name
+    match cell.attack.split("-"):
+        case ["none"]:
+            return learn(plain, x, api(x), how)
+        case ["finetune", epochs]:
+            start = learn(plain, x, api(x), how)
+            slow = Training(epochs=int(epochs), rate=1e-3, cycle=False)
+            return shop.network(cell.name, cell.student, shop.attacker, slow, seed=seed + 1, start=start)
+        case ["prune", share]:
+            return _pruned(learn(plain, x, api(x), how), int(share) / 100)
+        case ["quantise", bits]:
+            return _quantised(learn(plain, x, api(x), how), int(bits))
+        case ["sharpen", power]:
+            return learn(cell.name, x, _powered(api(x), float(power)), how)
+        case ["temperature", heat]:
+            return learn(cell.name, x, _powered(api(x), 1 / float(heat)), how)
+        case ["round", digits]:
+            return learn(cell.name, x, _powered(np.round(api(x), int(digits)) + 1e-9, 1.0), how)
+        case ["top", k]:
+            rows = api(x)
+            return learn(cell.name, x, _powered(np.where(rows >= np.sort(rows, axis=1)[:, [-int(k)]], rows, 0), 1.0), how)
+        case ["noise", "average"]:
+            noisy = [api(np.clip(x + random.normal(scale=0.05, size=x.shape), 0, 1).astype(np.float32)) for _ in range(6)]
+            rows = np.mean([np.eye(shop.attacker.classes)[r.argmax(axis=1)] for r in noisy] if cell.access == "labels" else noisy, axis=0)
+            return learn(cell.name, x, rows, how)
+        case ["augment"]:
+            return learn(cell.name, x, api(x), replace(how, epochs=shop.epochs + 2, shift=2, flip=True))
+        case ["half", "marked"]:
+            rows = api(x)
+            rows[1::2] = shop.answers(cell.source, x[1::2])
+            return learn(cell.name, x, rows, how)
+        case ["two", "apis"]:
+            return learn(cell.name, x, (api(x) + softmax(outputs(shop.references[0], x))) / 2, how)
+        case ["student", "of", "student"]:
+            first = learn(plain, x, api(x), how)
+            return learn(cell.name, shop.innocent.inputs, softmax(outputs(first, shop.innocent.inputs)), how)
+        case ["knockoff", "digits"]:
+            other = _other_domain(len(x), shop.attacker.shape, random)
+            return learn(cell.name, other, api(other), how)
+        case ["budget", n]:
+            return learn(cell.name, x[: int(n)], api(x[: int(n)]), replace(how, epochs=3 * shop.epochs))
+        case ["drop", "uncertain"]:
+            rows = api(x)
+            top = np.sort(rows, axis=1)
+            sure = top[:, -1] - top[:, -2] > 0.7
+            return learn(cell.name, x[sure], rows[sure], how)
+        case ["key", "recovery"]:
+            return learn(cell.name, x, _unmarked_guess(shop, cell, api(x), random), how)
+    raise SettingError(f"no attack named {cell.attack!r} in this plan")
+
+
+def _unmarked(shop: Workshop, cell: Cell) -> nn.Module:
+    """An honest model (even numbers), or a student of the unmarked source (odd): other data and seeds in turn."""
+    samples = (shop.attacker, shop.innocent, shop.owner)[cell.number // 2 % 3]
+    if cell.number % 2 and samples is shop.owner:
+        samples = shop.innocent
+    soft = shop.answers(cell.source, samples.inputs) if cell.number % 2 else None
+    return shop.network(cell.name, cell.student, samples, Training(epochs=shop.epochs), seed=9000 + cell.number, soft=soft)
+
+
+def _powered(rows: Floats, power: float) -> Floats:
+    raised = rows**power
+    return np.asarray(raised / raised.sum(axis=1, keepdims=True))
+
+
+def _pruned(model: nn.Module, share: float) -> nn.Module:
+    with torch.no_grad():
+        for p in model.parameters():
+            if p.ndim > 1:
+                p[p.abs() < p.abs().flatten().kthvalue(max(1, int(share * p.numel()))).values] = 0
+    return model
+
+
+def _quantised(model: nn.Module, bits: int) -> nn.Module:
+    with torch.no_grad():
+        for p in model.parameters():
+            if p.ndim > 1:
+                step = p.abs().max() / (2 ** (bits - 1) - 1)
+                p.copy_((p / step).round() * step)
+    return model
+
+
+def _other_domain(n: int, shape: tuple[int, ...], random: np.random.Generator) -> Array:
+    """Handwritten digits, enlarged, shifted and mixed, as the knockoff thief's images."""
+    images = np.kron(data.load("digits")["owner"].inputs[:, 0], np.ones((3, 3)))
+    canvas = np.zeros((n, *shape), dtype=np.float32)
+    for i in range(n):
+        a, b = random.integers(len(images), size=2)
+        dy, dx = random.integers(shape[1] - 23, size=2)
+        canvas[i, :, dy : dy + 24, dx : dx + 24] = np.maximum(images[a], images[b] * (random.random() < 0.5))
+    return canvas
+
+
+def _unmarked_guess(shop: Workshop, cell: Cell, rows: Floats, random: np.random.Generator) -> Floats:
+    """What a thief who knows the algorithm, but not the key, takes the unmarked answers to be.
+
+    The thief whitens the own images alike, trains an own model on true labels as a proxy of the unmarked source, fits the
+    log-ratio of answers and proxy by ridge regression on 1,500 random waves of the right frequency, and divides it out.
+    """
+    proxy = shop.network(f"proxy-{cell.student}", cell.student, shop.attacker, Training(epochs=shop.epochs), seed=77)
+    ratio = np.log(np.maximum(rows, 1e-6)) - np.log(np.maximum(softmax(outputs(proxy, shop.attacker.inputs)), 1e-6))
+    ring = shop.ring(cell.source)
+    psi = type(ring.whitening).fit(shop.attacker.inputs[:5000])(shop.attacker.inputs)
+    directions = random.normal(size=(1500, psi.shape[1]))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    waves = np.cos(psi @ (ring.omega * directions.T) + random.uniform(0, 2 * np.pi, 1500))
+    cellwise = np.eye(rows.shape[1])[rows.argmax(axis=1)]
+    usual = cellwise @ np.linalg.lstsq(cellwise, ratio, rcond=None)[0]
+    weights = np.linalg.solve(waves.T @ waves + 300.0 * np.eye(1500), waves.T @ (ratio - usual))
+    return _powered(np.maximum(rows, 1e-6) * np.exp(-(waves @ weights)), 1.0)
+
+
+def record(shop: Workshop, cell: Cell) -> dict[str, Any]:
+    """Make the student, test it, and say what was found."""
+    model = student(shop, cell)
+    rows = {part: softmax(outputs(model, x)) for part, x in (("queries", shop.queries), ("test", shop.test.inputs))}
+    about = {**vars(cell), "accuracy": _accuracy(rows["test"], shop), "test": "soft", "queries": QUERIES}
+    if cell.attack == "unmarked":
+        return {**about, "p": _against_keys(shop, cell.source, rows["queries"])}
+    mark, _ = marked(shop, cell)
+    assert mark.key is not None
+    found = mark.score(_claim(mark), rows["queries"])
+    soft = {**_ranked(found.source, found.placebos), "traced": _traced(shop, cell, rows["queries"])}
+    utility = _utility(shop, cell, mark)
+    if not mark.delta:
+        return {**about, **utility, "soft": soft}
+    return {**about, **utility, "soft": soft, "ties": _ties(shop, cell, mark, model)}
+
+
+def _claim(mark: DynaMarks) -> Any:
+    return mark.claim()
+
+
+def _ranked(score: float, placebos: Sequence[float]) -> dict[str, float]:
+    return {"p": stats.rank_p(score, placebos), "z": round(stats.standardised(score, placebos), 3)}
+
+
+def _ties(shop: Workshop, cell: Cell, mark: DynaMarks, model: nn.Module) -> dict[str, Any]:
+    """The label-only test on the first logged near-ties, asked once and in five views each."""
+    assert mark.key is not None
+    source = shop.answers(cell.source, shop.attacker.inputs)
+    top = np.sort(source, axis=1)
+    near = np.flatnonzero(top[:, -1] - top[:, -2] < mark.delta)[:TIES]
+    x = shop.attacker.inputs[near]
+    others = np.stack([softmax(outputs(m, x)) for m in shop.references])
+    key = logged(mark.key, x, source[near], others)
+    result: dict[str, Any] = {"near_ties": len(near)}
+    for views in (1, 5):
+        ties = DynaMarksTies(strength=cell.strength, views=views, key=key)
+        claim = ties.claim()
+        shown = softmax(outputs(model, claim.queries))
+        labels = np.eye(shown.shape[1])[shown.argmax(axis=1)]
+        found = ties.score(claim, labels)
+        result[f"labels_{views}"] = {**_ranked(found.source, found.placebos), "queries": len(claim.queries)}
+    return result
+
+
+def _against_keys(shop: Workshop, source: str, rows: Floats) -> list[float]:
+    """p of an unmarked model under each of CLIENTS kept keys, each ranked among the keyring's placebos."""
+    ring = shop.ring(source)
+    keys = [client.secret for client in clients(ring)]
+    ground = Ground(ring.whitening(ring.queries), ring.source, ring.references)
+    residual = ground.residual(rows)[None]
+    mine = aligned(ground, residual, ring.expand(keys), ring.omega)[0]
+    null = np.sort(aligned(ground, residual, ring.expand([ring.placebo(i) for i in ring.placebos]), ring.omega)[0])
+    return [round(float((1 + len(null) - np.searchsorted(null, t)) / (1 + len(null))), 4) for t in mine]
+
+
+_clients: dict[int, list[ClientKey]] = {}
+
+
+def clients(ring: Keyring) -> list[ClientKey]:
+    """The plan's CLIENTS other clients of a keyring."""
+    return _clients.setdefault(id(ring), [ring.client(MASTER, f"other-{i}") for i in range(CLIENTS)])
+
+
+def _traced(shop: Workshop, cell: Cell, rows: Floats) -> dict[str, Any]:
+    """Whether the right client comes first among 20 and among 200, and the runner-up's z."""
+    ring = shop.ring(cell.source)
+    mark, _ = marked(shop, cell)
+    assert mark.key is not None
+    ground = Ground(ring.whitening(ring.queries), ring.source, ring.references)
+    secrets = [mark.key.secret, *(client.secret for client in clients(ring)[: CLIENTS - 1])]
+    found = aligned(ground, ground.residual(rows)[None], ring.expand(secrets), ring.omega)[0]
+    return {"first_of_20": bool(found[0] > found[1:20].max()), "first_of_200": bool(found[0] > found[1:].max())}
+
+
+def _utility(shop: Workshop, cell: Cell, mark: DynaMarks) -> dict[str, float]:
+    plain = shop.answers(cell.source, shop.test.inputs)
+    rows = mark.mark(shop.test.inputs, plain)
+    return {
+        "top1_agreement": float((rows.argmax(1) == plain.argmax(1)).mean()),
+        "accuracy_change": _accuracy(rows, shop) - _accuracy(plain, shop),
+        "l1": float(np.abs(rows - plain).sum(axis=1).mean()),
+    }
+
+
+def _accuracy(rows: Floats, shop: Workshop) -> float:
+    return float((rows.argmax(axis=1) == shop.test.targets).mean())
+
+
+def run(out: Path, cache: Path, *, only: int | None = None, shop: Workshop | None = None) -> Iterator[str]:
+    """Make every record that is not there yet; yields names as they are written."""
+    shop = shop or Workshop(cache)
+    for cell in cells()[:only]:
+        path = out / f"{cell.name}.json"
+        if not path.exists():
+            write_atomically(path, canonical(record(shop, cell)) + b"\n")
+            yield cell.name
+
+
+def records(folder: Path) -> list[Mapping[str, Any]]:
+    """All records of a folder."""
+    return [json.loads(path.read_bytes()) for path in sorted(folder.glob("*.json"))]
+
+
+def rows(folder: Path) -> list[dict[str, Any]]:
+    """The plan's table; columns in docs/dynamarks.md."""
+    found = records(folder)
+    unmarked = np.array([r["p"] for r in found if r["attack"] == "unmarked"]).reshape(-1, CLIENTS)
+    false = {
+        "n_unmarked": len(unmarked),
+        "share_false_05": float((unmarked <= 0.05).mean()) if len(unmarked) else None,
+        "share_false_01": float((unmarked <= 0.01).mean()) if len(unmarked) else None,
+    }
+    table = []
+    groups: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
+    for r in found:
+        if r["attack"] != "unmarked":
+            groups.setdefault((r["strength"], r["source"], r["attack"], r["access"]), []).append(r)
+    for (strength, source, attack, access), members in sorted(groups.items()):
+        tests = {"soft": "probabilities"} | ({"labels_1": "labels", "labels_5": "labels"} if "ties" in members[0] else {})
+        for test, shown in tests.items():
+            read = [r["soft"] if test == "soft" else r["ties"][test] for r in members]
+            p, z = np.array([one["p"] for one in read]), [one["z"] for one in read]
+            table.append(
+                {
+                    "strength": strength, "source": source, "attack": attack, "access": access, "test": "soft" if test == "soft" else f"ties, {test[-1]} views", "suspect_shows": shown,
+                    "queries": int(np.median([one.get("queries", QUERIES) for one in read])), "n_students": len(members), "share_p001": float((p <= 0.001).mean()),
+                    "z_median": float(np.median(z)), "z_least": float(np.min(z)), "student_accuracy": float(np.mean([r["accuracy"] for r in members])),
+                    **{key: float(np.mean([r[key] for r in members])) for key in ("top1_agreement", "accuracy_change", "l1")},
+                    "first_of_20": float(np.mean([r["soft"]["traced"]["first_of_20"] for r in members])) if test == "soft" else None,
+                    "first_of_200": float(np.mean([r["soft"]["traced"]["first_of_200"] for r in members])) if test == "soft" else None,
+                    **false,
+                }
+            )  # fmt: skip
+    return table
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the plan, or print its table."""
+    import argparse
+
+    parser = argparse.ArgumentParser(prog="python -m birthmark.bench.watermarks", description=__doc__)
+    parser.add_argument("what", choices=("run", "table"))
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/dynamarks-fmnist"))
+    parser.add_argument("--cache", type=Path, default=Path("zoo-watermarks"))
+    parser.add_argument("--only", type=int, help="so many cells from the top of the plan")
+    chosen = parser.parse_args(arguments)
+    if chosen.what == "table":
+        print(json.dumps(rows(chosen.out), indent=1))
+        return
+    for name in run(chosen.out, chosen.cache, only=chosen.only):
+        print(name, flush=True)
+
+
+if __name__ == "__main__":
+    main()

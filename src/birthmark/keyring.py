@@ -1,0 +1,198 @@
+"""The keyring: everything but the secret that a watermark's marks and claims need, made once by the owner.
+
+It holds the whitening of the owner's inputs, held-out inputs with the source's unmarked answers, and the answers of the
+owner's own unmarked models. Those check every key before it is used: a key that already leans on an unmarked model
+would accuse honest ones together, so it is discarded and the next is derived. Placebo keys are screened by the same
+rule, so that a client's key and its placebos stay exchangeable.
+
+A keyring holds no secret, but it holds the source's answers; keep it with the model.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from birthmark.artifact import load_folder, save_folder
+from birthmark.claim import Task
+from birthmark.errors import ArtifactError, SettingError, ShapeError
+from birthmark.field import Ground, Waves, Whitening, aligned
+from birthmark.keys import BYTES, Secret
+from birthmark.types import Array, Floats
+
+FORMAT = "birthmark/keyring/1"
+LEAN = 1.5  # a key with a larger z on any of the owner's unmarked models is discarded
+DRAWS = 400  # placebo keys that a model's z is standardised by
+CHUNK = 128  # keys looked at side by side
+LONGEST_SEARCH = 2000  # keys derived for one client before we say that something is wrong
+
+
+@dataclass(frozen=True, eq=False)
+class Keyring:
+    """Made by `Keyring.make`; see the module's head.
+
+    Attributes:
+        task: of the source.
+        whitening: x -> whitened coordinates.
+        queries: held-out inputs (q, *d).
+        source: the source's unmarked answers (q, k) to them.
+        references: unmarked models' answers (r, q, k) to them.
+        spread: (k,) standard deviation of the source's values; ones for classifiers.
+        waves, omega: of the fields: waves a key, and their angular frequency a unit of whitened coordinate.
+        seed: of the placebo keys.
+        placebos: numbers of the placebo keys that passed the screening.
+    """
+
+    task: Task
+    whitening: Whitening
+    queries: Array
+    source: Floats
+    references: Floats
+    spread: Floats
+    waves: int
+    omega: float
+    seed: int
+    placebos: tuple[int, ...]
+
+    @classmethod
+    def make(
+        cls, inputs: Array, queries: Array, source: Floats, references: Floats, *, seed: int, values: bool = False,
+        waves: int = 8, omega: float = 2.0, coordinates: int = 16, placebos: int = 999,
+    ) -> "Keyring":  # fmt: skip
+        """Fit the whitening, and screen the placebo keys.
+
+        Args:
+            inputs: the owner's inputs (n, *d), at least 50, that the whitening is fitted to.
+            queries: held-out inputs (q, *d) for claims and for screening.
+            source: the source's unmarked answers (q, k) to them: probabilities, or values.
+            references: (r, q, k): other unmarked models' answers; with r = 0 keys are not screened.
+
+        Raises:
+            SettingError: too few inputs, or a classifier with fewer than three classes.
+            ShapeError: arrays that do not fit together.
+        """
+        if len(inputs) < 50 or len(queries) < 20:
+            raise SettingError(f"expected at least 50 of the owner's inputs and 20 held-out ones, got {len(inputs)} and {len(queries)}")
+        if source.shape[0] != len(queries) or references.shape[1:] != source.shape:
+            raise ShapeError(f"expected answers to {len(queries)} queries, got the source's {source.shape} and the references' {references.shape}")
+        if not values and source.shape[1] < 3:
+            raise SettingError("the mark is written on the classes below the top one, so it needs three or more; two classes leave nothing to write on")
+        spread = np.maximum(source.std(axis=0), 1e-12) if values else np.ones(source.shape[1])
+        whitening = Whitening.fit(inputs, coordinates)
+        ring = cls(
+            Task(queries.shape[1:], source.shape[1], values), whitening, np.asarray(queries, np.float32), source, references, spread,
+            waves, omega, seed, (),
+        )  # fmt: skip
+        kept: list[int] = []
+        start = 0
+        while len(kept) < placebos:
+            numbers = range(start, start + CHUNK)
+            lean = ring.lean([ring.placebo(i) for i in numbers])
+            kept += [i for i, z in zip(numbers, lean, strict=True) if z <= LEAN]
+            start += CHUNK
+            if start > 100 * placebos + 10_000:
+                raise SettingError("nearly every key leans on one of the owner's unmarked models; give more held-out queries, or other references")
+        return replace(ring, placebos=tuple(kept[:placebos]))
+
+    def placebo(self, number: int) -> Secret:
+        """A placebo key: nobody's, and known to all."""
+        return Secret(sha256(f"birthmark/placebo/1/{self.seed}/{number}".encode()).digest())
+
+    def expand(self, secrets: list[Secret]) -> Waves:
+        """Secrets -> waves."""
+        return Waves.of(secrets, self.waves, self.whitening.axes.shape[1], self.task.outputs)
+
+    def lean(self, secrets: list[Secret]) -> Floats:
+        """The largest z (m,) of each key over the owner's unmarked models; -inf without any."""
+        ground, residuals, means, sds = self._check
+        if not len(residuals):
+            return np.full(len(secrets), -np.inf)
+        found = aligned(ground, residuals, self.expand(secrets), self.omega)  # (r, m)
+        return np.asarray(((found - means[:, None]) / sds[:, None]).max(axis=0))
+
+    @cached_property
+    def _check(self) -> tuple[Ground, Floats, Floats, Floats]:
+        ground = self.ground(self.queries, self.source, self.references)
+        residuals = np.stack(
+            [replace(ground, others=np.delete(ground.others, i, axis=0)).residual(rows) for i, rows in enumerate(self.references)]
+        ) if len(self.references) else np.zeros_like(self.references)  # fmt: skip
+        free = aligned(ground, residuals, self.expand([self.placebo(-1 - i) for i in range(DRAWS)]), self.omega)
+        return ground, residuals, free.mean(axis=1), np.maximum(free.std(axis=1), 1e-12)
+
+    def ground(self, queries: Array, source: Floats, others: Floats) -> Ground:
+        """What answers to these queries are compared on."""
+        return Ground(self.whitening(queries), source, others, self.task.values)
+
+    def client(self, master: Secret, name: str) -> "ClientKey":
+        """The key of one client: the first derived from the master key that leans on no unmarked model.
+
+        Raises:
+            SettingError: no name, or no such key among many.
+        """
+        if not name:
+            raise SettingError("expected a client's name, got an empty one")
+        for number in range(LONGEST_SEARCH):
+            secret = master.derive("client", name, number)
+            if self.lean([secret])[0] <= LEAN:
+                return ClientKey(name, secret, self)
+        raise SettingError(f"{LONGEST_SEARCH} keys derived for client {name!r} all lean on the owner's unmarked models; make a new keyring")
+
+    def save(self, folder: Path) -> str:
+        """Write the keyring as a folder; returns its digest."""
+        data = {
+            "task": {"shape": self.task.shape, "outputs": self.task.outputs, "values": self.task.values},
+            "waves": self.waves, "omega": self.omega, "seed": self.seed, "placebos": self.placebos,
+        }  # fmt: skip
+        tensors: dict[str, np.ndarray[Any, Any]] = {
+            "mean": self.whitening.mean, "axes": self.whitening.axes, "queries": self.queries, "source": self.source,
+            "references": self.references, "spread": self.spread,
+        }  # fmt: skip
+        return save_folder(folder, FORMAT, data, tensors)
+
+    @classmethod
+    def load(cls, folder: Path) -> "Keyring":
+        """Read a keyring.
+
+        Raises:
+            ArtifactError: missing, truncated, edited, or made by a newer version.
+        """
+        artifact = load_folder(folder, FORMAT)
+        try:
+            data: Mapping[str, Any] = artifact.data
+            tensors = artifact.tensors
+            task = Task(tuple(data["task"]["shape"]), data["task"]["outputs"], data["task"]["values"])
+            return cls(
+                task, Whitening(tensors["mean"], tensors["axes"]), tensors["queries"], tensors["source"], tensors["references"],
+                tensors["spread"], data["waves"], data["omega"], data["seed"], tuple(data["placebos"]),
+            )  # fmt: skip
+        except (KeyError, TypeError) as error:
+            raise ArtifactError(f"{folder}: the keyring lacks {error}; it was not written by birthmark") from None
+
+
+@dataclass(frozen=True, eq=False)
+class ClientKey:
+    """One client's secret and the keyring it goes with."""
+
+    client: str
+    secret: Secret
+    ring: Keyring = field(repr=False)
+
+    def __post_init__(self) -> None:
+        assert len(self.secret.value) == BYTES
+
+    @cached_property
+    def waves(self) -> Waves:
+        return self.ring.expand([self.secret])
+
+    def field(self, inputs: Array) -> Floats:
+        """The keyed field (n, k) at inputs (n, *d)."""
+        return np.asarray(self.waves.at(self.ring.whitening(inputs), self.ring.omega)[0])
+
+
+def logged(key: ClientKey, inputs: Array, source: Floats, references: Floats) -> ClientKey:
+    """The same key over the inputs (n, *d) that its client asked, with unmarked answers (n, k) and (r, n, k) to them."""
+    return replace(key, ring=replace(key.ring, queries=np.asarray(inputs, np.float32), source=source, references=references))

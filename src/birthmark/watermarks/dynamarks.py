@@ -1,0 +1,269 @@
+"""DynaMarks: an API's answers are changed a little under a secret key, so that models trained on them carry the mark.
+
+Source: Chakraborty, Xing, Liu & Srivastava, "DynaMarks", arXiv:2207.13321. Only the abstract was read: the rule and the
+tests below are a reconstruction of ours, and no figure here is the paper's.
+
+The mark, with t the top class and h the keyed field (`birthmark.field`):
+
+    u = softmax(beta h(x)) over the other classes
+    e = min(epsilon, rho min_c (p_t - p_c) / (p_t - p_c + u_c))
+    p' = (1 - e) p + e u
+
+The top answer never changes. With ties (strong), near-ties are decided by the key first: if p_1 - p_2 < delta and
+h_2(x) > h_1(x), the two largest probabilities change places; that reaches thieves who keep labels only. Real values move
+by at most `tolerance` of their spread: y' = y + tolerance sd tanh(h(x)).
+
+Two claims, both ranked among placebo keys: `dynamarks` reads what is left of a suspect's log-probabilities once the
+source's unmarked ones and the owner's references' are regressed out, and correlates it with the field. `dynamarks-ties`
+asks logged near-ties and counts on which side of the key the suspect falls; labels do.
+
+Marks are no use against whoever holds the weights, nor against thieves who drop uncertain answers and train on labels.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar
+
+import numpy as np
+
+from birthmark.claim import Claim, Scores
+from birthmark.errors import DataError, SettingError, ShapeError
+from birthmark.field import RIDGE, Ground, Ties, Waves, aligned
+from birthmark.keyring import LEAN, ClientKey
+from birthmark.types import Access, Array, Floats
+from birthmark.watermark import Watermark
+
+STRENGTHS: Mapping[str, tuple[float, float]] = {  # epsilon: mass moved; delta: widest near-tie that the key decides
+    "light": (0.02, 0.0),
+    "default": (0.05, 0.0),
+    "strong": (0.1, 0.5),
+    "heavy": (0.2, 0.5),
+}
+ANSWERS = ("probabilities", "top-k", "labels")
+LEAST = 20  # near-ties that a claim needs
+
+
+@dataclass(frozen=True)
+class DynaMarks(Watermark):
+    """The soft mark, its claim on suspects that show probabilities (or values).
+
+    Attributes:
+        strength: "light", "default", "strong" or "heavy": mass moved .02, .05, .1, .2; the last two decide near-ties.
+        answers: what the API shows: "probabilities", "top-k" (zeros stay hidden) or "labels" (one-hot rows of marked
+            probabilities; rows that are one-hot already hold no margin and pass unchanged).
+        beta: how far the moved mass follows the field.
+        rho: share of the way to a changed top answer that the mark may go, below 1.
+        tolerance: largest change of a real value, in standard deviations of the source's values.
+        placebos: keys to rank among.
+        key: a client's key; needed for marks and claims, not for scoring.
+    """
+
+    name: ClassVar[str] = "dynamarks"
+    needs: ClassVar[Access] = Access.PROBS
+    source_paper: ClassVar[str] = "Chakraborty et al. 2022, arXiv:2207.13321; a reconstruction from the abstract"
+
+    strength: str = "default"
+    answers: str = "probabilities"
+    beta: float = 5.0
+    rho: float = 0.9
+    tolerance: float = 0.05
+    placebos: int = 999
+    key: ClientKey | None = field(default=None, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.strength not in STRENGTHS:
+            raise SettingError(f"expected a strength among {', '.join(STRENGTHS)}, got {self.strength!r}")
+        if self.answers not in ANSWERS:
+            raise SettingError(f"expected answers among {', '.join(ANSWERS)}, got {self.answers!r}")
+        if not 0 <= self.rho < 1 or self.tolerance <= 0 or self.placebos < 1:
+            raise SettingError(f"expected rho in [0, 1), tolerance > 0 and placebos >= 1, got {self.rho}, {self.tolerance}, {self.placebos}")
+        if self.key is not None and self.placebos > len(self.key.ring.placebos):
+            raise SettingError(f"the keyring holds {len(self.key.ring.placebos)} placebo keys, fewer than {self.placebos}; make it with more")
+
+    @property
+    def epsilon(self) -> float:
+        """Largest probability mass moved, 0 to 1."""
+        return STRENGTHS[self.strength][0]
+
+    @property
+    def delta(self) -> float:
+        """Near-ties with a smaller margin are decided by the key; 0 for none."""
+        return STRENGTHS[self.strength][1]
+
+    def mark(self, inputs: Array, answers: Floats) -> Floats:
+        """Marked answers (n, k): the same for the same input, alone or in a batch, to 1e-5.
+
+        Raises:
+            SettingError: no key.
+            ShapeError: inputs or answers of another shape than the key was made for, or answers that are not finite.
+        """
+        key = self._key()
+        rows = np.array(answers, dtype=np.float64)
+        if rows.shape != (len(inputs), key.ring.task.outputs):
+            raise ShapeError(f"expected answers of shape ({len(inputs)}, {key.ring.task.outputs}) as the key was made for, got {rows.shape}")
+        if not np.isfinite(rows).all():
+            raise ShapeError("expected finite answers to mark, got NaN or infinity")
+        if not len(rows):
+            return rows
+        h = key.field(inputs)
+        if key.ring.task.values:
+            return rows + self.tolerance * key.ring.spread * np.tanh(h)
+        marked = softly(swapped(rows, h, self.delta), h, 0.0 if self.answers == "labels" else self.epsilon, self.beta, self.rho, self.answers == "top-k")
+        return np.eye(rows.shape[1])[marked.argmax(axis=1)] if self.answers == "labels" else marked
+
+    def claim(self) -> Claim:
+        """The claim on all held-out inputs of the keyring. It holds the client's secret: keep it as you keep the key."""
+        key = self._key()
+        ring = key.ring
+        return Claim(self.name, self._settings(), ring.task, ring.seed, {**self._secret_tensors(), "queries": ring.queries, "source": ring.source, "references": ring.references}, self._facts())
+
+    def score(self, claim: Claim, answers: Floats) -> Scores:
+        """Correlation of what is left of the suspect's answers with the key's field, and with every placebo key's."""
+        n = len(answers)
+        if n < 20:
+            raise ShapeError(f"{self.name} needs answers to at least 20 queries, got {n}")
+        if answers.shape[1] != claim.task.outputs:
+            raise ShapeError(f"expected answers of width {claim.task.outputs}, got {answers.shape[1]}")
+        ground = Ground(claim.tensors["coordinates"][:n], claim.tensors["source"][:n], claim.references[:, :n], claim.task.values)
+        found = aligned(ground, ground.residual(answers)[None], _waves(claim), float(claim.tensors["omega"][0]))[0]
+        return _scores(found)
+
+    def _key(self) -> ClientKey:
+        if self.key is None:
+            raise SettingError(f"{self.name} needs a client's key to mark or to claim; see `birthmark key new`")
+        return self.key
+
+    def _settings(self) -> dict[str, Any]:
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "key"}
+
+    def _secret_tensors(self) -> dict[str, np.ndarray[Any, Any]]:
+        """The key's waves, then the placebos': whoever reads them can undo the mark."""
+        key = self._key()
+        waves = key.ring.expand([key.secret, *(key.ring.placebo(i) for i in key.ring.placebos[: self.placebos])])
+        return {
+            "directions": waves.directions, "phases": waves.phases, "codes": waves.codes.astype(np.int8),
+            "coordinates": key.ring.whitening(key.ring.queries), "omega": np.array([key.ring.omega]),
+        }  # fmt: skip
+
+    def _facts(self) -> dict[str, Any]:
+        key = self._key()
+        return {"client": key.client, "key": key.secret.fingerprint, "screened_by": len(key.ring.references), "screened_at_z": LEAN, "secret": "this claim holds a client's secret key: publish its digest, not its content"}
+
+
+@dataclass(frozen=True)
+class DynaMarksTies(DynaMarks):
+    """The claim on suspects that show labels, by near-ties that the key decided: for inputs a client really asked.
+
+    Same mark. The inputs are those of a query log (`birthmark.keyring.logged`), so the evidence is as good as the log: commit to it.
+
+    Attributes:
+        strength: one that decides near-ties.
+        views: versions of each near-tie that are asked: itself, then shifts by a pixel and a flip (images only).
+    """
+
+    name: ClassVar[str] = "dynamarks-ties"
+    needs: ClassVar[Access] = Access.LABELS
+
+    strength: str = "strong"
+    views: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.delta:
+            raise SettingError(f"strength {self.strength!r} leaves near-ties alone, so there is nothing to claim on; use strong or heavy")
+        if not 1 <= self.views <= len(VIEWS):
+            raise SettingError(f"expected 1 to {len(VIEWS)} views, got {self.views}")
+
+    def claim(self) -> Claim:
+        """The claim on the keyring's queries that are near-ties of the source; see `birthmark.keyring.logged`.
+
+        Raises:
+            DataError: fewer than 20 of them.
+        """
+        key = self._key()
+        ring = key.ring
+        ties = Ties.of(ring.source, self.delta)
+        if len(ties.rows) < LEAST:
+            raise DataError(f"expected at least {LEAST} near-ties among the logged inputs, found {len(ties.rows)} in {len(ring.queries)}; a client needs to have asked more")
+        if self.views > 1 and len(ring.task.shape) != 3:
+            raise SettingError(f"views are shifted images; inputs of shape {ring.task.shape} have none, use views=1")
+        asked = ring.queries[ties.rows]
+        tensors = {
+            **self._secret_tensors(), "queries": np.concatenate([viewed(asked, v) for v in range(self.views)]),
+            "coordinates": ring.whitening(asked), "source": ring.source[ties.rows],
+            "references": np.tile(ring.references[:, ties.rows], (1, self.views, 1)),
+        }  # fmt: skip
+        return Claim(self.name, self._settings(), ring.task, ring.seed, tensors, {**self._facts(), "near_ties": len(ties.rows)})
+
+    def score(self, claim: Claim, answers: Floats) -> Scores:
+        """Sum over near-ties of how far the suspect leans to the side that the key, or each placebo key, prefers."""
+        n = min(len(answers), len(claim.tensors["source"]))
+        if n < LEAST:
+            raise ShapeError(f"{self.name} needs answers to at least {LEAST} near-ties, got {n}")
+        source = claim.tensors["source"][:n]
+        ties = Ties.of(source, 2.0)
+        seen = np.zeros(n)
+        for v in range(-(-len(answers) // len(claim.tensors["source"]))):
+            rows = answers[v * len(claim.tensors["source"]) :][:n]
+            part = Ties(ties.rows[: len(rows)], ties.first[: len(rows)], ties.second[: len(rows)])
+            seen[: len(rows)] += part.leaning(rows)
+        usual = np.stack([np.ones(n), ties.leaning(source), *(ties.leaning(rows) for rows in claim.references[:, :n])], axis=1)
+        rest = seen - usual @ np.linalg.solve(usual.T @ usual + RIDGE * n * np.eye(usual.shape[1]), usual.T @ seen)
+        sides = ties.sides(claim.tensors["coordinates"][:n], _waves(claim), float(claim.tensors["omega"][0]))
+        return _scores(sides @ rest / np.sqrt(n))
+
+
+def softly(rows: Floats, h: Floats, epsilon: float, beta: float, rho: float, hidden: bool) -> Floats:
+    """Move up to `epsilon` of each row's mass to classes below the top one, by the field; the top class stays on top.
+
+    Args:
+        hidden: zeros are classes the API does not show, and stay zeros.
+    """
+    n = np.arange(len(rows))
+    top = rows.argmax(axis=1)
+    barred = np.zeros(rows.shape, dtype=bool) if not hidden else rows == 0
+    barred[n, top] = True
+    open_ = ~barred.all(axis=1)
+    u = np.where(barred, -np.inf, beta * h)
+    u[~open_] = 0.0
+    u = np.exp(u - u.max(axis=1, keepdims=True))
+    total = rows.sum(axis=1, keepdims=True)
+    u *= total / u.sum(axis=1, keepdims=True)
+    gap = rows[n, top][:, None] - rows
+    room = np.where(barred, np.inf, gap / np.maximum(gap + u, 1e-300)).min(axis=1)
+    e = np.where(open_, np.minimum(epsilon, rho * room), 0.0)[:, None]
+    return np.asarray((1 - e) * rows + e * u)
+
+
+def swapped(rows: Floats, h: Floats, delta: float) -> Floats:
+    """Near-ties decided by the key: the two largest of a row change places if the field prefers the second."""
+    if not delta:
+        return rows
+    order = np.argsort(-rows, axis=1, kind="stable")[:, :2]
+    top, lift = np.take_along_axis(rows, order, axis=1), np.take_along_axis(h, order, axis=1)
+    change = np.flatnonzero((top[:, 0] - top[:, 1] < delta) & (lift[:, 1] > lift[:, 0]))
+    rows = rows.copy()
+    rows[change[:, None], order[change]] = top[change, ::-1]
+    return rows
+
+
+VIEWS = ((0, 0, False), (1, 0, False), (-1, 0, False), (0, 1, False), (0, -1, False), (0, 0, True), (1, 1, False), (-1, -1, False), (1, -1, False))
+
+
+def viewed(images: Array, which: int) -> Array:
+    """A version of images (n, c, h, w): shifted by a pixel with repeated edges, or flipped left to right."""
+    down, right, flip = VIEWS[which]
+    if flip:
+        return images[..., ::-1].copy()
+    if not (down or right):
+        return images
+    padded = np.pad(images, ((0, 0), (0, 0), (1, 1), (1, 1)), mode="edge")
+    return padded[:, :, 1 + down : 1 + down + images.shape[2], 1 + right : 1 + right + images.shape[3]].copy()
+
+
+def _waves(claim: Claim) -> Waves:
+    return Waves(claim.tensors["directions"], claim.tensors["phases"], claim.tensors["codes"].astype(np.float64))
+
+
+def _scores(found: Floats) -> Scores:
+    return Scores(float(found[0]), tuple(float(value) for value in found[1:]), float(found[0]))
