@@ -7,6 +7,7 @@ Exit codes: 0 not supported (or done), 1 supported, 2 misuse, 3 inconclusive, 4 
 import json
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -138,6 +139,7 @@ def enroll(
     from birthmark.enroll import enroll as make_claim
     from birthmark.progress import bar
     from birthmark.workshop import open_owner
+    from birthmark.zoo.executors import executor
 
     torch.set_num_threads(1)
     chosen = settings_of(settings)
@@ -146,10 +148,10 @@ def enroll(
     for name in methods:
         fields = registry.make("methods", name).__dataclass_fields__
         made.append(registry.make("methods", name, {**{key: value for key, value in known.items() if key in fields}, **chosen}))
-    with bar(f"enrolling with {', '.join(methods)}", quiet=as_json) as progress:
+    with closing(executor("local", workers or None)) as engine, bar(f"enrolling with {', '.join(methods)}", quiet=as_json) as progress:
         owner, test = open_owner(
             source, recipe=recipe, data=data, data_dir=data_dir, data_seed=data_seed, split=split, training=settings_of(training), cache=cache,
-            workers=workers, architecture=architecture, shape=_shape(shape), classes=classes, twins=twins, references=references, progress=progress,
+            engine=engine, architecture=architecture, shape=_shape(shape), classes=classes, twins=twins, references=references, progress=progress,
         )  # fmt: skip
         found = []
         for method in made:
@@ -199,9 +201,9 @@ def verify(
     if out:
         write_atomically(out / "evidence.json", canonical(evidence.as_dict()))
     if report:
-        from birthmark.report import write
+        from birthmark.report import Row, write
 
-        write([evidence], made, report)
+        write([evidence], made, report, rows=[Row(transcript=out / "transcript.jsonl" if out else None)])
     show(evidence, as_json)
     return evidence.exit_code
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,19 +83,21 @@ def run(out: Path, *, seed: int, workers: int, quiet: bool) -> dict[str, Any]:
         def progress(state: Progress) -> None:
             share(state.done / state.total)
 
-        workers_pool = executor("local", workers or None)
-        everything = workshop(module, source, Store(out / "zoo"), parts, workers_pool, progress)
-        models = everything([*cohort, *(s.card for s in accused)])[len(cohort) :]
-        owner = Owner(module, source, parts["owner"], parts["reserve"], parts["queries"], everything)
-        claim = enroll(owner, Kinship(queries=100, placebos=TWINS), seed=seed, test=parts["test"])
-        workers_pool.close()
+        with closing(executor("local", workers or None)) as engine:
+            everything = workshop(module, source, Store(out / "zoo"), parts, engine, progress)
+            models = everything([*cohort, *(s.card for s in accused)])[len(cohort) :]
+            owner = Owner(module, source, parts["owner"], parts["reserve"], parts["queries"], everything)
+            claim = enroll(owner, Kinship(queries=100, placebos=TWINS), seed=seed, test=parts["test"])
     digest = claim.save(out / "claim")
-    found = []
+    found, transcripts = [], []
     for suspect, model in zip(accused, models, strict=True):
-        found.append(verify(claim, Open(model, name=suspect.name), alpha=ALPHA, digest=digest))
+        transcript = out / "transcripts" / f"{suspect.card.key}.jsonl"
+        transcript.unlink(missing_ok=True)
+        transcripts.append(transcript)
+        found.append(verify(claim, Open(model, name=suspect.name), alpha=ALPHA, digest=digest, transcript=transcript))
     rows = [_row(s, e, module, m, parts["test"].inputs) for s, e, m in zip(accused, found, models, strict=True)]
     report = out / "report.html"
-    _report(found, claim, rows, report)
+    _report(found, claim, rows, transcripts, report)
     result = {
         "seconds": round(time.monotonic() - started, 1),
         "alpha": ALPHA,
@@ -121,10 +124,15 @@ def _row(suspect: Suspect, evidence: Evidence, source: torch.nn.Module, model: t
     }
 
 
-def _report(found: Sequence[Evidence], claim: Claim, rows: Sequence[dict[str, Any]], path: Path) -> None:
-    from birthmark.report import Row, write
+def _report(found: Sequence[Evidence], claim: Claim, rows: Sequence[dict[str, Any]], transcripts: Sequence[Path], path: Path) -> None:
+    from birthmark.report import Details, Row, write, write_json
 
-    write(found, claim, path, rows=[Row(**{key: row[key] for key in ("name", "kind", "attack", "tier", "agreement")}) for row in rows])
+    known = [
+        Row(transcript=transcript, **{key: row[key] for key in ("name", "kind", "attack", "tier", "agreement")})
+        for row, transcript in zip(rows, transcripts, strict=True)
+    ]
+    write_json(found, path.with_suffix(".json"), rows=known)
+    write(found, claim, path, rows=known, details=Details(source="a vgg on digits"))
 
 
 def _print(result: dict[str, Any]) -> None:

@@ -86,7 +86,7 @@ def names(what: str) -> list[dict[str, str]]:
     if what == "dialects":
         from birthmark import connect
 
-        return [{"name": name, "summary": summary} for name, summary in connect.dialects().items()]
+        return [{"name": name, "summary": (kind.__doc__ or "").strip().splitlines()[0]} for name, kind in connect.dialects().items()]
     raise nearest("list", what, [*registry.KINDS, "datasets", "architectures", "plans", "dialects"])
 
 

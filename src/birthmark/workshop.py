@@ -17,16 +17,19 @@ from birthmark.oracle import Metered, Oracle
 from birthmark.training import accuracy, outputs
 from birthmark.types import Answers, Samples
 from birthmark.zoo.build import Progress, workshop
-from birthmark.zoo.executors import executor
+from birthmark.zoo.executors import Executor
 from birthmark.zoo.make import is_code
 from birthmark.zoo.store import Store, architecture_of, as_card
 
 
 def open_owner(
-    source: Path, *, recipe: str, data: str, data_dir: Path | None, data_seed: int, split: str, training: Mapping[str, Any], cache: Path, workers: int,
+    source: Path, *, recipe: str, data: str, data_dir: Path | None, data_seed: int, split: str, training: Mapping[str, Any], cache: Path, engine: Executor,
     architecture: str, shape: tuple[int, ...], classes: int, twins: int, references: int, progress: Callable[[float], None] | None = None,
 ) -> tuple[Owner, Samples]:  # fmt: skip
     """Open a source file and its data as an owner, with twins and references already made; and the test samples.
+
+    Args:
+        engine: trains the owner's models, as long as the owner is in use; the caller closes it.
 
     Raises:
         SettingError: neither the file nor the caller says how the model was trained.
@@ -41,7 +44,7 @@ def open_owner(
     datasets.require(parts, model.shape, model.outputs)
     card = source_card(source, about.get("card"), recipe=recipe, data=data, data_seed=data_seed, split=split, training=training)
     store = Store(cache, trusted=(architecture,) if is_code(architecture) else ())
-    make = workshop(module, card, store, parts, executor("local", workers or None), _shares(progress))
+    make = workshop(module, card, store, parts, engine, _shares(progress))
     make([*twin_cards(card, twins), *reference_cards(card, references)])
     return Owner(module, card, parts[card.split], parts["reserve"], parts["queries"], make, values=not parts.classes), parts["test"]
 

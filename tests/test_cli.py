@@ -1,0 +1,194 @@
+"""The command line as a user meets it: files in, verdicts and clear errors out."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from cards import digits_card
+from typer.testing import CliRunner
+
+from birthmark.artifact import plain
+from birthmark.claim import Claim, Owner
+from birthmark.cli import app
+from birthmark.connect.local import ModelCard, save_model
+from birthmark.types import Answers
+from birthmark.zoo.store import Store
+
+
+def run(*arguments: object) -> tuple[int, str, str]:
+    """Exit code, standard output, standard error; a traceback fails the test."""
+    found = CliRunner().invoke(app, [str(a) for a in arguments])
+    if found.exception is not None and not isinstance(found.exception, SystemExit):
+        raise found.exception
+    return found.exit_code, found.stdout, found.stderr
+
+
+def write_model(path: Path, module: torch.nn.Module, architecture: str = "mlp", outputs: int = 10) -> Path:
+    about = {"card": plain(asdict(digits_card()))}
+    save_model(path, module, ModelCard(architecture, (1, 8, 8), outputs), about)
+    return path
+
+
+@pytest.fixture(scope="session")
+def files(owner: Owner, stolen: torch.nn.Module, innocent: torch.nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("files")
+    for name, module in (("source", owner.source), ("stolen", stolen), ("innocent", innocent)):
+        write_model(folder / f"{name}.safetensors", module)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def claim(files: Path, store: Store, digits_claim: Claim) -> Path:
+    code, out, err = run("enroll", "--source", files / "source.safetensors", "--out", files / "claim", "--cache", store.folder, "--workers", 1, "--set", "queries=100", "--json")
+    assert code == 0, err
+    facts = json.loads(out)
+    assert facts["reach"]["smallest_p"] == 1 / 20
+    assert facts["reach"]["needed_for_.01"] == 99
+    assert {row["theft"] for row in facts["power"]} == {"ftal", "distill", "retrain"}
+    return files / "claim"
+
+
+def test_enroll_then_verify(claim: Path, files: Path, tmp_path: Path) -> None:
+    code, out, _ = run("verify", claim, "--suspect", files / "stolen.safetensors", "--alpha", 0.05, "--json", "--out", tmp_path / "e", "--report", tmp_path / "r.html")
+    found = json.loads(out)
+    assert (code, found["verdict"]) == (1, "supported")
+    assert set(found) >= {"verdict", "method", "score", "p_value", "null", "n_placebos", "p_parametric", "alpha", "queries", "reason"}
+    assert json.loads((tmp_path / "e" / "evidence.json").read_text())["p_value"] == 0.05
+    assert "<html" in (tmp_path / "r.html").read_text()[:200]
+    code, out, _ = run("verify", claim, "--suspect", files / "innocent.safetensors", "--alpha", 0.05)
+    assert code == 0
+    assert out.startswith("not supported")
+    assert run("verify", claim, "--suspect", files / "stolen.safetensors")[0] == 3
+
+
+def test_a_second_enrolment_gives_the_same_bits_from_the_cache(claim: Path, files: Path, store: Store, tmp_path: Path) -> None:
+    before = {path.name: path.stat().st_mtime_ns for path in (store.folder / "models").iterdir()}
+    code, _, err = run("enroll", "--source", files / "source.safetensors", "--out", tmp_path / "c", "--cache", store.folder, "--workers", 1, "--set", "queries=100", "--json")
+    assert code == 0, err
+    first, second = Claim.load(claim)[0], Claim.load(tmp_path / "c")[0]
+    assert all(np.array_equal(first.tensors[key], second.tensors[key]) for key in first.tensors)
+    assert {path.name: path.stat().st_mtime_ns for path in (store.folder / "models").iterdir()} == before
+
+
+def test_a_recipe_and_a_network_of_the_users_own(files: Path, here: Path) -> None:
+    (here / "mine.py").write_text(
+        "import torch\nfrom torch import nn\nfrom birthmark import data\nfrom birthmark.training import Training, fit\n"
+        "def network(shape=(1, 8, 8), outputs=10):\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(64, 48), nn.Tanh(), nn.Linear(48, outputs))\n"
+        "def train(seed):\n"
+        "    torch.manual_seed(seed)\n    return fit(network(), data.load('digits')['owner'], Training(epochs=6, batch=32), seed=seed)\n"
+    )
+    code = (
+        "import mine; from pathlib import Path; from birthmark.connect.local import *; save_model(Path('own.safetensors'), mine.train(5), ModelCard('', (1, 8, 8), 10))"
+    )
+    import subprocess
+    import sys
+
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=here)
+    arguments = ("enroll", "--source", "own.safetensors", "--out", "claim", "--twins", 3, "--references", 1, "--surrogates", 0, "--workers", 1, "--json")
+    code, out, err = run(*arguments, "--recipe", "mine:train", "--architecture", "mine:network")
+    assert code == 0, err
+    assert json.loads(out)["twins"]["n"] == 3
+    assert min(json.loads(out)["twins"]["accuracy"]) > 0.6
+    code, out, _ = run("verify", "claim", "--suspect", "own.safetensors", "--architecture", "mine:network", "--alpha", 0.25, "--json")
+    assert (code, json.loads(out)["verdict"]) == (1, "supported")
+    code, _, err = run(*arguments, "--recipe", "mine:train")
+    assert (code, "give --architecture module:function too" in err) == (2, True)
+
+
+def test_bad_suspects_get_one_line(claim: Path, files: Path, owner: Owner, tmp_path: Path) -> None:
+    def refused(path: object, *more: object) -> tuple[int, str]:
+        code, _, err = run("verify", claim, "--suspect", path, *more)
+        assert err.count("\n") == 1
+        return code, err
+
+    wrong = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 9))
+    save_model(tmp_path / "nine.safetensors", owner.make([digits_card(seed=77, split="innocent")])[0], ModelCard("mlp", (1, 9, 9), 10))
+    assert refused(tmp_path / "nine.safetensors") == (5, pytest.approx) or "do not fit" in refused(tmp_path / "nine.safetensors")[1]
+    save_model(tmp_path / "classes.safetensors", torch.nn.Sequential(torch.nn.Flatten(), wrong[1]), ModelCard("mlp:depth=0", (1, 8, 8), 9))
+    code, err = refused(tmp_path / "classes.safetensors")
+    assert (code, "answers 9 classes, the source has 10" in err) == (4, True) or "do not fit" in err
+    broken = {key: value * float("nan") for key, value in owner.source.state_dict().items()}
+    from safetensors.torch import load_file, save_file
+
+    save_file(broken, tmp_path / "nan.safetensors")
+    code, err = refused(tmp_path / "nan.safetensors", "--architecture", "mlp", "--shape", "1x8x8", "--classes", 10)
+    assert (code, "expected finite weights" in err) == (4, True)
+    assert load_file(tmp_path / "nan.safetensors").keys() == owner.source.state_dict().keys()
+    code, err = refused(files / "stolen.safetensors", "--answers", "probabilities")
+    assert (code, "look like logits; declare" in err) == (4, True)
+    torch.save(owner.source.state_dict(), tmp_path / "m.pt")
+    code, err = refused(tmp_path / "m.pt")
+    assert (code, "this is a pickle or a torch archive" in err) == (5, True)
+    (tmp_path / "cut.safetensors").write_bytes((files / "stolen.safetensors").read_bytes()[:-100])
+    code, err = refused(tmp_path / "cut.safetensors")
+    assert (code, "not a whole safetensors file" in err) == (5, True)
+    code, err = refused(tmp_path / "nowhere.safetensors")
+    assert (code, "no such file" in err) == (5, True)
+    save_file(owner.source.state_dict(), tmp_path / "bare.safetensors")
+    code, err = refused(tmp_path / "bare.safetensors")
+    assert (code, "give --architecture" in err) == (5, True)
+
+
+def test_bad_claims_get_one_line(claim: Path, files: Path, tmp_path: Path) -> None:
+    import shutil
+
+    for edit, message in ((lambda b: b[:-1], "truncated or edited"), (lambda b: b[:-1] + bytes([b[-1] ^ 1]), "edited or damaged")):
+        shutil.copytree(claim, tmp_path / "c", dirs_exist_ok=True)
+        path = tmp_path / "c" / "tensors.safetensors"
+        path.write_bytes(edit(path.read_bytes()))
+        code, _, err = run("verify", tmp_path / "c", "--suspect", files / "stolen.safetensors")
+        assert (code, message in err) == (5, True)
+    shutil.copytree(claim, tmp_path / "n")
+    manifest = json.loads((tmp_path / "n" / "manifest.json").read_text())
+    (tmp_path / "n" / "manifest.json").write_text(json.dumps({**manifest, "format": "birthmark/claim/99"}))
+    code, _, err = run("verify", tmp_path / "n", "--suspect", files / "stolen.safetensors")
+    assert (code, "made by a newer birthmark" in err) == (5, True)
+
+
+def test_misuse_of_enroll_is_explained(files: Path, tmp_path: Path, owner: Owner) -> None:
+    save_model(tmp_path / "s.safetensors", owner.source, ModelCard("mlp", (1, 8, 8), 10, Answers.LOGITS))
+    for arguments, message in (
+        (("--source", tmp_path / "s.safetensors"), "does not say how it was trained"),
+        (("--source", files / "source.safetensors", "--data", "fashion"), "did you mean fashion-mnist"),
+        (("--source", files / "source.safetensors", "--method", "kinsip"), "did you mean kinship"),
+        (("--source", files / "source.safetensors", "--set", "querys=5"), "has no setting querys"),
+        (("--source", files / "source.safetensors", "--twins", 0), "at least 2 placebos"),
+    ):
+        code, _, err = run("enroll", "--out", tmp_path / "c", "--cache", tmp_path / "z", "--workers", 1, *arguments)
+        assert (code, message in err) == (2, True), err
+    assert not (tmp_path / "c").exists()
+
+
+def test_read_only_output_is_one_line(claim: Path, files: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    code, _, err = run("verify", claim, "--suspect", files / "stolen.safetensors", "--out", tmp_path / "file" / "x")
+    assert code == 2
+    assert err.count("\n") == 1
+    assert "file" in err
+
+
+def test_attack_on_files(files: Path, tmp_path: Path) -> None:
+    code, out, err = run("attack", "quantise", "--target", files / "source.safetensors", "--out", tmp_path / "q.safetensors", "--set", "bits=4", "--json")
+    assert code == 0, err
+    assert json.loads(out)["agreement"] > 0.8
+    code, out, err = run("attack", "retrain", "--target", files / "source.safetensors", "--out", tmp_path / "r.safetensors", "--set", "student=mlp", "--budget", 100, "--json")
+    assert code == 0, err
+    assert json.loads(out)["queries"] == 100
+    code, _, err = run("attack", "retrian", "--target", files / "source.safetensors", "--out", tmp_path / "r.safetensors")
+    assert (code, "did you mean retrain" in err) == (2, True)
+
+
+@pytest.mark.parametrize("what", ["methods", "attacks", "watermarks", "datasets", "architectures", "plans", "dialects"])
+def test_lists_are_named_and_explained(what: str) -> None:
+    code, out, _ = run("list", what, "--json")
+    rows = json.loads(out)
+    assert code == 0
+    assert len(rows) >= 1
+    assert all(row["name"] for row in rows)
+    assert run("list", what)[0] == 0
+
+
