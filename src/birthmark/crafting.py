@@ -141,7 +141,7 @@ def conferrability(cohort: Cohort, queries: Array, labels: Labels, *, compress: 
     for view in views:
         on, off = ((answers(side, view).argmax(2) == y).float().mean(0) for side in sides)
         found.append(on * (1 - off))
-    return torch.stack(found).mean(0).double().numpy()
+    return np.asarray(torch.stack(found).mean(0).double().numpy())
 
 
 def starts(owner: Owner, source: nn.Module, n: int, *, seed: int) -> Samples:

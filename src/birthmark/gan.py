@@ -104,10 +104,10 @@ def train(samples: Samples, *, iterations: int, batch: int = 64, seed: int) -> G
             cost.backward()
             g.step()
             with torch.no_grad():
-                for mine, theirs in zip(slow.parameters(), made.parameters(), strict=True):
-                    mine.lerp_(theirs, min(0.005, 1 / (step + 1)) if step > 200 else 1.0)
-                for mine, theirs in zip(slow.buffers(), made.buffers(), strict=True):
-                    mine.copy_(theirs)
+                for average, now in zip(slow.parameters(), made.parameters(), strict=True):
+                    average.lerp_(now, 0.005 if step > 200 else 1.0)
+                for kept, buffer in zip(slow.buffers(), made.buffers(), strict=True):
+                    kept.copy_(buffer)
     return Gan(slow.eval().requires_grad_(False), judge.eval().requires_grad_(False), made.latent)
 
 

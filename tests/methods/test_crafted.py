@@ -22,6 +22,7 @@ QUICK = {
     "ipguard": {"steps": 60},
     "cem": {"cohort": TINY, "steps": 25, "confer": 0.0},
     "metav": {"cohort": TINY, "steps": 75, "rate": 0.03},
+    "metafinger": {"cohort": TINY, "steps": 25, "confer": 0.0},
     "liteguard": {"cohort": TINY, "steps": 40},
     "naturalfinger": {"cohort": TINY, "steps": 25, "space": "pixels", "pool": 200, "confer": 0.0},
 }
@@ -208,6 +209,7 @@ def test_transforms_keep_shape_and_range(kind):
         ("cem", {"epsilon": 0}),
         ("metav", {"held": 0.9}),
         ("liteguard", {"start": "x"}),
+        ("metafinger", {"members": 0}),
         ("naturalfinger", {"space": "x"}),
     ],
 )

@@ -24,7 +24,7 @@ def test_pages_are_fresh(make_docs):
 def test_every_setting_of_a_crafted_method_is_explained(make_docs):
     from birthmark import registry
 
-    for name in ("ipguard", "cem", "metav", "liteguard", "naturalfinger", "sac-normal"):
+    for name in ("ipguard", "cem", "metav", "liteguard", "metafinger", "naturalfinger", "sac-normal"):
         cls = registry.found("methods")[name]
         told = make_docs.meanings(make_docs.cleandoc(cls.__doc__))
         assert set(cls.__dataclass_fields__) <= set(told), name

@@ -53,3 +53,8 @@ def joint_verifier(answers, w1, b1, w2, b2):
     hidden = [sum(w * v for w, v in zip(row, flat, strict=True)) + b for row, b in zip(w1, b1, strict=True)]
     z = [sum(w * h for w, h in zip(row, hidden, strict=True)) + b for row, b in zip(w2, b2, strict=True)]
     return softmax(z)[1]
+
+
+def divergence(p, q):
+    """MetaFinger: KL(p || q)."""
+    return sum(a * (log(a) - log(b)) for a, b in zip(p, q, strict=True))

@@ -9,6 +9,7 @@ from birthmark.crafting import margin
 from birthmark.methods.cem import CEM, objective
 from birthmark.methods.ipguard import boundary
 from birthmark.methods.liteguard import verified
+from birthmark.methods.metafinger import divergence
 from birthmark.methods.metav import joint
 
 RANDOM = np.random.default_rng(0)
@@ -46,3 +47,9 @@ def test_metav():
     answers = RANDOM.dirichlet(np.ones(5), 6)
     parts = {"w1": RANDOM.normal(size=(4, 30)), "b1": RANDOM.normal(size=4), "w2": RANDOM.normal(size=(2, 4)), "b2": RANDOM.normal(size=2)}
     assert joint(answers[None], parts)[0] == pytest.approx(slow.joint_verifier(answers.tolist(), *parts.values()))
+
+
+def test_metafinger():
+    p, q = RANDOM.dirichlet(np.ones(5), 6), RANDOM.dirichlet(np.ones(5), 6)
+    fast = divergence(torch.from_numpy(p).log(), torch.from_numpy(q).log())
+    assert fast.tolist() == pytest.approx([slow.divergence(a, b) for a, b in zip(p.tolist(), q.tolist(), strict=True)])
