@@ -179,7 +179,7 @@ def mined(cohort: Cohort, candidates: Array, n: int) -> Starts:
 
 def _mean_probabilities(models: Sequence[nn.Module], inputs: Array) -> Floats:
     x = torch.from_numpy(inputs)
-    return np.mean([functional.softmax(answers([m], x)[0], 1).double().numpy() for m in prepared(models)], axis=0)
+    return np.asarray(np.mean([functional.softmax(answers([m], x)[0], 1).double().numpy() for m in prepared(models)], axis=0))
 
 
 def enrolled(

@@ -50,8 +50,9 @@ def enroll(owner: Owner, method: Method, *, seed: int, test: Samples | None = No
     placebos = int(claim.settings.get("placebos", 0))
     twins = list(owner.twins(placebos)) if placebos else []
     checked = self_check(claim)
-    warnings = [*kinds(owner, twins, test), *leaning(checked)]
+    warnings = [*claim.facts.get("warnings", ()), *kinds(owner, twins, test), *leaning(checked)]
     facts = {
+        **claim.facts,
         "versions": versions(),
         "source": {"accuracy": accuracy(owner.source, test), "parameters": sum(p.numel() for p in owner.source.parameters()), "card": owner.card.key},
         "twins": {"n": len(twins), "accuracy": [round(accuracy(twin, test), 4) for twin in twins]},
@@ -60,7 +61,6 @@ def enroll(owner: Owner, method: Method, *, seed: int, test: Samples | None = No
         "power": power(claim, owner, surrogates) if surrogates else [],
         "seconds": round(time.monotonic() - started, 1),
         "warnings": warnings,
-        **claim.facts,
     }
     if progress is not None:
         progress(1.0)

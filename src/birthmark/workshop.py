@@ -46,7 +46,7 @@ def open_owner(
     store = Store(cache, trusted=(architecture,) if is_code(architecture) else ())
     make = workshop(module, card, store, parts, engine, _shares(progress))
     make([*twin_cards(card, twins), *reference_cards(card, references)])
-    return Owner(module, card, parts[card.split], parts["reserve"], parts["queries"], make, values=not parts.classes), parts["test"]
+    return Owner(module, card, parts[card.split], parts["reserve"], parts["queries"], make, values=not parts.classes, scratch=cache / "crafted"), parts["test"]
 
 
 def source_card(
