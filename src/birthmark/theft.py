@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from birthmark.architectures import build
 from birthmark.errors import BudgetError, DataError, OracleError, SettingError
 from birthmark.oracle import HardLabels, Metered, Oracle, Probabilities, Recorded, checked, is_labels, query_digest
-from birthmark.training import Training, fit
-from birthmark.types import Answers, Array, Floats, Samples
+from birthmark.training import Training, fit, seeded
+from birthmark.types import Access, Answers, Array, Floats, Samples
 
 BATCH = 128  # queries between two answers that are kept
 
@@ -193,3 +193,36 @@ def named(module: nn.Module, like: nn.Module, **extra: int) -> nn.Module:
             name + (":" if ":" not in name else ",") + ",".join(f"{key}={value}" for key, value in extra.items())
         )
     return module
+
+
+def fresh_like(module: nn.Module, shape: tuple[int, ...], outputs: int, *, seed: int) -> nn.Module:
+    """A freshly initialised network of the module's architecture: by its name, or a copy whose layers are all reset."""
+    name = module.__dict__.get("architecture", "")
+    if name:
+        return build(name, shape, outputs, seed=seed)
+    fresh = copy.deepcopy(module)
+    with seeded(seed):
+        for layer in fresh.modules():
+            if callable(reset := getattr(layer, "reset_parameters", None)):
+                reset()
+    return fresh
+
+
+def obtained(
+    target: Oracle, inputs: Array, name: str, how: Training, *, seed: int, least_steps: int, hard: bool = False
+) -> tuple[nn.Module, Floats]:
+    """What an adaptive thief starts from: a copy of the weights if they are granted, else a student; and the target's answers."""
+    answers = ask(target, inputs, hard=hard)
+    if target.access is Access.WEIGHTS:
+        return copied(target), answers
+    kind = Answers.LABELS if hard else target.answers
+    return train_student(name, inputs[: len(answers)], answers, kind, how, seed=seed, least_steps=least_steps), answers
+
+
+def own_models(n: int, like: nn.Module, data: Samples, outputs: int, how: Training, *, seed: int, least_steps: int) -> list[nn.Module]:
+    """n independent models of the thief's own, of the same architecture, trained from scratch on the data's true labels."""
+    found = list[nn.Module]()
+    for i in range(n):
+        fresh = fresh_like(like, data.shape, outputs, seed=seed + 1 + i)
+        found.append(fit(fresh, fits(fresh, data), at_least(how, len(data), least_steps), seed=seed + 1 + i))
+    return found

@@ -63,14 +63,12 @@ class DataFree(Attack):
             raise SettingError("data-free: expected a classifier, got an oracle of real values; use distill")
         kind = Answers.LABELS if self.labels else target.answers
         inputs, answers = np.zeros((0, *data.shape), dtype=np.float32), list[Floats]()
-        with seeded(seed):
-            generator = Dreamer(data.shape, self.latent).to(device())
-        optimiser = torch.optim.Adam(generator.parameters(), 1e-3)
         student: nn.Module | None = None
         for turn in range(-(-self.queries // self.round)):
             with seeded(seed + turn):
+                generator = Dreamer(data.shape, self.latent).to(device())
                 if student is not None:
-                    self._dream(generator, student, optimiser)
+                    self._dream(generator, student)
                 fresh = self._invent(generator, min(self.round, self.queries - len(inputs)))
             if turn and not affordable(target, fresh):
                 break
@@ -86,15 +84,15 @@ class DataFree(Attack):
         student = student or new_student(self.student, data.shape, answers[0].shape[1], seed=seed)
         return fit(student, samples, Training(epochs=self.epochs, rate=self.rate, batch=self.batch), seed=seed, soft=soft)
 
-    def _dream(self, generator: nn.Module, student: nn.Module, optimiser: torch.optim.Optimizer) -> None:
-        """Steps of the generator: sure of nothing in particular (entropy of each answer up), of everything together (entropy of the mean up)."""
+    def _dream(self, generator: nn.Module, student: nn.Module) -> None:
+        """Steps of the generator towards images that the student spreads over all classes."""
+        optimiser = torch.optim.Adam(generator.parameters(), 1e-3)
         generator.train()
         student.eval()
         for _ in range(self.steps):
             p = functional.softmax(student(generator(torch.randn(128, self.latent, device=device()))).float(), 1)
             mean = p.mean(0)
-            top = functional.cross_entropy(p.clamp_min(1e-8).log(), torch.randint(p.shape[1], (len(p),), device=p.device))
-            cost = 0.3 * top + (mean * mean.clamp_min(1e-8).log()).sum() - 0.3 * -(p * p.clamp_min(1e-8).log()).sum(1).mean()
+            cost = (mean * mean.clamp_min(1e-8).log()).sum()
             optimiser.zero_grad(set_to_none=True)
             cost.backward()
             optimiser.step()

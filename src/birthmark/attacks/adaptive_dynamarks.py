@@ -1,0 +1,118 @@
+"""Against DynaMarks and its like: wash a keyed mark out of an API's answers before learning from them.
+
+The thief knows the rule and the code, not the key: the mark moves little probability, never the top class, and depends
+smoothly on the input's principal coordinates.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from torch import nn
+
+from birthmark.attack import Attack
+from birthmark.errors import SettingError
+from birthmark.oracle import Oracle, is_labels, softmax
+from birthmark.theft import affordable, ask, at_least, fits, labelled, new_student, train_student
+from birthmark.training import Training, fit, probabilities
+from birthmark.types import Access, Answers, Array, Floats, Samples
+
+WAYS = ("labels", "averaging", "recovery")
+PRESETS = {"labels": {"way": "labels"}, "averaging": {"way": "averaging"}, "recovery": {"way": "recovery"}}
+
+
+@dataclass(frozen=True)
+class AdaptiveDynamarks(Attack):
+    """Clean the answers, then train a student on them.
+
+    Attributes:
+        way: "labels" drops near-ties and keeps the top class; "averaging" asks about noisy versions of every input and
+            averages log-probabilities; "recovery" fits a smooth field to what the answers say beyond a model of the
+            thief's own (trained on true labels), and takes it off.
+        margin: least gap between the two largest probabilities that is learned from ("labels").
+        copies, noise: of "averaging": questions an input, and noise in standard deviations along principal axes.
+        waves, frequency: of "recovery": random cosines to fit, and their scale in whitened coordinates.
+        student: architecture by name; "" is vgg for images and mlp for flat inputs.
+        epochs, rate, batch: of the training loop.
+        least_steps: small data are gone through until so many optimiser steps are done.
+    """
+
+    name: ClassVar[str] = "adaptive-dynamarks"
+    needs: ClassVar[Access] = Access.LABELS
+    source_paper: ClassVar[str] = "ours"
+    against: ClassVar[tuple[str, ...]] = ("dynamarks", "dynamarks-ties")
+
+    way: str = "labels"
+    margin: float = 0.3
+    copies: int = 4
+    noise: float = 0.5
+    waves: int = 300
+    frequency: float = 1.0
+    student: str = ""
+    epochs: int = 10
+    rate: float = 6e-3
+    batch: int = 64
+    least_steps: int = 300
+
+    def __post_init__(self) -> None:
+        if self.way not in WAYS or self.copies < 1 or self.noise < 0 or not 0 <= self.margin < 1 or self.waves < 1:
+            raise SettingError(f"expected a way of {', '.join(WAYS)}, copies and waves >= 1, noise >= 0 and margin in [0, 1), got {self}")
+
+    def steal(self, target: Oracle, data: Samples, *, seed: int) -> nn.Module:
+        self.check(target)
+        if target.answers is Answers.VALUES:
+            raise SettingError("adaptive-dynamarks: expected a classifier, got an oracle of real values; use distill")
+        random = np.random.default_rng(seed)
+        how = Training(epochs=self.epochs, rate=self.rate, batch=self.batch)
+        if self.way == "averaging":
+            inputs, rows = self._averaged(target, data.inputs, random)
+        else:
+            rows = ask(target, data.inputs)
+            inputs = data.inputs[: len(rows)]
+        kind = target.answers
+        if self.way == "labels":
+            top = np.sort(rows, axis=1)
+            kept = top[:, -1] - top[:, -2] >= self.margin
+            inputs, rows, kind = inputs[kept], np.eye(rows.shape[1])[rows[kept].argmax(axis=1)], Answers.LABELS
+        elif self.way == "recovery" and not is_labels(rows):
+            own = new_student(self.student, data.shape, rows.shape[1], seed=seed + 1)
+            fit(own, fits(own, data), at_least(how, len(data), self.least_steps), seed=seed + 1)
+            rows = self._cleaned(inputs, rows, probabilities(own, inputs), random)
+        samples, _ = labelled(inputs, rows, kind)
+        return train_student(self.student, samples.inputs, rows, kind, how, seed=seed, least_steps=self.least_steps)
+
+    def _averaged(self, target: Oracle, inputs: Array, random: np.random.Generator) -> tuple[Array, Floats]:
+        """Mean log-probabilities over noisy copies of as many inputs as the budget allows (labels: the mean of votes)."""
+        _, axes, spread = principal(inputs)
+        n = affordable(target, np.repeat(inputs, self.copies, axis=0)) // self.copies
+        if not n:
+            rows = ask(target, inputs)
+            return inputs[: len(rows)], rows
+        steps = random.normal(0, self.noise, (n, self.copies, len(spread))) * spread
+        steps[:, 0] = 0
+        asked = inputs[:n, None] + (steps @ axes).reshape(n, self.copies, *inputs.shape[1:])
+        rows = ask(target, asked.reshape(-1, *inputs.shape[1:]).astype(np.float32))
+        whole = len(rows) // self.copies
+        grouped = rows[: whole * self.copies].reshape(whole, self.copies, -1)
+        averaged = grouped.mean(axis=1) if is_labels(rows) else softmax(np.log(np.maximum(grouped, 0) + 1e-6).mean(axis=1))
+        return inputs[:whole], averaged
+
+    def _cleaned(self, inputs: Array, rows: Floats, own: Floats, random: np.random.Generator) -> Floats:
+        """Answers less a ridge regression, on random cosines of whitened coordinates, of their gap to the own model's."""
+        mean, axes, spread = principal(inputs)
+        place = (inputs.reshape(len(inputs), -1) - mean) @ axes.T / spread
+        waves = np.cos(self.frequency * place @ random.normal(size=(place.shape[1], self.waves)) + random.uniform(0, 2 * np.pi, self.waves))
+        log = np.log(np.maximum(rows, 0) + 1e-4)
+        gap = log - np.log(own + 1e-4)
+        gap -= gap.mean(axis=1, keepdims=True)
+        weights = np.linalg.solve(waves.T @ waves + 0.1 * len(waves) * np.eye(self.waves), waves.T @ gap)
+        return softmax(log - waves @ weights)
+
+
+def principal(inputs: Array, width: int = 16) -> tuple[Floats, Floats, Floats]:
+    """Mean (d,), first principal axes (w, d) and the standard deviation along them (w,) of flattened inputs."""
+    flat = inputs.reshape(len(inputs), -1).astype(np.float64)
+    mean = flat.mean(axis=0)
+    _, sizes, axes = np.linalg.svd(flat - mean, full_matrices=False)
+    kept = min(width, int((sizes > 1e-6 * max(sizes[0], 1e-12)).sum()))
+    return mean, axes[:kept], sizes[:kept] / np.sqrt(len(flat))
