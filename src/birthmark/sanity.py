@@ -37,7 +37,7 @@ def doubt(claim: Claim, answers: Floats) -> str:
     )
     order = matched_order(mine, votes.sum(axis=0).argmax(axis=1), k)
     if float((np.argsort(order)[mine] == votes.sum(axis=0).argmax(axis=1)).mean()) >= max(0.75 * typical, 2 * found):
-        return f"{facts}; with its classes in the order {list(map(int, order))} it would agree as they do: its classes seem shuffled, declare order or labels"
+        return f"{facts}; with its classes in about the order {list(map(int, order))} it would agree as they do: its classes seem shuffled, declare order or labels"
     return (
         f"{facts}: its input layout, value range, normalisation or order of classes is probably not as declared, or it answers another task"
     )

@@ -93,9 +93,9 @@ def test_bodies_are_bounded_before_they_are_read() -> None:
 
 def test_redirects_stay_on_the_server() -> None:
     with serving(lambda *_: Reply({"stolen": 1})) as other:
-        with serving(lambda *_: Reply(status=307, headers={"Location": f"{other.url}/ask"})) as server:
-            with pytest.raises(Failed, match="redirects to http://127.0.0.1, which was not authorised"):
-                Client(server.url, SuspectSpec()).send(ASK)
+        away = Reply(status=307, headers={"Location": f"{other.url}/ask"})
+        with serving(lambda *_: away) as server, pytest.raises(Failed, match="redirects to http://127.0.0.1, which was not authorised"):  # noqa: RUF043
+            Client(server.url, SuspectSpec()).send(ASK)
         assert not other.requests
     with serving(replies(Reply(status=308, headers={"Location": "/there"}), Reply({"ok": 1}))) as server:
         assert Client(server.url, SuspectSpec()).send(ASK).json("t") == {"ok": 1}

@@ -57,11 +57,14 @@ def load_folder(path: Path, spec: SuspectSpec, task: Task) -> nn.Module:
     except ImportError:
         raise BirthmarkError("Hugging Face folders need transformers: pip install 'birthmark[hf]'") from None
     try:
-        network: Any = AutoModelForImageClassification.from_pretrained(
-            str(path), local_files_only=True, trust_remote_code=False, use_safetensors=True
+        network, info = AutoModelForImageClassification.from_pretrained(
+            str(path), local_files_only=True, trust_remote_code=False, use_safetensors=True, output_loading_info=True
         )
     except Exception as error:  # transformers raises many kinds
         raise ArtifactError(f"{path}: not an image classifier that transformers can read ({' '.join(str(error).split())[:200]})") from None
+    if info["missing_keys"] or info["mismatched_keys"]:
+        lacks = ", ".join(map(str, [*info["missing_keys"], *info["mismatched_keys"]][:3]))
+        raise ArtifactError(f"{path}: its weights lack {lacks}, so it is no whole classifier; transformers would fill them with noise")
     channels = getattr(network.config, "num_channels", task.shape[0])
     if len(task.shape) != 3 or channels != task.shape[0]:
         raise SettingError(

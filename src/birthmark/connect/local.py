@@ -178,7 +178,9 @@ def read_tensors(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
         raise ArtifactError(f"{path}: no such file")
     with path.open("rb") as file:
         head = file.read(9)
-    pickled = head[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05") and head[8:] != b"{"  # a safetensors header may be 0x0280 bytes long
+    pickled = (
+        head[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05") and head[8:] != b"{"
+    )  # a safetensors header may be 0x0280 bytes long
     if pickled or head[:4] == b"PK\x03\x04":
         raise ArtifactError(
             f"{path}: this is a pickle or a torch archive, which can run code when read; save the state dict with safetensors, or export the program as .pt2"

@@ -108,8 +108,8 @@ def model_path(spec: SuspectSpec) -> str:
     return f"/v2/models/{spec.model}" + (f"/versions/{spec.version}" if spec.version else "")
 
 
-def decoded(response: Response, name: str) -> dict[str, np.ndarray[Any, Any]]:
-    """The tensors of an answer by name, JSON or binary.
+def decoded(response: Response, name: str, part: str = "outputs") -> dict[str, np.ndarray[Any, Any]]:
+    """The tensors of an answer by name, JSON or binary; those of a request, if `part` is "inputs".
 
     Raises:
         OracleError: shapes, sizes or datatypes that do not hold together.
@@ -120,7 +120,7 @@ def decoded(response: Response, name: str) -> dict[str, np.ndarray[Any, Any]]:
     cut = len(response.body) if length is None else int(length)
     head = Response(response.status, response.headers, response.body[:cut]).json(name)
     found, at = {}, cut
-    for tensor in field_of(head, "outputs", name):
+    for tensor in field_of(head, part, name):
         size = (tensor.get("parameters") or {}).get("binary_data_size") if isinstance(tensor, Mapping) else None
         label, shape, kind = (field_of(tensor, key, name) for key in ("name", "shape", "datatype"))
         try:
@@ -132,7 +132,7 @@ def decoded(response: Response, name: str) -> dict[str, np.ndarray[Any, Any]]:
                 found[str(label)] = np.asarray(data, dtype=object if kind == "BYTES" else DATATYPES.get(kind, np.float64)).reshape(shape)
         except (ValueError, TypeError, OverflowError, KeyError) as error:
             raise OracleError(
-                f"{name}: output {str(label)[:40]!r} does not fit its shape {str(shape)[:40]} and datatype {str(kind)[:10]} ({str(error)[:80]})"
+                f"{name}: {part[:-1]} {str(label)[:40]!r} does not fit its shape {str(shape)[:40]} and datatype {str(kind)[:10]} ({str(error)[:80]})"
             ) from None
     return found
 
