@@ -20,6 +20,7 @@ from birthmark.errors import ArtifactError, BirthmarkError, SettingError
 from birthmark.evidence import Verdict
 from birthmark.oracle import Function
 from birthmark.report import Details, Row, page, write, write_json
+from birthmark.report.samples import source_answers
 from birthmark.types import Answers
 from birthmark.verify import verify
 
@@ -216,6 +217,18 @@ def test_values_are_shown_as_tables(tmp_path):
     assert f"{owners[0, 0, 0]:.3g}" in found.words
     assert "symbol" not in [tag for tag, _ in found.tags]
     assert [a for tag, a in found.tags if tag == "th" and a.get("scope") == "row"]
+
+
+def test_the_source_answers_as_the_claim_remembers_them(claim):
+    probabilities = claim.tensors["owners"]
+    queries = claim.tensors["queries"]
+    kept = {"owners": probabilities, "source": probabilities[0], "labels": probabilities.argmax(axis=2)}
+    for name, tensor in kept.items():
+        found = source_answers(replace(claim, tensors={"queries": queries, name: tensor}))
+        expected = np.eye(10)[tensor[0]] if name == "labels" else probabilities[0]
+        assert np.array_equal(found, expected)
+    for other in ({}, {"labels": np.full((2, 100), 10)}, {"owners": probabilities[:, :50]}, {"source": np.zeros((100, 10), int)}):
+        assert source_answers(replace(claim, tensors={"queries": queries, **other})) is None
 
 
 def test_colour_pictures_and_many_placebos_stay_small(claim, tested):

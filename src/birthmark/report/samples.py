@@ -58,12 +58,17 @@ def png(image: Array) -> str:
 
 
 def source_answers(claim: Claim) -> Floats | None:
-    """The source's own answers (q, k), where the claim's method keeps them: "source" (q, k) or "owners" (m, q, k)."""
-    kept = claim.tensors.get("source", claim.tensors.get("owners"))
-    if kept is None or kept.dtype.kind != "f":
-        return None
+    """The source's own answers (q, k), where the claim's method keeps them: "source" (q, k), "owners" (m, q, k), or "labels" (m, q).
+
+    Owners and labels have the source's row first.
+    """
+    q, k = len(claim.queries), claim.task.outputs
+    labels = claim.tensors.get("labels", np.zeros(0))
+    if labels.dtype.kind == "i" and labels.ndim == 2 and labels.shape[1] == q and 0 <= labels[0].min() <= labels[0].max() < k:
+        return np.asarray(np.eye(k)[labels[0]])
+    kept = claim.tensors.get("source", claim.tensors.get("owners", np.zeros(0)))
     rows = kept[0] if kept.ndim == 3 else kept
-    return rows if rows.shape == (len(claim.queries), claim.task.outputs) else None
+    return rows if rows.shape == (q, k) and rows.dtype.kind == "f" else None
 
 
 def samples(claim: Claim, source: Floats | None, suspect: Floats | None, labels: Sequence[str], n: int) -> list[Sample]:
