@@ -6,7 +6,7 @@ the source's own data, half on the owner's reserve. Surrogates are small thefts 
 A recipe (TOML, `cohorts/*.toml` or a file of the user's) says which models queries are crafted with:
 
     about       one line, for people
-    twins       reruns of the source among the independents
+    twins       reruns of the source among the independents, the same that are placebos elsewhere
     mirrored    whether every treatment is given to an independent, too, in rotation; without that, honest models
                 that went through the same treatment are accused
     [[independent]]   recipes, split ("source" for the source's own), training, and how many `times`
@@ -39,7 +39,7 @@ RELATIVES = {  # of families that no image classifier can stand in for
     "gan": ("gan:width=8", "gan:width=6", "gan:width=10"),
 }
 TWIN_SEED, REFERENCE_SEED, SURROGATE_SEED, STUDENT_SEED = 1_000, 2_000, 3_000, 4_000
-DERIVED_SEED, INDEPENDENT_SEED, COHORT_TWIN_SEED, MIRRORED_SEED = 5_000, 6_000, 7_000, 8_000
+DERIVED_SEED, INDEPENDENT_SEED, MIRRORED_SEED = 5_000, 6_000, 8_000
 LEAST = 2  # models on each side of a cohort
 
 
@@ -136,13 +136,17 @@ def recipe(name: str) -> Mapping[str, Any]:
     return found
 
 
-def family(plan: Mapping[str, Any], owner: Card, source: Card, *, seed: int = 0) -> Family:
-    """The cards of one owner's cohort; twins' cohorts share the source's independents, so that all are treated alike.
+def family(plan: Mapping[str, Any], owner: Card, source: Card, *, twins: int = 0, seed: int = 0) -> Family:
+    """The cards of one owner's cohort.
+
+    Twins' cohorts have the same independents as the source's; among owners (the source and its twins), each has all
+    others as independents. So all owners are treated alike.
 
     Args:
         plan: a recipe.
         owner: whose cohort it is: the source's card or a twin's.
         source: the source's card.
+        twins: owners beside the source, if there are more than the recipe's own twins.
         seed: another one gives another cohort of the same recipe: held-out models to choose settings on.
     """
     base, first = source.seed * 100_000 + 100 * seed, origin(source)
@@ -153,13 +157,13 @@ def family(plan: Mapping[str, Any], owner: Card, source: Card, *, seed: int = 0)
             card = replace(first, recipe=name, split=split, seed=INDEPENDENT_SEED + base + len(plain) + len(special),
                            training={**first.training, **table.get("training", {})})  # fmt: skip
             (special if table.get("training") else plain).append(card)
-    plain += [replace(first, seed=COHORT_TWIN_SEED + base + i) for i in range(int(plan.get("twins", 0)))]
+    owners = [source, *twin_cards(source, max(twins, int(plan.get("twins", 0))))]
     treated = list(_treatments(plan, owner, DERIVED_SEED + 100 * seed))
     mirrored = [
         replace(card, parents=(plain[i % len(plain)].key,), seed=MIRRORED_SEED + base + i)
         for i, card in enumerate(treated if plan.get("mirrored") and plain else ())
     ]
-    return Family(tuple(treated), (*plain, *special, *mirrored))
+    return Family(tuple(treated), (*plain, *(card for card in owners if card.key != owner.key), *special, *mirrored))
 
 
 def _treatments(plan: Mapping[str, Any], owner: Card, seed: int) -> Sequence[Card]:
@@ -176,20 +180,22 @@ def _treatments(plan: Mapping[str, Any], owner: Card, seed: int) -> Sequence[Car
     return cards
 
 
-def gather(owner: "Owner", plan: Mapping[str, Any], card: Card | None = None) -> Cohort:
+def gather(owner: "Owner", plan: Mapping[str, Any], card: Card | None = None, *, twins: int = 0) -> Cohort:
     """Make the models of one owner's cohort; members that fail to train are left out, with a warning.
 
     Args:
         card: the twin whose cohort it is; default the source.
+        twins: as in `family`.
 
     Raises:
         BirthmarkError: fewer than two models on one side are left.
     """
     mine = owner.card if card is None else card
-    cards = family(plan, mine, owner.card)
-    made, lost = _survivors(owner, [mine, *cards.derived, *cards.independent] if card else [*cards.derived, *cards.independent])
-    head = made[mine.key] if card else owner.source
-    derived = (head, *(made[c.key] for c in cards.derived if c.key in made))
+    cards = family(plan, mine, owner.card, twins=twins)
+    wanted = [one for one in (mine, *cards.independent, *cards.derived) if one.key != owner.card.key]
+    made, lost = _survivors(owner, wanted)
+    made[owner.card.key] = owner.source
+    derived = tuple(made[c.key] for c in (mine, *cards.derived) if c.key in made)
     independent = tuple(made[c.key] for c in cards.independent if c.key in made)
     if len(derived) < LEAST or len(independent) < LEAST:
         raise BirthmarkError(

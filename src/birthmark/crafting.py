@@ -202,7 +202,7 @@ def enrolled(
     plan = recipe(cohort) if cohort else {}
     parts, warnings, sizes = [], list(weak(owner)), []
     for card in (None, *twin_cards(owner.card, placebos)):
-        mine = gather(owner, plan, card) if cohort else Cohort((owner.make([card])[0] if card else owner.source,), ())
+        mine = gather(owner, plan, card, twins=placebos) if cohort else Cohort((owner.make([card])[0] if card else owner.source,), ())
         what = [method.name, asdict(method), seed, (card or owner.card).key]  # type: ignore[call-overload]
         parts.append(kept(owner, what, lambda mine=mine: craft(owner, mine, seed)))  # type: ignore[misc]
         warnings += mine.warnings

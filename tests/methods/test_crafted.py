@@ -143,14 +143,17 @@ def test_a_weak_source_is_warned_of(owner, bench):
 
 
 def test_members_that_fail_to_train_are_left_out(owner):
-    def fails_on_lenet(cards):
-        if any(card.recipe == "lenet" for card in cards):
+    def fails_once(cards):
+        if any(card.settings.get("student") == "lenet" and owner.card.key in card.parents for card in cards):
             raise BirthmarkError("training diverged")
         return owner.make(cards)
 
-    cohort = gather(replace(owner, make=fails_on_lenet), recipe(TINY))
-    assert len(cohort.independent) == len(gather(owner, recipe(TINY)).independent) - 1
-    assert "lenet" in cohort.warnings[0]
+    cohort, whole = gather(replace(owner, make=fails_once), recipe(TINY)), gather(owner, recipe(TINY))
+    assert len(cohort.derived) == len(whole.derived) - 1
+    assert len(cohort.independent) == len(whole.independent)
+    assert cohort.warnings == ("cohort member distill on reserve[1/2] could not be made: training diverged",)
+    with pytest.raises(BirthmarkError, match="give a wider cohort recipe"):
+        gather(owner, {"twins": 1})
 
 
 def test_recipes_are_checked(tmp_path):
@@ -162,13 +165,16 @@ def test_recipes_are_checked(tmp_path):
 
 
 def test_every_treatment_is_given_to_an_independent_too(owner):
-    from birthmark.cohort import family
+    from birthmark.cohort import family, twin_cards
 
     found = family(recipe("wide"), owner.card, owner.card)
     ours = sorted((c.attack, c.split, str(c.settings)) for c in found.derived)
     theirs = sorted((c.attack, c.split, str(c.settings)) for c in found.independent if c.attack)
     assert ours == theirs
     assert all(owner.card.key not in c.parents for c in found.independent)
+    twin = twin_cards(owner.card, 1)[0]
+    other = family(recipe("wide"), twin, owner.card)
+    assert {c.key for c in found.independent} ^ {c.key for c in other.independent} == {owner.card.key, twin.key}
     assert {c.split.partition("[")[0] for c in (*found.derived, *found.independent)} <= {"owner", "reserve"}
 
 
