@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import wraps
 from pathlib import Path
@@ -24,6 +24,9 @@ Sources = Annotated[list[int] | None, typer.Option("--source", help="Only this s
 ExecutorName = Annotated[str, typer.Option("--executor", help="local: a pool of processes; ray: a cluster, address from RAY_ADDRESS.")]
 Workers = Annotated[int, typer.Option("--workers", help="Processes of the local pool; 0 means one a core.")]
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Where the data set's files are.")]
+RecordsOut = Annotated[Path | None, typer.Option("--out", help="Folder of records; default benchmarks/PLAN.")]
+Methods = Annotated[list[str] | None, typer.Option("--method", help="Only this method (and the baselines); may be given again.")]
+Queries = Annotated[list[int] | None, typer.Option("--queries", help="Numbers of queries that scores are taken at; may be given again.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 
 
@@ -74,6 +77,115 @@ def zoo_list(plan: PlanName, store: StoreFolder = Path("zoo"), source: Sources =
     for row in rows:
         typer.echo(f"{'x' if row['there'] else '.'} {row['key']}  {row['role']:<9} {row['source'] if row['source'] is not None else '-':>2}  {row['name']}")
     typer.echo(f"{sum(row['there'] for row in rows)} of {len(rows)} are there")
+
+
+@bench.command("run")
+@ours
+def bench_run(
+    plan: PlanName, store: StoreFolder = Path("zoo"), out: RecordsOut = None, source: Sources = None, method: Methods = None, queries: Queries = None,
+    alpha: Annotated[float, typer.Option("--alpha", help="Level of the verdicts.")] = 0.05, executor: ExecutorName = "local", workers: Workers = 0,
+    data_dir: DataDir = None, as_json: Json = False,
+) -> None:  # fmt: skip
+    """Enrol the source with every method, ask every suspect, write records, and a leaderboard beside them."""
+    from birthmark.bench.run import BUDGETS, run
+    from birthmark.zoo.executors import executor as make_executor
+    from birthmark.zoo.plan import read
+
+    said, place = read(plan), out or Path("benchmarks") / Path(plan).stem
+    chosen = {name: said.methods.get(name, {}) for name in method} if method else None
+    with closing(make_executor(executor, workers or None)) as engine, _view(quiet=as_json) as progress:
+        files = run(
+            said, store, place, engine, methods=chosen, sources=tuple(source or ()), budgets=tuple(queries or BUDGETS), alpha=alpha, data_dir=data_dir,
+            progress=progress,
+        )  # fmt: skip
+    typer.echo(json.dumps([str(path) for path in files]) if as_json else f"{len(files)} records in {place}")
+
+
+@bench.command("table")
+@ours
+def bench_table(
+    records: Annotated[Path, typer.Argument(help="Folder of records.")],
+    group: Annotated[str, typer.Option("--group", help="Only this group of thefts, or 'all' (the default prints all groups at --at queries).")] = "",
+    at: Annotated[int, typer.Option("--at", help="Only this number of queries; 0 for every one (the default with --json).")] = 0,
+    fpr: Annotated[float, typer.Option("--fpr", help="False-positive rate that the true-positive rate is read at.")] = 0.05,
+    as_json: Json = False,
+) -> None:
+    """Print AUC, ARUC, power and false accusations by attack group and by tier of innocents."""
+    from birthmark.bench import tables
+
+    found = [row for row in tables.rows(tables.load(records), fpr=fpr) if (not group or row["group"] == group) and at in (0, row["queries"])]
+    if as_json:
+        typer.echo(json.dumps(found))
+        return
+    pooled = [row for row in found if row["group"] == row["tier"]]
+    _print("all thefts against all innocents", pooled)
+    for plan, method, access in dict.fromkeys((row["plan"], row["method"], row["access"]) for row in found):
+        own = [row for row in found if (row["plan"], row["method"], row["access"]) == (plan, method, access) and row["group"] != row["tier"]]
+        size = max((row["queries"] for row in own if row["queries"] <= 100), default=max((row["queries"] for row in own), default=0))
+        _print(f"{method}, {access}", [row for row in own if row["queries"] == size])
+
+
+@bench.command("compare")
+@ours
+def bench_compare(
+    before: Annotated[Path, typer.Argument(help="Folder of records.")],
+    after: Annotated[Path, typer.Argument(help="Folder of records.")],
+    least: Annotated[float, typer.Option("--least", help="Smallest change that is shown.")] = 0.005,
+    as_json: Json = False,
+) -> None:
+    """Print what changed between two sets of records."""
+    from birthmark.bench import tables
+
+    found = tables.compare(tables.rows(tables.load(before)), tables.rows(tables.load(after)), least=least)
+    if as_json:
+        typer.echo(json.dumps(found))
+        return
+    for row in found:
+        where = f"{row['method']} {row['access']} {row['queries']} queries, {row['group']} against {row['tier']}"
+        moves = [f"{name} {row[name]['before']} -> {row[name]['after']}" for name in tables.COMPARED if name in row]
+        typer.echo(f"{row['change']:<8} {where}: {', '.join(moves)}" if moves else f"{row['change']:<8} {where}")
+    typer.echo(f"{len(found)} rows differ by {least} or more")
+
+
+@bench.command("page")
+@ours
+def bench_page(
+    records: Annotated[Path, typer.Argument(help="Folder of records.")],
+    out: Annotated[Path, typer.Option("--out", help="The HTML file.")] = Path("leaderboard.html"),
+    queries: Annotated[int, typer.Option("--queries", help="Most queries in the figures.")] = 100,
+) -> None:
+    """Write the leaderboard: one HTML file with tables, curves and a heat map."""
+    from birthmark.artifact import write_atomically
+    from birthmark.bench import tables
+    from birthmark.report.leaderboard import page
+
+    write_atomically(out, page(tables.load(records), queries=queries).encode())
+    typer.echo(str(out))
+
+
+HEADINGS = ("method", "access", "queries", "thefts", "innocents", "n", "AUC (95 %)", "ARUC", "TPR", "supported", "false accusations (95 %)")
+
+
+def _print(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Columns as wide as they need to be: figures are never squeezed."""
+    if not rows:
+        return
+    lines = [HEADINGS, *(_cells(row) for row in rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(HEADINGS))]
+    typer.echo(f"\n{title}; verdicts at alpha {rows[0]['alpha']:g}, TPR at FPR {rows[0]['tpr_fpr']:g}")
+    for line in lines:
+        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def _cells(row: Mapping[str, Any]) -> list[str]:
+    def number(value: float | None) -> str:
+        return "" if value is None else f"{value:.3f}"
+
+    return [
+        row["method"], row["access"], str(row["queries"]), row["group"], row["tier"], f"{row['n_pos']}+{row['n_neg']}",
+        f"{number(row['auc'])} ({number(row['auc_low'])}-{number(row['auc_high'])})", number(row["aruc"]), number(row["tpr_at_fpr"]), number(row["power"]),
+        f"{number(row['fpr'])} ({number(row['fpr_low'])}-{number(row['fpr_high'])})",
+    ]  # fmt: skip
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from math import sqrt
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import special
 
 from birthmark.errors import NullError, SettingError
@@ -110,16 +110,16 @@ def bootstrap_auc(
     if not pairs:
         return float("nan"), float("nan"), float("nan")
     random = np.random.default_rng(seed)
-
-    def redraw(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        return values[random.integers(len(values), size=len(values))]
-
-    draws = [
-        float(np.mean([auc(redraw(pairs[i][0]), redraw(pairs[i][1])) for i in random.integers(len(pairs), size=len(pairs))]))
-        for _ in range(rounds)
-    ]
-    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
-    return float(np.mean([auc(a, b) for a, b in pairs])), float(low), float(high)
+    above = [(np.sign(a[:, None] - b[None, :]) + 1) / 2 for a, b in pairs]  # 1 where the positive is higher, 1/2 for ties
+    drawn, draws = random.integers(len(pairs), size=(rounds, len(pairs))), np.zeros((rounds, len(pairs)))
+    for source, table in enumerate(above):
+        rows, columns = table.shape
+        for slot in range(len(pairs)):
+            mine = np.flatnonzero(drawn[:, slot] == source)
+            weights = random.multinomial(rows, np.full(rows, 1 / rows), size=len(mine)) @ table
+            draws[mine, slot] = (weights * random.multinomial(columns, np.full(columns, 1 / columns), size=len(mine))).sum(1) / table.size
+    low, high = np.quantile(draws.mean(axis=1), [(1 - level) / 2, (1 + level) / 2])
+    return float(np.mean([table.mean() for table in above])), float(low), float(high)
 
 
 def bonferroni(p: float, tests: int) -> float:

@@ -22,7 +22,7 @@ from birthmark.data import load as load_data
 from birthmark.errors import DataError, SettingError, nearest
 from birthmark.foreign import with_foreign
 
-KEYS = {"title", "data", "data_seed", "foreign", "sources", "cohort", "source", "students", "lists", "rule", "gpus"}
+KEYS = {"title", "data", "data_seed", "foreign", "sources", "cohort", "source", "students", "lists", "rule", "gpus", "methods"}
 RULE = {"name", "of", "attack", "settings", "recipe", "training", "split", "group", "tier", "each", "count", "evasion"}
 
 
@@ -32,7 +32,8 @@ class Entry:
 
     Attributes:
         name: unique for its source.
-        role: "source", "twin", "craft" (the owner makes claims with it), "positive" or "negative" (suspects).
+        role: "source", "twin", "craft" (the owner makes claims with it), "reference" (the owner ranks against it),
+            "positive" or "negative" (suspects).
         group: kind of theft, for positives; of treatment, for negatives.
         tier: kind of innocent; empty for others.
         source: seed of the source it belongs to; None for models that are shared by all sources.
@@ -54,6 +55,7 @@ class Plan:
 
     Attributes:
         sources: seeds of the sources; `of(seed)` lists what belongs to one.
+        methods: what the bench runs on it: settings by the method's name.
         gpus: share of a GPU one training takes, on executors that have GPUs.
     """
 
@@ -64,6 +66,7 @@ class Plan:
     foreign: bool
     sources: tuple[int, ...]
     entries: tuple[Entry, ...]
+    methods: Mapping[str, Mapping[str, Any]]
     gpus: float = 0.0
 
     def of(self, source: int) -> list[Entry]:
@@ -135,8 +138,9 @@ def parse(name: str, said: Mapping[str, Any]) -> Plan:
     if not entries:
         raise SettingError(f"plan {name}: expected at least one source, got none")
     return Plan(
-        name, said.get("title", name), said["data"], about["seed"], bool(said.get("foreign", False)), seeds, (*entries, *shared), float(said.get("gpus", 0))
-    )
+        name, said.get("title", name), said["data"], about["seed"], bool(said.get("foreign", False)), seeds, (*entries, *shared),
+        said.get("methods", {}), float(said.get("gpus", 0)),
+    )  # fmt: skip
 
 
 @dataclass
@@ -152,16 +156,17 @@ class _Family:
 
     def entries(self) -> Iterator[Entry]:
         seed, cohort = self.source.seed, self.said.get("cohort", {})
-        _known("[cohort]", cohort, {"twins", "references", "surrogates"})
+        _known("[cohort]", cohort, {"twins", "references", "surrogates", "crafting"})
+        references, crafting = cohort.get("references", 0), cohort.get("crafting", cohort.get("references", 0))
         self.made["source"] = Entry("source", self.source, "source", "source", source=seed)
         yield self.made["source"]
         for role, group, cards in (
             ("twin", "twin", twin_cards(self.source, cohort.get("twins", 0))),
             ("craft", "surrogate", surrogate_cards(self.source, cohort.get("surrogates", 0))),
-            ("craft", "reference", reference_cards(self.source, cohort.get("references", 0))),
+            ("craft", "reference", reference_cards(self.source, references)),
         ):
             for i, card in enumerate(cards):
-                yield Entry(f"{group} {i}", card, role, group, source=seed)
+                yield Entry(f"{group} {i}", card, "reference" if group == "reference" and i >= crafting else role, group, source=seed)
         if self.said["source"].get("suspect"):
             yield Entry("copy", self.source, "positive", "copy", source=seed)
         for rule in self.said.get("rule", []):

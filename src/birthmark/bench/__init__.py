@@ -1,0 +1,1 @@
+"""The bench: plans x methods -> records -> tables."""

@@ -1,0 +1,155 @@
+"""Records -> rows of tables: per attack group, per tier of innocents, pooled; and what changed between two record sets.
+
+All figures pool the sources' suspects, except AUC, which is taken within each source and averaged: scores of different
+sources need not be on one scale. Innocents that all sources share are counted once for each source.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from birthmark import stats
+from birthmark.errors import ArtifactError
+from birthmark.evidence import Verdict
+
+FORMAT = "birthmark/record/1"
+ALL = "all"
+
+
+def load(folder: Path) -> list[dict[str, Any]]:
+    """All records in a folder, its sub-folders included.
+
+    Raises:
+        ArtifactError: no records, or a file that cannot be read.
+    """
+    found = []
+    for path in sorted(folder.rglob("*.json")) if folder.is_dir() else []:
+        try:
+            record = json.loads(path.read_bytes())
+        except ValueError as error:
+            raise ArtifactError(f"{path}: not JSON ({error}); the file was damaged, run the bench again") from None
+        if isinstance(record, dict) and record.get("format") == FORMAT:
+            found.append(record)
+    if not found:
+        raise ArtifactError(f"{folder}: no benchmark records there; run birthmark bench run PLAN --out {folder}")
+    return found
+
+
+def rows(records: Sequence[Mapping[str, Any]], *, fpr: float = 0.05, seed: int = 0, rounds: int = 1000) -> list[dict[str, Any]]:
+    """One row per plan, method, access, number of queries, and pair of a group (or all) with a tier (or all).
+
+    Args:
+        fpr: false-positive rate that the true-positive rate is read at; with n innocents its resolution is 1/n.
+
+    Returns:
+        Rows with `auc` of z (of the raw score where there is nothing to standardise by) and its 95 % bootstrap
+        interval, `auc_raw`, `aruc` (null unless all raw scores lie on [0, 1]), `tpr_at_fpr`, `power` and `fpr`: the
+        shares of positives and of innocents with verdict "supported" at alpha, `fpr_low`, `fpr_high`: Clopper-Pearson.
+    """
+    series = dict[tuple[str, str, str], list[Mapping[str, Any]]]()
+    for record in records:
+        series.setdefault((record["plan"], record["method"], record["access"]), []).append(record)
+    found = []
+    for (plan, method, access), own in sorted(series.items()):
+        own = sorted(own, key=lambda record: record["source_seed"])
+        suspects = [suspect for record in own for suspect in record["suspects"]]
+        groups = list(dict.fromkeys(s["group"] for s in suspects if s["role"] == "positive"))
+        tiers = list(dict.fromkeys(s["tier"] for s in suspects if s["role"] == "negative"))
+        head = {
+            "plan": plan,
+            "method": method,
+            "access": access,
+            "sources": len(own),
+            "enrol_seconds": round(float(np.mean([record["enrol_seconds"] for record in own])), 1),
+            "enrol_models": max(record["enrol_models"] for record in own),
+            "refused": sum(bool(record["refused"]) for record in own),
+            "alpha": own[0]["alpha"],
+        }
+        for size in sorted({int(q) for s in suspects for q in s["by_queries"]}):
+            for group, tier in [(ALL, ALL), *((g, ALL) for g in groups), *((ALL, t) for t in tiers)]:
+                row = _row([_cells(record, size, group, tier) for record in own], fpr, seed, rounds)
+                if row["n_pos"] and row["n_neg"]:
+                    found.append({**head, "queries": size, "group": group, "tier": tier, **row})
+    return found
+
+
+def _cells(record: Mapping[str, Any], size: int, group: str, tier: str) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
+    """One source's positives of a group, and negatives of a tier, at one number of queries."""
+    here = [(s, s["by_queries"][str(size)]) for s in record["suspects"] if str(size) in s["by_queries"]]
+    positives = [cell for s, cell in here if s["role"] == "positive" and group in (ALL, s["group"])]
+    return positives, [cell for s, cell in here if s["role"] == "negative" and tier in (ALL, s["tier"])]
+
+
+def _row(pairs: Sequence[tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]], fpr: float, seed: int, rounds: int) -> dict[str, Any]:
+    pairs = [(a, b) for a, b in pairs if a and b]
+    positives, negatives = [cell for a, _ in pairs for cell in a], [cell for _, b in pairs for cell in b]
+    auc, low, high = stats.bootstrap_auc([closeness(a) for a, _ in pairs], [closeness(b) for _, b in pairs], seed=seed, rounds=rounds)
+    raw = [_raw(cells) for cells in (positives, negatives)]
+    unit = all(len(values) and values.min() >= 0 and values.max() <= 1 for values in raw)
+    accused = sum(cell.get("verdict") == Verdict.SUPPORTED for cell in negatives)
+    bounds = stats.clopper_pearson(accused, len(negatives)) if negatives else (None, None)
+    by_source = [round(sum(cell.get("verdict") == Verdict.SUPPORTED for cell in b) / len(b), 4) for _, b in pairs]
+    at_fpr = [stats.tpr_at_fpr(closeness(a), closeness(b), fpr) for a, b in pairs]
+    return {
+        "n_pos": len(positives),
+        "n_neg": len(negatives),
+        "auc": _short(auc),
+        "auc_low": _short(low),
+        "auc_high": _short(high),
+        "auc_raw": _short(np.mean([stats.auc(_raw(a), _raw(b)) for a, b in pairs])) if pairs else None,
+        "aruc": _short(stats.aruc(raw[0], raw[1])) if unit else None,
+        "tpr_at_fpr": _short(np.mean(at_fpr)) if at_fpr else None,
+        "tpr_fpr": fpr,
+        "power": _short(np.mean([cell.get("verdict") == Verdict.SUPPORTED for cell in positives])) if positives else None,
+        "fpr": _short(accused / len(negatives)) if negatives else None,
+        "fpr_low": _short(bounds[0]),
+        "fpr_high": _short(bounds[1]),
+        "fpr_by_source": by_source,
+    }
+
+
+def closeness(cells: Sequence[Mapping[str, Any]]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """What suspects are ranked by: z where all have one (null stands for an infinite one), else the raw score."""
+    if all("z" in cell for cell in cells):
+        return np.array([_infinite(cell) if cell["z"] is None else cell["z"] for cell in cells], dtype=np.float64)
+    return _raw(cells)
+
+
+def _infinite(cell: Mapping[str, Any]) -> float:
+    """Placebos that do not differ give z = +-infinity; the rank says which."""
+    return 1e9 if cell["p"] < 1 else -1e9
+
+
+def _raw(cells: Sequence[Mapping[str, Any]]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    return np.array([np.nan_to_num(np.nan if cell["raw"] is None else cell["raw"], nan=-1e9) for cell in cells], dtype=np.float64)
+
+
+def _short(value: Any) -> float | None:
+    return None if value is None or not np.isfinite(value) else round(float(value), 4)
+
+
+COMPARED = ("auc", "aruc", "tpr_at_fpr", "power", "fpr")
+KEY = ("plan", "method", "access", "queries", "group", "tier")
+
+
+def compare(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]], *, least: float = 0.005) -> list[dict[str, Any]]:
+    """What changed by at least `least` between two lists of `rows`, largest changes of AUC first; rows that came or went are named."""
+    old, new = ({tuple(row[key] for key in KEY): row for row in table} for table in (before, after))
+    found = []
+    for key in sorted({*old, *new}, key=str):
+        head = dict(zip(KEY, key, strict=True))
+        if key not in old or key not in new:
+            found.append({**head, "change": "added" if key in new else "removed"})
+            continue
+        moved = {
+            name: {"before": old[key][name], "after": new[key][name]}
+            for name in COMPARED
+            if (old[key][name] is None) != (new[key][name] is None)
+            or (old[key][name] is not None and abs(new[key][name] - old[key][name]) >= least)
+        }
+        if moved:
+            found.append({**head, "change": "changed", **moved})
+    return sorted(found, key=lambda row: -abs((row.get("auc") or {}).get("after", 0) - (row.get("auc") or {}).get("before", 0)) if isinstance(row.get("auc"), dict) else 0.0)
