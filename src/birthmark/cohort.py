@@ -7,6 +7,8 @@ A recipe (TOML, `cohorts/*.toml` or a file of the user's) says which models quer
 
     about       one line, for people
     twins       reruns of the source among the independents, the same that are placebos elsewhere
+    thin        keep every so many-th model of each side only; default 1, all of them
+    without     attacks whose models are left out, for ablations; "adv-train" leaves out all adversarially trained ones
     mirrored    whether every treatment is given to an independent, too, in rotation; without that, honest models
                 that went through the same treatment are accused
     [[independent]]   recipes, split ("source" for the source's own), training, and how many `times`
@@ -125,7 +127,7 @@ def recipe(name: str) -> Mapping[str, Any]:
         found = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SettingError(f"cohort recipe {name}: not TOML: {error}") from None
-    words = {"": ("about", "twins", "mirrored", "independent", "treatment"), "independent": ("recipes", "split", "training", "times"),
+    words = {"": ("about", "twins", "thin", "without", "mirrored", "independent", "treatment"), "independent": ("recipes", "split", "training", "times"),
              "treatment": ("attack", "settings", "split", "students", "times")}  # fmt: skip
     for part, table in [("", found), *((kind, t) for kind in ("independent", "treatment") for t in found.get(kind, ()))]:
         unknown = set(table) - set(words[part])
@@ -163,7 +165,14 @@ def family(plan: Mapping[str, Any], owner: Card, source: Card, *, twins: int = 0
         replace(card, parents=(plain[i % len(plain)].key,), seed=MIRRORED_SEED + base + i)
         for i, card in enumerate(treated if plan.get("mirrored") and plain else ())
     ]
-    return Family(tuple(treated), (*plain, *(card for card in owners if card.key != owner.key), *special, *mirrored))
+    thin, left_out = int(plan.get("thin", 1)), set(plan.get("without", ()))
+    treated = [card for card in treated if card.attack not in left_out]
+    special = [card for card in special if not (card.training.get("adversarial") and "adv-train" in left_out)]
+    mirrored = [card for card in mirrored if card.attack not in left_out]
+    others = [card for card in owners if card.key != owner.key]
+    independent = (*plain, *others, *special, *mirrored)[::thin]
+    needed = {parent for card in independent for parent in card.parents} - {card.key for card in independent}
+    return Family(tuple(treated[::thin]), (*(card for card in plain if card.key in needed), *independent))
 
 
 def _treatments(plan: Mapping[str, Any], owner: Card, seed: int) -> Sequence[Card]:
