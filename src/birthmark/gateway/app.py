@@ -1,0 +1,395 @@
+"""The ASGI application: pass on what is no prediction, mark what is, log it, answer.
+
+Order of a prediction: read the request, know the client, ask the upstream, read its answer, mark, log, answer. A failure
+of the upstream passes unchanged. A failure of ours is answered by the policy: "closed" says 503, "open" answers unmarked
+and counts. Marks need only the keyring and the secret, so replicas agree without talking to each other.
+"""
+
+import asyncio
+import json
+import logging
+import re
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+import httpx2
+import numpy as np
+
+from birthmark.errors import BirthmarkError, SettingError
+from birthmark.field import Ties
+from birthmark.gateway.codec import Codec, Unreadable, codec
+from birthmark.gateway.config import ANONYMOUS, Config
+from birthmark.gateway.log import QueryLog, entry
+from birthmark.gateway.metrics import Metrics
+from birthmark.keyring import Keyring
+from birthmark.keys import Secret, read_secret
+from birthmark.types import Array, Floats
+from birthmark.watermarks.dynamarks import DynaMarks
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+HOP = {b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"te", b"trailer", b"transfer-encoding", b"upgrade"}
+MOST_CLIENTS = 10_000  # keys held in memory; the oldest go first and are derived again when needed
+IN_THREAD = 128  # rows from which marking leaves the event loop
+LONGEST_NAME = 200  # characters of a client's name
+WATCH = 2.0  # seconds between two looks at the key files
+logger = logging.getLogger("birthmark.gateway")
+
+
+class Refused(Exception):
+    """A request that is answered by the gateway itself."""
+
+    def __init__(self, status: int, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.status, self.reason = status, reason
+
+
+@dataclass
+class Keys:
+    """The secret and keyring in force, and the marks of the clients met so far."""
+
+    secret: Secret
+    ring: Keyring
+    codec: Codec
+    marks: dict[str, DynaMarks]
+
+    @classmethod
+    def load(cls, config: Config) -> "Keys":
+        """Read key and keyring.
+
+        Raises:
+            ArtifactError: missing, damaged, or a key that others may read.
+        """
+        ring = Keyring.load(config.keyring)
+        if config.strength != "none":
+            DynaMarks(strength=config.strength, answers=config.answers)
+        return cls(read_secret(config.secret), ring, codec(config.wire, ring.task), {})
+
+    def mark(self, config: Config, client: str) -> DynaMarks:
+        """The client's mark; its key is derived and checked when the client is first met."""
+        if client not in self.marks:
+            while len(self.marks) >= MOST_CLIENTS:
+                del self.marks[next(iter(self.marks))]
+            self.marks[client] = DynaMarks(strength=config.strength, answers=config.answers, placebos=1, key=self.ring.client(self.secret, client))
+        return self.marks[client]
+
+
+class Gateway:
+    """The application; make it with `Gateway(config)` and serve it with any ASGI server, one process a log folder.
+
+    Raises:
+        BirthmarkError: keys, settings or log are not in order; nothing is served then.
+    """
+
+    def __init__(self, config: Config, transport: httpx2.AsyncBaseTransport | None = None) -> None:
+        self.config = config
+        self.keys = Keys.load(config)
+        self.log = QueryLog(config.log) if config.log else None
+        self.metrics = Metrics()
+        limits = httpx2.Limits(max_connections=config.connections, max_keepalive_connections=config.connections, keepalive_expiry=20)
+        self.client = httpx2.AsyncClient(
+            transport=transport or httpx2.AsyncHTTPTransport(limits=limits, retries=0),
+            timeout=httpx2.Timeout(config.timeout, connect=min(5.0, config.timeout)), follow_redirects=False, trust_env=False,
+        )  # fmt: skip
+        self.base = config.upstream.rstrip("/")
+        self.pass_through = [re.compile(pattern) for pattern in config.pass_through]
+        self._stamp = self._files()
+        self._watcher: asyncio.Task[None] | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif scope["type"] == "http":
+            await self._http(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1003})
+
+    def reload(self) -> bool:
+        """Read key and keyring again; on failure the old ones stay in force."""
+        try:
+            fresh = Keys.load(self.config)
+            self.keys = fresh
+        except BirthmarkError as error:
+            self.metrics.count("birthmark_key_reloads_total", result="failed")
+            logger.error("keys were not reloaded, the old ones stay in force: %s", error)
+            return False
+        self.metrics.count("birthmark_key_reloads_total", result="done")
+        logger.info("keys reloaded: %s", self.keys.secret.fingerprint)
+        return True
+
+    async def close(self) -> None:
+        """Finish: close connections and the log."""
+        if self._watcher is not None:
+            self._watcher.cancel()
+        await self.client.aclose()
+        if self.log is not None:
+            await asyncio.to_thread(self.log.close)
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                self._watcher = asyncio.create_task(self._watch())
+                try:
+                    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self.reload)
+                except (NotImplementedError, RuntimeError, ValueError):
+                    logger.info("no SIGHUP here: keys are reloaded when their files change")
+                await send({"type": "lifespan.startup.complete"})
+            else:
+                await self.close()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+    def _files(self) -> tuple[Any, ...]:
+        paths = [self.config.keyring / "manifest.json"]
+        if not self.config.secret.startswith("env:"):
+            paths.append(type(self.config.keyring)(self.config.secret))
+        found = []
+        for path in paths:
+            try:
+                about = path.stat()
+                found.append((about.st_mtime_ns, about.st_ino, about.st_size))
+            except OSError:
+                found.append((0, 0, 0))
+        return tuple(found)
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(WATCH)
+            stamp = self._files()
+            if stamp != self._stamp:
+                self._stamp = stamp
+                self.reload()
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path, method = scope["path"], scope["method"]
+        if method == "GET" and path in ("/metrics", "/healthz", "/readyz") and (scope.get("client") or ("",))[0] in self.config.operators:
+            await self._own(path, send)
+            return
+        began = time.perf_counter()
+        try:
+            if self.keys.codec.predicts(method, path) and self.config.strength != "none":
+                await self._predict(scope, receive, send)
+            elif method in ("GET", "HEAD", "OPTIONS") or self.config.policy == "open" or self._passes(path):
+                await self._stream(scope, receive, send)
+                self.metrics.count("birthmark_requests_total", outcome="passed")
+            else:
+                raise Refused(503, "unknown-path", f"{method} {path[:100]} is no prediction this gateway knows, and its policy is closed")
+        except Refused as refused:
+            self.metrics.count("birthmark_requests_total", outcome="refused")
+            self.metrics.count("birthmark_refused_total", reason=refused.reason)
+            await _say(send, refused.status, str(refused))
+        except Gone:
+            self.metrics.count("birthmark_requests_total", outcome="client-gone")
+        self.metrics.observe("birthmark_request_seconds", time.perf_counter() - began)
+
+    def _passes(self, path: str) -> bool:
+        return self.config.strength == "none" or any(pattern.fullmatch(path) for pattern in self.pass_through)
+
+    async def _own(self, path: str, send: Send) -> None:
+        if path == "/metrics":
+            log = self.log
+            gauges = {"birthmark_clients": len(self.keys.marks)}
+            if log is not None:
+                gauges |= {"birthmark_log_bytes": log.size, "birthmark_log_records": log.number, "birthmark_log_clock_jumps": log.jumps}
+            text = self.metrics.text(gauges, key=self.keys.secret.fingerprint)
+            await _answer(send, 200, [(b"content-type", b"text/plain; version=0.0.4")], text.encode())
+            return
+        if path == "/readyz":
+            try:
+                await self.client.get(self.base + "/", timeout=2.0)
+            except httpx2.HTTPError:
+                await _say(send, 503, "the upstream does not answer")
+                return
+        await _answer(send, 200, [(b"content-type", b"application/json")], b'{"status":"ok"}')
+
+    async def _predict(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = await _body(receive, self.config.most_body)
+        client = self._client(scope)
+        status, headers, answered = await self._ask(scope, body)
+        if not 200 <= status < 300:
+            self.metrics.count("birthmark_requests_total", outcome="upstream-error")
+            await _answer(send, status, headers, answered)
+            return
+        keys = self.keys
+        began = time.perf_counter()
+        reason, inputs, plain, marked = "", np.zeros((0, 0), np.float32), None, answered
+        fingerprint = keys.secret.fingerprint
+        try:
+            sent, got = _named(scope["headers"]), _named(headers)
+            if sent.get("content-encoding", "identity") != "identity" or got.get("content-encoding", "identity") != "identity":
+                raise Unreadable("compressed bodies are not read")
+            inputs = keys.codec.queries(sent, body)
+            answer = keys.codec.answer(got, answered, len(inputs))
+            plain = answer.rows
+            mark = keys.mark(self.config, client)
+            fingerprint = mark.key.secret.fingerprint if mark.key else fingerprint
+            rows = await self._marked(mark, inputs, plain)
+            marked = answer.write(rows)
+        except BirthmarkError as error:
+            reason = str(error)
+        except Exception:
+            logger.exception("marking failed")
+            reason = "internal error"
+        self.metrics.observe("birthmark_mark_seconds", time.perf_counter() - began)
+        if reason:
+            kind = "unreadable" if reason != "internal error" else "internal"
+            self.metrics.count("birthmark_unmarked_total", reason=kind)
+            logger.warning("an answer could not be marked (policy %s): %s", self.config.policy, reason[:300])
+            if self.config.policy == "closed":
+                raise Refused(503, kind, "this answer cannot be given now")
+        await self._record(client, fingerprint, inputs, plain, reason)
+        self.metrics.count("birthmark_requests_total", outcome="unmarked" if reason else "marked")
+        self.metrics.count("birthmark_rows_total", len(inputs), outcome="unmarked" if reason else "marked")
+        await _answer(send, status, headers, marked)
+
+    async def _marked(self, mark: DynaMarks, inputs: Array, plain: Floats) -> Floats:
+        rows = mark.mark(inputs, plain) if len(inputs) < IN_THREAD else await asyncio.to_thread(mark.mark, inputs, plain)
+        if self.config.digits < 0:
+            return rows
+        short = np.round(rows, self.config.digits)
+        tied = short.argmax(axis=1) != rows.argmax(axis=1)  # rounding must not change an answer either
+        short[tied] = plain[tied]
+        return np.asarray(short)
+
+    async def _record(self, client: str, key: str, inputs: Array, plain: Floats | None, reason: str) -> None:
+        if self.log is None:
+            return
+        delta = DynaMarks(strength=self.config.strength).delta if self.config.strength != "none" else 0.0
+        near = Ties.of(plain, delta).rows if plain is not None and delta and plain.shape[1] > 1 else np.zeros(0, np.int64)
+        try:
+            done = self.log.append(entry(client, key, inputs, not reason, reason[:200], near, plain))
+            if not done.done():
+                await asyncio.wrap_future(done)
+        except BirthmarkError as error:
+            self.metrics.count("birthmark_unlogged_total")
+            logger.error("an answer could not be logged (policy %s): %s", self.config.policy, error)
+            if self.config.policy == "closed":
+                raise Refused(503, "log", "this answer cannot be given now") from None
+
+    def _client(self, scope: Scope) -> str:
+        kind, _, header = self.config.client.partition(":")
+        wanted = header.lower().encode()
+        text = next((value.decode("latin-1").strip() for name, value in scope["headers"] if name == wanted), "")
+        if kind == "api-key" and text:
+            text = "key-" + sha256(text.encode()).hexdigest()[:16]
+        if text and len(text) <= LONGEST_NAME and text.isprintable() and (not self.config.clients or text in self.config.clients):
+            return text
+        if self.config.unknown == "share":
+            return ANONYMOUS
+        raise Refused(401, "unknown-client", "this client is not known here")
+
+    async def _ask(self, scope: Scope, body: bytes) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+        request = self._request(scope, body)
+        try:
+            answer = await self.client.send(request, stream=True)
+        except httpx2.TimeoutException:
+            raise Refused(504, "upstream-timeout", "the model server did not answer in time") from None
+        except httpx2.HTTPError:
+            raise Refused(502, "upstream-down", "the model server cannot be reached") from None
+        try:
+            found = bytearray()
+            async for part in answer.aiter_raw():
+                found += part
+                if len(found) > self.config.most_body:
+                    raise Refused(502, "upstream-too-large", "the model server's answer is too large")
+        except httpx2.HTTPError:
+            raise Refused(502, "upstream-broke", "the model server broke off its answer") from None
+        finally:
+            await answer.aclose()
+        return answer.status_code, _kept(answer.headers.raw), bytes(found)
+
+    def _request(self, scope: Scope, content: bytes | AsyncIterator[bytes]) -> httpx2.Request:
+        predicts = isinstance(content, bytes)
+        query = scope.get("query_string", b"")
+        url = self.base + (scope.get("raw_path") or scope["path"].encode()).decode("latin-1").partition("?")[0] + (f"?{query.decode('latin-1')}" if query else "")
+        left_out = {b"host", b"content-length", b"accept-encoding"} if predicts else {b"host"}
+        headers = [(name, value) for name, value in scope["headers"] if name not in HOP and name not in left_out]
+        if predicts:
+            headers.append((b"accept-encoding", b"identity"))
+        else:
+            headers = headers if any(name == b"accept-encoding" for name, _ in headers) else [*headers, (b"accept-encoding", b"identity")]
+        try:
+            return self.client.build_request(scope["method"], url, headers=headers, content=content)
+        except (httpx2.InvalidURL, ValueError):
+            raise Refused(400, "bad-url", "this address cannot be passed on") from None
+
+    async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def parts() -> AsyncIterator[bytes]:
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise Gone
+                yield message.get("body", b"")
+                if not message.get("more_body"):
+                    return
+
+        empty = not any(name in (b"content-length", b"transfer-encoding") for name, _ in scope["headers"])
+        request = self._request(scope, b"" if empty else parts())
+        try:
+            answer = await self.client.send(request, stream=True)
+        except httpx2.TimeoutException:
+            raise Refused(504, "upstream-timeout", "the model server did not answer in time") from None
+        except httpx2.HTTPError:
+            raise Refused(502, "upstream-down", "the model server cannot be reached") from None
+        try:
+            raw = [(n.lower(), v) for n, v in answer.headers.raw if n.lower() not in HOP]
+            await send({"type": "http.response.start", "status": answer.status_code, "headers": raw})
+            async for part in answer.aiter_raw():
+                await send({"type": "http.response.body", "body": part, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+        finally:
+            await answer.aclose()
+
+
+class Gone(Exception):
+    """The caller hung up."""
+
+
+async def _body(receive: Receive, most: int) -> bytes:
+    found = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Gone
+        found += message.get("body", b"")
+        if len(found) > most:
+            raise Refused(413, "too-large", f"a request may have {most} bytes")
+        if not message.get("more_body"):
+            return bytes(found)
+
+
+async def _say(send: Send, status: int, message: str) -> None:
+    await _answer(send, status, [(b"content-type", b"application/json")], json.dumps({"error": message}).encode())
+
+
+async def _answer(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, (b"content-length", str(len(body)).encode())]})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _kept(raw: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    return [(n.lower(), v) for n, v in raw if n.lower() not in HOP and n.lower() != b"content-length"]
+
+
+def _named(headers: Any) -> dict[str, str]:
+    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in headers}
+
+
+def serve(config: Config, *, host: str, port: int) -> None:
+    """Serve until SIGTERM or SIGINT; requests under way are finished, the log is closed.
+
+    Raises:
+        SettingError: the extra `serve` is not installed.
+        BirthmarkError: keys, settings or log are not in order.
+    """
+    try:
+        import uvicorn
+    except ImportError:
+        raise SettingError("the gateway needs uvicorn; pip install 'birthmark[serve]'") from None
+    uvicorn.run(Gateway(config), host=host, port=port, workers=1, log_level="warning", access_log=False, lifespan="on", timeout_graceful_shutdown=20, server_header=False)

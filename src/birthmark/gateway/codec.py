@@ -1,0 +1,328 @@
+"""Reading queries out of requests and answers out of responses, and writing marked answers back in their place.
+
+One codec a dialect. Everything of a response that is not the answers themselves comes back unchanged.
+"""
+
+import json
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from birthmark.claim import Task
+from birthmark.connect.oip import HEAD, decoded
+from birthmark.dialect import Response, field_of
+from birthmark.errors import OracleError, SettingError
+from birthmark.types import Array, Floats
+
+
+@dataclass(frozen=True)
+class Wire:
+    """How queries and answers lie in the upstream's messages.
+
+    Attributes:
+        dialect: "oip", "tfserving", "mlflow" or "generic".
+        input_name, output_name: of the tensors or columns, where there are several.
+        layout: of images: "nchw", "nhwc" or "flat".
+        low, high, mean, std: values on the wire are ((x in [0, 1]) * (high - low) + low - mean) / std, one for all or one a channel.
+        path: of `generic`: regular expression of the paths that predict.
+        inputs, rows: of `generic`: where queries and answers lie, such as "data.images" or "results[*].scores"; "" is the whole body.
+    """
+
+    dialect: str = "oip"
+    input_name: str = ""
+    output_name: str = ""
+    layout: str = "nchw"
+    low: float = 0.0
+    high: float = 1.0
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    path: str = "/predict"
+    inputs: str = "inputs"
+    rows: str = ""
+
+
+class Unreadable(OracleError):
+    """A request or answer that the gateway cannot read: what becomes of it is the policy's business."""
+
+
+@dataclass
+class Answer:
+    """A readable answer: its rows (n, k), and the bytes with other rows in their place."""
+
+    rows: Floats
+    write: Any = field(repr=False)  # (Floats) -> bytes
+
+
+class Codec(ABC):
+    """One dialect, for one model."""
+
+    paths: re.Pattern[str]
+
+    def __init__(self, wire: Wire, task: Task) -> None:
+        self.wire, self.task = wire, task
+
+    def predicts(self, method: str, path: str) -> bool:
+        """Whether a request asks for predictions."""
+        return method == "POST" and self.paths.fullmatch(path) is not None
+
+    @abstractmethod
+    def queries(self, headers: Mapping[str, str], body: bytes) -> Array:
+        """The inputs (n, *d) of a request, in the model's own units."""
+
+    @abstractmethod
+    def answer(self, headers: Mapping[str, str], body: bytes, n: int) -> Answer:
+        """The answers to n queries."""
+
+    def natural(self, values: Any) -> Array:
+        """Values on the wire -> inputs (n, *d), channels first, in [0, 1] for images."""
+        wire, shape = self.wire, self.task.shape
+        try:
+            x = np.asarray(values, dtype=np.float32)
+        except (ValueError, TypeError):
+            raise Unreadable("the queries are no regular array of numbers") from None
+        if wire.layout == "nhwc" and len(shape) == 3 and x.shape[1:] == (*shape[1:], shape[0]):
+            x = x.transpose(0, 3, 1, 2)
+        size = int(np.prod(shape))
+        if x.ndim < 1 or x.size % size or (x.ndim > 1 and x.shape[1:] != shape and int(np.prod(x.shape[1:])) != size):
+            raise Unreadable(f"the queries have shape {x.shape}, the key was made for {shape}")
+        x = x.reshape(-1, *shape)
+        for given, multiply in ((wire.std, True), (wire.mean, False)):
+            if given:
+                v = np.asarray(given, dtype=np.float32).reshape(-1, *[1] * (len(shape) - 1))
+                x = x * v if multiply else x + v
+        if (wire.low, wire.high) != (0.0, 1.0):
+            x = (x - np.float32(wire.low)) / np.float32(wire.high - wire.low)
+        if not np.isfinite(x).all():
+            raise Unreadable("the queries hold NaN or infinity")
+        return np.ascontiguousarray(x)
+
+    def table(self, values: Any, n: int) -> Answer:
+        """JSON rows -> an answer: nested lists, one flat list for one query, or objects of numbers by column."""
+        if not isinstance(values, list) or not values:
+            raise Unreadable(f"expected a list of answers, got {type(values).__name__}")
+        if isinstance(values[0], Mapping):
+            return self._objects(values, n)
+        flat = n == 1 and not isinstance(values[0], list)
+        rows = self.checked([values] if flat else values, n)
+        return Answer(rows, lambda marked: marked[0].tolist() if flat else marked.tolist())
+
+    def _objects(self, values: list[Any], n: int) -> Answer:
+        name = self.wire.output_name
+        try:
+            if name:
+                return Answer(
+                    self.checked([row[name] for row in values], n),
+                    lambda marked: [{**row, name: new} for row, new in zip(values, marked.tolist(), strict=True)],
+                )
+            columns = list(values[0])
+            rows = self.checked([[row[c] for c in columns] for row in values], n)
+        except (KeyError, TypeError):
+            raise Unreadable("the answers are objects without the declared output_name, or of unequal columns") from None
+        return Answer(rows, lambda marked: [dict(zip(columns, new, strict=True)) for new in marked.tolist()])
+
+    def checked(self, values: Any, n: int) -> Floats:
+        """Rows (n, k) of finite numbers, on the simplex for classifiers.
+
+        Raises:
+            Unreadable: says what came instead.
+        """
+        try:
+            rows = np.asarray(values, dtype=np.float64)
+        except (ValueError, TypeError):
+            raise Unreadable("the answers are no regular array of numbers; labels without probabilities cannot be marked") from None
+        k = self.task.outputs
+        if rows.ndim == 1 and k == 1:
+            rows = rows[:, None]
+        if rows.shape != (n, k):
+            raise Unreadable(f"expected {n} answers of {k} numbers, got shape {rows.shape}; labels without probabilities cannot be marked")
+        if not np.isfinite(rows).all():
+            raise Unreadable("the answers hold NaN or infinity")
+        if not self.task.values and (rows.min() < -1e-6 or rows.sum(axis=1).max() > 1.02 + 0.005 * k or rows.sum(axis=1).min() <= 0):
+            raise Unreadable("the answers are no probabilities: rows are negative or do not sum to one")
+        return rows
+
+
+class OpenInference(Codec):
+    """Open Inference Protocol, JSON and binary."""
+
+    paths = re.compile(r"/v2/models/[^/]+(/versions/[^/]+)?/infer")
+
+    def queries(self, headers: Mapping[str, str], body: bytes) -> Array:
+        tensors = _tensors(headers, body, "inputs")
+        return self.natural(_chosen(tensors, self.wire.input_name, "input"))
+
+    def answer(self, headers: Mapping[str, str], body: bytes, n: int) -> Answer:
+        tensors = _tensors(headers, body, "outputs")
+        value = _chosen(tensors, self.wire.output_name, "output")
+        name = next(key for key, tensor in tensors.items() if tensor is value)
+        if value.dtype.kind != "f":
+            raise Unreadable(f"output {name[:40]!r} is no tensor of floats; labels without probabilities cannot be marked")
+        rows = self.checked(value.reshape(n, -1) if n and value.size % n == 0 else value, n)
+        cut = int(headers.get(HEAD, len(body)))
+        head = json.loads(body[:cut])
+        place = next(i for i, tensor in enumerate(head["outputs"]) if tensor["name"] == name)
+
+        def write(marked: Floats) -> bytes:
+            tensor = head["outputs"][place]
+            if "data" in tensor:
+                nested = bool(tensor["data"]) and isinstance(tensor["data"][0], list)
+                tensor["data"] = marked.reshape(value.shape).tolist() if nested else marked.ravel().tolist()
+                return json.dumps(head, separators=(",", ":")).encode() + body[cut:]
+            start = cut + sum(t["parameters"]["binary_data_size"] for t in head["outputs"][:place] if "data" not in t)
+            blob = marked.astype(value.dtype).tobytes()
+            return body[:start] + blob + body[start + len(blob) :]
+
+        return Answer(rows, write)
+
+
+class TFServing(Codec):
+    """TensorFlow Serving's REST API and its relatives, rows ("instances") or columns ("inputs")."""
+
+    paths = re.compile(r".*:predict")
+
+    def queries(self, headers: Mapping[str, str], body: bytes) -> Array:
+        value = _json(body)
+        rows = value.get("instances", value.get("inputs")) if isinstance(value, Mapping) else None
+        if isinstance(rows, Mapping):
+            rows = _named(rows, self.wire.input_name)
+        elif isinstance(rows, list) and rows and isinstance(rows[0], Mapping):
+            rows = [_named(row, self.wire.input_name) for row in rows]
+        if rows is None:
+            raise Unreadable('expected a request with "instances" or "inputs"')
+        return self.natural(rows)
+
+    def answer(self, headers: Mapping[str, str], body: bytes, n: int) -> Answer:
+        value = _json(body)
+        key = "predictions" if isinstance(value, Mapping) and "predictions" in value else "outputs"
+        rows = _field(value, key)
+        if isinstance(rows, Mapping):
+            name = self.wire.output_name or next(iter(rows), "")
+            inner = self.table(_field(rows, name), n)
+            return Answer(inner.rows, lambda marked: _dumped({**value, key: {**rows, name: inner.write(marked)}}))
+        inner = self.table(rows, n)
+        return Answer(inner.rows, lambda marked: _dumped({**value, key: inner.write(marked)}))
+
+
+class MLflow(Codec):
+    """MLflow's scoring server: "inputs", "instances", "dataframe_split" or "dataframe_records" in, "predictions" out."""
+
+    paths = re.compile(r".*/invocations")
+
+    def queries(self, headers: Mapping[str, str], body: bytes) -> Array:
+        value = _json(body)
+        if not isinstance(value, Mapping):
+            raise Unreadable("expected a JSON object")
+        if "dataframe_split" in value:
+            return self.natural(_field(value["dataframe_split"], "data"))
+        if "dataframe_records" in value:
+            return self.natural([list(row.values()) for row in value["dataframe_records"]])
+        rows = value.get("inputs", value.get("instances"))
+        if isinstance(rows, Mapping):
+            rows = _named(rows, self.wire.input_name)
+        if rows is None:
+            raise Unreadable("expected a request with inputs, instances, dataframe_split or dataframe_records")
+        return self.natural(rows)
+
+    def answer(self, headers: Mapping[str, str], body: bytes, n: int) -> Answer:
+        value = _json(body)
+        inner = self.table(_field(value, "predictions"), n)
+        return Answer(inner.rows, lambda marked: _dumped({**value, "predictions": inner.write(marked)}))
+
+
+class Generic(Codec):
+    """Any JSON API: a path to the queries in requests, and one to the answers in responses."""
+
+    def __init__(self, wire: Wire, task: Task) -> None:
+        super().__init__(wire, task)
+        try:
+            self.paths = re.compile(wire.path)
+        except re.error as error:
+            raise SettingError(f"path {wire.path!r} is no regular expression ({error})") from None
+
+    def queries(self, headers: Mapping[str, str], body: bytes) -> Array:
+        return self.natural(_get(_json(body), _steps(self.wire.inputs)))
+
+    def answer(self, headers: Mapping[str, str], body: bytes, n: int) -> Answer:
+        value, steps = _json(body), _steps(self.wire.rows)
+        inner = self.table(_get(value, steps), n)
+        return Answer(inner.rows, lambda marked: _dumped(_put(value, steps, inner.write(marked))))
+
+
+CODECS: Mapping[str, type[Codec]] = {"oip": OpenInference, "tfserving": TFServing, "mlflow": MLflow, "generic": Generic}
+
+
+def codec(wire: Wire, task: Task) -> Codec:
+    """The codec of a dialect.
+
+    Raises:
+        SettingError: no such dialect.
+    """
+    if wire.dialect not in CODECS:
+        raise SettingError(f"expected a dialect among {', '.join(CODECS)}, got {wire.dialect!r}")
+    return CODECS[wire.dialect](wire, task)
+
+
+def _tensors(headers: Mapping[str, str], body: bytes, part: str) -> dict[str, np.ndarray[Any, Any]]:
+    try:
+        return decoded(Response(200, headers, body), part, part)
+    except OracleError as error:
+        raise Unreadable(str(error)) from None
+
+
+def _chosen(tensors: Mapping[str, np.ndarray[Any, Any]], name: str, kind: str) -> np.ndarray[Any, Any]:
+    if name in tensors:
+        return tensors[name]
+    if name or len(tensors) != 1:
+        raise Unreadable(f"{len(tensors)} {kind} tensors and none named {name!r}; declare {kind}_name")
+    return next(iter(tensors.values()))
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        raise Unreadable(f"expected JSON, got {len(body)} bytes of something else") from None
+
+
+def _dumped(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+def _field(value: Any, key: str) -> Any:
+    try:
+        return field_of(value, key, "upstream")
+    except OracleError as error:
+        raise Unreadable(str(error)) from None
+
+
+def _named(row: Any, name: str) -> Any:
+    if isinstance(row, Mapping) and (name in row or (not name and len(row) == 1)):
+        return row[name] if name else next(iter(row.values()))
+    raise Unreadable("several inputs; declare input_name")
+
+
+def _steps(path: str) -> list[str]:
+    """ "results[*].scores" -> ["results", "*", "scores"]."""
+    return [step for part in path.split(".") for step in part.replace("[*]", ".*").split(".") if step]
+
+
+def _get(value: Any, steps: list[str]) -> Any:
+    if not steps:
+        return value
+    if steps[0] == "*":
+        if not isinstance(value, list):
+            raise Unreadable(f"expected a list, got {type(value).__name__}")
+        return [_get(item, steps[1:]) for item in value]
+    return _get(_field(value, steps[0]), steps[1:])
+
+
+def _put(value: Any, steps: list[str], new: Any) -> Any:
+    if not steps:
+        return new
+    if steps[0] == "*":
+        return [_put(item, steps[1:], part) for item, part in zip(value, new, strict=True)]
+    return {**value, steps[0]: _put(value[steps[0]], steps[1:], new)}

@@ -1,0 +1,156 @@
+"""What a gateway is told: a TOML file, and BIRTHMARK_GATEWAY_... variables that override its single values.
+
+    upstream = "http://127.0.0.1:8000"
+    keyring = "keyring/"                 # made by `birthmark key new`
+    secret = "env:BIRTHMARK_SECRET"      # or a file that only its owner may read
+    strength = "default"
+    policy = "closed"                    # or "open": what cannot be marked is answered unmarked, and counted
+    client = "header:X-Client-Id"        # or "api-key:Authorization", "certificate:X-SSL-Client-S-DN"
+    clients = ["alice", "bob"]           # empty: any name
+    [wire]
+    dialect = "oip"
+    [log]
+    folder = "log/"
+
+Unknown names are errors: a misspelt setting must not leave answers unmarked.
+"""
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from birthmark.errors import SettingError
+from birthmark.gateway.codec import Wire
+from birthmark.gateway.log import LogSettings
+
+PREFIX = "BIRTHMARK_GATEWAY_"
+IDENTITIES = ("header", "api-key", "certificate")
+ANONYMOUS = "anonymous"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Config:
+    """All settings of a gateway; defaults are the safe side.
+
+    Attributes:
+        upstream: base URL of the model server.
+        keyring: folder of the keyring.
+        secret: the master key, "env:NAME" or a file.
+        strength, answers: of the mark, see `DynaMarks`; strength "none" passes everything unmarked (for measuring the proxy itself).
+        policy: "closed" (503) or "open" (unmarked and counted) for answers that cannot be marked or logged.
+        client: where a client's name comes from, "header:NAME", "api-key:NAME" (its SHA-256 is the name) or "certificate:NAME", a header
+            that the proxy which ends TLS sets. Headers must come from a proxy that clients cannot get round.
+        clients: names that are served; empty means any.
+        unknown: "refuse" (401) a request without a known name, or let it "share" one anonymous key.
+        pass_through: regular expressions of paths that are never predictions, for methods other than GET.
+        most_body: bytes of the largest prediction request or answer.
+        timeout: seconds for the upstream to answer.
+        connections: to the upstream at once.
+        operators: addresses that may read /metrics, /healthz and /readyz of the gateway itself; others are passed on.
+        digits: decimals that marked answers are rounded to, if the upstream rounds; -1 for none.
+        wire, log: see `Wire` and `LogSettings`.
+    """
+
+    upstream: str
+    keyring: Path
+    secret: str
+    strength: str = "default"
+    answers: str = "probabilities"
+    policy: str = "closed"
+    client: str = "header:X-Client-Id"
+    clients: tuple[str, ...] = ()
+    unknown: str = "refuse"
+    pass_through: tuple[str, ...] = ()
+    most_body: int = 64 << 20
+    timeout: float = 30.0
+    connections: int = 100
+    operators: tuple[str, ...] = ("127.0.0.1", "::1")
+    digits: int = -1
+    wire: Wire = field(default_factory=Wire)
+    log: LogSettings | None = None
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.upstream)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise SettingError(f"expected upstream to be a URL such as http://127.0.0.1:8000, got {parts.scheme or 'none'}")
+        if self.policy not in ("open", "closed") or self.unknown not in ("refuse", "share"):
+            raise SettingError(f"expected policy open or closed and unknown refuse or share, got {self.policy!r} and {self.unknown!r}")
+        kind, _, name = self.client.partition(":")
+        if kind not in IDENTITIES or not name:
+            raise SettingError(f"expected client as {', '.join(f'{i}:NAME' for i in IDENTITIES)}, got {self.client!r}")
+        if self.most_body < 1 or self.timeout <= 0 or self.connections < 1:
+            raise SettingError("expected most_body >= 1, timeout > 0 and connections >= 1")
+        for pattern in self.pass_through:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise SettingError(f"pass_through {pattern!r} is no regular expression ({error})") from None
+
+
+def read_config(path: Path | None, environment: Mapping[str, str] = os.environ, **given: Any) -> Config:
+    """Settings from a TOML file, overridden by the environment, overridden by what is given (unless None).
+
+    Raises:
+        SettingError: unreadable, an unknown or missing name, or a value of the wrong kind.
+    """
+    data: dict[str, Any] = {}
+    if path is not None:
+        try:
+            data = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise SettingError(f"{path}: cannot be read ({error.strerror})") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise SettingError(f"{path}: no TOML ({error})") from None
+    for f in fields(Config):
+        if (text := environment.get(PREFIX + f.name.upper())) is not None and f.name not in ("wire", "log"):
+            data[f.name] = _of(f.type, text)
+    for part, cls in (("wire", Wire), ("log", LogSettings)):
+        for f in fields(cls):
+            if (text := environment.get(f"{PREFIX}{part.upper()}_{f.name.upper()}")) is not None:
+                data.setdefault(part, {})[f.name] = _of(f.type, text)
+    data |= {key: value for key, value in given.items() if value is not None}
+    where = str(path or "the settings")
+    data["wire"] = _made(Wire, data.get("wire", {}), f"{where}, [wire]")
+    if data.get("log"):
+        data["log"] = _made(LogSettings, {**data["log"], "folder": Path(data["log"].get("folder", "log"))}, f"{where}, [log]")
+    if "keyring" in data:
+        data["keyring"] = Path(data["keyring"])
+    return _made(Config, data, where)
+
+
+def _made(cls: type[T], data: Any, where: str) -> T:
+    known = {f.name for f in fields(cls)}  # type: ignore[arg-type]
+    if not isinstance(data, Mapping):
+        raise SettingError(f"{where}: expected a table, got {type(data).__name__}")
+    if unknown := sorted(set(data) - known):
+        raise SettingError(f"{where}: no setting {', '.join(unknown)}; there are {', '.join(sorted(known))}")
+    for f in fields(cls):  # type: ignore[arg-type]
+        value, kind = data.get(f.name), f.type
+        wrong = (kind is str and not isinstance(value, str)) or (kind is int and (not isinstance(value, int) or isinstance(value, bool)))
+        if f.name in data and (wrong or (kind is float and not isinstance(value, (int, float)))):
+            raise SettingError(f"{where}: expected {f.name} to be {getattr(kind, '__name__', kind)}, got {type(value).__name__}")
+    try:
+        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in data.items()})
+    except TypeError as error:
+        missing = re.findall(r"'(\w+)'", str(error))
+        raise SettingError(f"{where}: missing {', '.join(missing)}") from None
+
+
+def _of(kind: Any, text: str) -> Any:
+    try:
+        if kind is int:
+            return int(text)
+        if kind is float:
+            return float(text)
+    except ValueError:
+        raise SettingError(f"expected a number in the environment, got {text!r}") from None
+    if str(kind).startswith("tuple"):
+        items = [item.strip() for item in text.split(",") if item.strip()]
+        return [float(item) for item in items] if "float" in str(kind) else items
+    return text
