@@ -272,7 +272,11 @@ def probabilities(model: nn.Module, inputs: Array) -> Floats:
 
 def accuracy(model: nn.Module, samples: Samples) -> float:
     """Share of samples whose top class is the target, 0 to 1; for real targets R^2 (1 at best)."""
-    rows = outputs(model, samples.inputs)
+    return accuracy_of(outputs(model, samples.inputs), samples)
+
+
+def accuracy_of(rows: Floats, samples: Samples) -> float:
+    """As `accuracy`, of answers (n, k) that are already there."""
     if samples.classes:
         return float((rows.argmax(1) == samples.targets).mean())
     truth = samples.targets.reshape(len(samples), -1).astype(float)
