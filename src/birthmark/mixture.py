@@ -15,11 +15,12 @@ from birthmark.errors import ShapeError
 from birthmark.types import Floats
 
 
-def owner_mixture(owners: Floats, suspect: Floats, *, ridge: float = 0.1, floor: float = 0.02) -> Floats:
+def owner_mixture(owners: Floats, suspect: Floats, *, ridge: float = 0.1, floor: float = 0.02, scaled: bool = True) -> Floats:
     """Weights of the owners in a suspect's answers.
 
     With A the owners' answers, mu their mean and R = A - mu: each entry is divided by W, the root mean square over
-    owners (floored at `floor` of its median); w = (R R' + ridge * mean eigenvalue * I)^-1 R (suspect - mu).
+    owners (floored at `floor` of its median), or left as it is if `scaled` is false;
+    w = (R R' + ridge * mean eigenvalue * I)^-1 R (suspect - mu).
 
     Relabelling the owners permutes w; adding the same rows to owners and suspect leaves it; the suspect being owner j
     puts the largest weight on j.
@@ -41,7 +42,7 @@ def owner_mixture(owners: Floats, suspect: Floats, *, ridge: float = 0.1, floor:
     mean = owners.mean(axis=0)
     residuals = owners - mean
     spread = np.sqrt((residuals**2).mean(axis=0))
-    scale = np.maximum(spread, floor * np.median(spread))
+    scale = np.maximum(spread, floor * np.median(spread)) if scaled else (spread > 0).astype(float)
     alive = scale > 0
     if not alive.any():
         return np.zeros(len(owners))

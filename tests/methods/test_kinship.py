@@ -50,8 +50,8 @@ def test_an_owner_as_suspect_scores_highest_on_itself(labels: bool) -> None:
 def test_queries_are_those_of_most_disagreement_by_a_symmetric_rule(owner: Owner, made: Claim) -> None:
     random = np.random.default_rng(2)
     owners = probabilities(random, 5, 50, 4)
-    assert np.allclose(disagreement(owners, False), disagreement(owners[::-1], False))
-    spread = disagreement(made.tensors["owners"], False)
+    assert np.allclose(disagreement(owners), disagreement(owners[::-1]))
+    spread = disagreement(made.tensors["owners"])
     assert np.all(np.diff(spread) <= 1e-9)
     assert len(made.queries) <= 0.4 * len(owner.pool)
 

@@ -1,13 +1,14 @@
 """Kinship: is the suspect's deviation from the family the source's own?
 
 Ours. Owners are the source and its twins: reruns of one recipe on one data set, which differ by their seed alone. All
-answer one shared set of queries, the held-out inputs on which they disagree most (a rule symmetric in the owners, so
-that the source's score and its placebos' stay exchangeable). What is left of an owner's answers after the family's
-mean is its birthmark; the suspect is scored by how alike its own residual is to each owner's.
+answer one shared set of queries, the held-out inputs on which their answers differ most (a rule symmetric in the
+owners, so that the source's score and its placebos' stay exchangeable). What is left of an owner's answers after the
+family's mean is its birthmark: one ridge regression explains the suspect's residual by all owners' at once
+(`birthmark.mixture`), and an owner's weight in it is its score.
 
-    probabilities   T(p) = log(p + eps), less its class mean;   r_j = T_j - mean over owners;   score_j = cos(r_j, T_g - mean)
-    labels          score_j = sum over queries of log(1 + rho (p~_j(y) / b(y) - 1)),   p~ tempered, b = mean of p~ over owners
-    values          score_j = weight of owner j in the owner mixture (`birthmark.mixture`)
+    probabilities   T(p) = log(p + eps), less its class mean, for owners and suspect
+    labels          the suspect's one-hot rows against the owners' probabilities
+    values          the answers themselves, each divided by its root mean square over owners
 
 From each score a share `centring` of the mean score that independent references get on that owner is subtracted: a
 source that lies close to everybody must not accuse everybody.
@@ -40,7 +41,7 @@ class Kinship(Method):
         references: independent models that centre the scores and guard the verdict.
         share: largest share of the pool that may be asked, 0 to 1: inputs on which owners agree only dilute.
         eps: floor of probabilities in the logarithm; raised to the rounding step of the answers.
-        temper, rho: of the label statistic: exponent of the owners' probabilities, and weight of each query, 0 to 1.
+        ridge: of the regression, in units of the mean eigenvalue of the owners' Gram matrix.
         centring: share of the references' mean score that is subtracted, 0 to 1; from `centring_from` queries on.
     """
 
@@ -53,9 +54,8 @@ class Kinship(Method):
     placebos: int = 19
     references: int = 8
     share: float = 0.4
-    eps: float = 1e-4
-    temper: float = 0.3
-    rho: float = 0.6
+    eps: float = 0.01
+    ridge: float = 0.1
     centring: float = 0.5
     centring_from: int = 200
 
@@ -72,7 +72,7 @@ class Kinship(Method):
         pool = owner.pool.inputs
         owners = np.stack([answer(model, pool) for model in [owner.source, *owner.twins(self.placebos)]])
         q = min(self.queries, max(1, int(self.share * len(pool))))
-        chosen = np.argsort(-disagreement(owners, owner.values), kind="stable")[:q]
+        chosen = np.argsort(-disagreement(owners), kind="stable")[:q]
         tensors = {"queries": pool[chosen], "owners": owners[:, chosen]}
         if self.references:
             tensors["references"] = np.stack([answer(model, pool[chosen]) for model in owner.references(self.references)])
@@ -92,30 +92,18 @@ class Kinship(Method):
         return Scores(float(scores[0]), tuple(float(s) for s in scores[1:]), raw)
 
     def closeness(self, owners: Floats, answers: Floats, values: bool) -> Floats:
-        """Uncentred scores (m,) of answers (q, k) for each owner (m, q, k)."""
+        """Uncentred scores (m,) of answers (q, k) for each owner (m, q, k): the owner mixture of comparable answers."""
         if values:
-            return owner_mixture(owners, answers)
+            return owner_mixture(owners, answers, ridge=self.ridge)
         if is_labels(answers) or visible(answers).sum(axis=1).max() == 1:
-            return self._likelihood(owners, answers.argmax(axis=1))
+            return owner_mixture(owners, np.eye(answers.shape[1])[answers.argmax(axis=1)], ridge=self.ridge, scaled=False)
         eps, seen = max(self.eps, rounding_step(answers)), visible(answers)
-        family = log_centred(owners, eps, seen)
-        mean = family.mean(axis=0)
-        residuals = (family - mean).reshape(len(owners), -1)
-        mine = (log_centred(answers, eps, seen) - mean).ravel()
-        norms = np.linalg.norm(residuals, axis=1) * np.linalg.norm(mine)
-        return np.asarray(residuals @ mine / np.where(norms > 0, norms, 1))
-
-    def _likelihood(self, owners: Floats, labels: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Floats:
-        tempered = owners**self.temper + 0.01
-        tempered /= tempered.sum(axis=2, keepdims=True)
-        said = np.take_along_axis(tempered, labels[None, :, None], axis=2)[:, :, 0]  # (m, q)
-        return np.asarray(np.log1p(self.rho * (said / said.mean(axis=0) - 1)).sum(axis=1))
+        return owner_mixture(log_centred(owners, eps, seen), log_centred(answers, eps, seen), ridge=self.ridge, scaled=False)
 
 
-def disagreement(owners: Floats, values: bool) -> Floats:
-    """How much owners (m, n, k) differ on each input (n,); unchanged by any relabelling of the owners."""
-    rows = owners if values else log_centred(owners, 1e-3)
-    return np.asarray(((rows - rows.mean(axis=0)) ** 2).sum(axis=(0, 2)))
+def disagreement(owners: Floats) -> Floats:
+    """How much owners' answers (m, n, k) differ on each input (n,); unchanged by any relabelling of the owners."""
+    return np.asarray(((owners - owners.mean(axis=0)) ** 2).sum(axis=(0, 2)))
 
 
 def log_centred(p: Floats, eps: float, seen: np.ndarray[Any, np.dtype[np.bool_]] | None = None) -> Floats:
