@@ -1,0 +1,69 @@
+"""Tracing names the right client, nobody for honest models, and the pair that mixed its answers."""
+
+import numpy as np
+import pytest
+from torch import nn
+
+from birthmark import data
+from birthmark.connect.local import Open
+from birthmark.errors import SettingError
+from birthmark.keyring import ClientKey, Keyring
+from birthmark.oracle import Probabilities
+from birthmark.trace import ranked, trace
+from birthmark.training import probabilities
+from birthmark.types import Samples
+from birthmark.utility import ece, plot, utility
+from birthmark.watermarks.dynamarks import DynaMarks
+from watermarks.conftest import MASTER, trained
+
+CLIENTS = ["alice", *(f"client-{i}" for i in range(9))]
+
+
+def test_names_the_client_whose_answers_were_learned(ring: Keyring, alice: ClientKey, source: nn.Module, digits: data.Data) -> None:
+    x = np.concatenate([digits["attacker"].inputs, digits["innocent"].inputs])
+    rows = DynaMarks(strength="strong", key=alice).mark(x, probabilities(source, x))
+    student = trained(Samples(x, rows.argmax(axis=1).astype(np.int64), 10), seed=30, epochs=50, soft=rows, rate=3e-3)
+    found = trace(ring, MASTER, CLIENTS, Probabilities(Open(student)), alpha=0.01)
+    assert [s.client for s in found.clients if s.named] == ["alice"]
+    honest = trace(ring, MASTER, CLIENTS, Probabilities(Open(trained(digits["innocent"], seed=31))), alpha=0.01)
+    assert not any(s.named for s in honest.clients)
+    assert honest.pair == ()
+
+
+def test_colluding_pair_is_named_together(ring: Keyring) -> None:
+    """Two clients' marked answers averaged, with so much noise that neither is named alone."""
+    rows = [DynaMarks(strength="strong", key=ring.client(MASTER, name)).mark(ring.queries, ring.source) for name in ("alice", "client-3")]
+    random = np.random.default_rng(1)
+    mixed = np.log(np.mean(rows, axis=0)) + random.normal(scale=4.0, size=ring.source.shape)
+    answers = np.exp(mixed) / np.exp(mixed).sum(axis=1, keepdims=True)
+    keep = np.where(ring.source.argmax(axis=1)[:, None] == np.arange(10), 10.0, answers)  # same top class
+    found = ranked(ring, MASTER, CLIENTS, keep / keep.sum(axis=1, keepdims=True), alpha=0.02, placebos=2000)
+    assert {found.clients[0].client, found.clients[1].client} == {"alice", "client-3"}
+    assert found.clients[0].named or set(found.pair) == {"alice", "client-3"}
+
+
+def test_too_few_placebos_are_told(ring: Keyring) -> None:
+    found = ranked(ring, MASTER, CLIENTS, ring.source, alpha=0.01, placebos=99)
+    assert not any(s.named for s in found.clients)
+    assert "it takes 1000" in found.reach
+    with pytest.raises(SettingError, match="each once"):
+        ranked(ring, MASTER, ["a", "a"], ring.source)
+
+
+def test_utility_by_strength(ring: Keyring, alice: ClientKey, source: nn.Module, digits: data.Data, tmp_path: object) -> None:
+    x = digits["test"]
+    found = {u.strength: u for u in utility([alice], x.inputs, probabilities(source, x.inputs), x.targets.astype(np.int64))}
+    assert found["default"].top1_agreement == 1
+    assert found["default"].accuracy_change == 0
+    assert 0 < found["light"].l1 < found["default"].l1 <= 0.1
+    assert found["strong"].top1_agreement < 1
+    evidence = list(found["default"].evidence.values())
+    assert evidence[-1] > evidence[0] > 3
+    plot(list(found.values()), tmp_path / "utility.png")  # type: ignore[operator]
+    assert (tmp_path / "utility.png").stat().st_size > 5000  # type: ignore[operator]
+
+
+def test_calibration_error_by_hand() -> None:
+    answers = np.array([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.6, 0.4]])
+    targets = np.array([0, 1, 0, 0])
+    assert ece(answers, targets) == pytest.approx(0.5 * abs(0.5 - 0.9) + 0.5 * abs(1 - 0.6))
