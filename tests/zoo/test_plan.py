@@ -1,0 +1,141 @@
+"""Plans: rules become cards, in FingerBench's numbers, with clear words for what is wrong."""
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from birthmark import data as datasets
+from birthmark import registry
+from birthmark.errors import BirthmarkError, DataError, SettingError, UnknownName
+from birthmark.zoo import plan as plans
+from birthmark.zoo.build import build
+from birthmark.zoo.executors import Serial
+from birthmark.zoo.make import training
+from birthmark.zoo.store import Store
+
+SMALL = {
+    "data": "digits",
+    "sources": [0, 1],
+    "source": {"recipe": "mlp", "split": "owner"},
+    "rule": [
+        {"name": "ft of {of}", "of": "{of}", "attack": "ftal", "split": "attacker", "each": {"of": ["source", "other"]}},
+        {"name": "other", "split": "innocent", "tier": "other data"},
+    ],
+}
+
+
+@pytest.mark.parametrize("name", plans.names())
+def test_every_plan_names_only_what_exists(name: str) -> None:
+    plan = plans.read(name)
+    for card in plan.cards():
+        training(card)
+        if card.attack:
+            registry.make("attacks", card.attack, card.settings)
+    for method, settings in plan.methods.items():
+        registry.make("methods", method, settings)
+    assert len(plan.sources) == 3
+
+
+def test_the_layout_of_fingerbench() -> None:
+    roles = Counter(entry.role for entry in plans.read("fingerbench-fmnist").of(0))
+    assert (roles["positive"], roles["negative"], roles["craft"], roles["twin"]) == (63, 73, 18, 19)
+    assert roles["positive"] + roles["negative"] + roles["craft"] == 154
+    groups = Counter((entry.role, entry.group) for entry in plans.read("fingerbench-fmnist").of(0))
+    assert groups["positive", "knockoff"] == groups["negative", "knockoff"] == groups["positive", "distillation"] == 15
+
+
+def test_the_hard_plan_has_a_hundred_innocents_in_tiers() -> None:
+    tiers = Counter(entry.tier for entry in plans.read("fingerbench-hard").of(0) if entry.role == "negative")
+    assert sum(tiers.values()) >= 100
+    assert tiers["same data, same architecture"] >= 20
+
+
+def test_descent_decides_what_is_a_positive_and_what_is_shared() -> None:
+    plan = plans.parse("small", SMALL)
+    found = {(entry.name, entry.source): entry.role for entry in plan.entries}
+    assert found == {
+        ("source", 0): "source", ("ft of source", 0): "positive", ("source", 1): "source", ("ft of source", 1): "positive",
+        ("ft of other", None): "negative", ("other", None): "negative",
+    }  # fmt: skip
+    assert len(plan.cards()) == 6
+    assert len(plan.cards([1])) == 4
+    assert [entry.card.key for entry in plans.parse("small", {**SMALL, "rule": SMALL["rule"][1:]}).of(0)][-1] == plan.of(0)[-1].card.key
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        ({"rule": [{"name": "a", "of": "b", "attack": "ftal"}, {"name": "b", "of": "a", "attack": "ftal"}]}, SettingError, "each other's parents: a -> b -> a"),
+        ({"rule": [{"name": "a", "of": "sauce", "attack": "ftal"}]}, UnknownName, "did you mean source"),
+        ({"rule": [{"name": "a", "off": "source"}]}, SettingError, "no key off"),
+        ({"rule": [{"name": "a"}]}, SettingError, "no split"),
+        ({"rule": [{"name": "a", "split": "owner"}, {"name": "a", "split": "owner"}]}, SettingError, "a name of its own, got 'a' twice"),
+        ({"rule": [{"name": "a {x}", "split": "owner", "each": {"x": "tens"}}]}, UnknownName, "list of the plan"),
+        ({"rule": [{"name": "a {x}", "split": "owner"}]}, SettingError, "'x'"),
+        ({"rule": [{"name": "a", "of": "source"}]}, SettingError, "neither attack nor evasion"),
+        ({"sources": []}, SettingError, "at least one source"),
+        ({"source": {"recipe": "mlp"}}, SettingError, "'split' is not there"),
+        ({"colour": 1}, SettingError, "no key colour"),
+    ],
+)
+def test_what_is_wrong_is_said(change: dict[str, object], error: type[BirthmarkError], words: str) -> None:
+    with pytest.raises(error, match=words):
+        plans.parse("small", {**SMALL, **change})
+
+
+def test_unknown_plans_and_broken_files(tmp_path: Path) -> None:
+    with pytest.raises(UnknownName, match="fingerbench-digits"):
+        plans.read("fingerbench-digit")
+    with pytest.raises(SettingError, match="no such file"):
+        plans.read(str(tmp_path / "x.toml"))
+    (tmp_path / "x.toml").write_text("data = ")
+    with pytest.raises(SettingError, match="not TOML"):
+        plans.read(str(tmp_path / "x.toml"))
+    with pytest.raises(SettingError, match="has the sources 0, 1, got 7"):
+        plans.parse("small", SMALL).of(7)
+
+
+def test_plans_share_models(tmp_path: Path) -> None:
+    store, data = Store(tmp_path), datasets.load("digits")
+    build(plans.parse("one", SMALL).cards([0]), store, data=data, executor=Serial())
+    build(plans.parse("two", {**SMALL, "sources": [0]}).cards(), store, data=data, executor=Serial())
+    assert [event["event"] for event in store.events()].count("built") == 4
+
+
+def cifar(folder: Path, n: int) -> Path:
+    random = np.random.default_rng(0)
+    for name in ("data_batch_1.bin", "test_batch.bin"):
+        (folder / name).write_bytes(np.concatenate([np.arange(n)[:, None] % 10, random.integers(0, 256, (n, 3072))], axis=1).astype(np.uint8).tobytes())
+    return folder
+
+
+def test_the_cifar_plan_starts_on_a_tiny_file(tmp_path: Path) -> None:
+    plan = plans.read("fingerbench-cifar10")
+    data = plan.load(cifar(tmp_path, 60))
+    plans.check_splits(plan, data)
+    assert data["foreign"].shape == (3, 32, 32)
+    first = [replace(card, training={**card.training, "epochs": 3}) for card in plan.cards()[:2]]
+    build(first, Store(tmp_path / "zoo"), data=data, executor=Serial())
+    assert {path.stem for path in (tmp_path / "zoo" / "models").iterdir()} == {card.key for card in first}
+
+
+def test_a_split_without_samples_is_named(tmp_path: Path) -> None:
+    plan = plans.parse("small", {**SMALL, "source": {"recipe": "mlp", "split": "owner[5000:]"}})
+    with pytest.raises(DataError, match=r"owner\[5000:\] of digits holds no samples"):
+        plans.check_splits(plan, datasets.load("digits"))
+
+
+def test_the_foreign_pool_is_of_the_same_shape_and_the_same_each_time() -> None:
+    from birthmark.foreign import crops, strokes, with_foreign
+
+    digits = datasets.load("digits")
+    pools = [with_foreign(digits, seed=0, size=20)["foreign"] for _ in range(2)]
+    assert pools[0].inputs.tobytes() == pools[1].inputs.tobytes()
+    assert pools[0].inputs.shape == (20, 1, 8, 8)
+    for made in (strokes(np.random.default_rng(0), 5, (1, 12, 10)), crops(np.random.default_rng(0), 5, (3, 32, 32))):
+        assert made.min() >= 0
+        assert made.max() <= 1
+        assert made.std() > 0.1
