@@ -3,8 +3,8 @@
     python benchmarks/peers/extraction.py [--queries 5000] [--epochs 10] [--seeds 3] [--out DIR]
 
 Measures, on the held-out test images of Fashion-MNIST, how often a student says what the source says, and the processor
-seconds the theft took (queries included). The toolbox gets AdamW at the best of three constant rates, chosen in its
-favour by its own agreement; every theft is one JSON file in DIR, so that an interrupted run continues.
+seconds the theft took (queries included). The toolbox gets AdamW at the best of three constant rates, chosen for each
+attack by its agreement on the first seed; every theft is one JSON file in DIR, so that an interrupted run continues.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from birthmark.data import Data, load
 from birthmark.training import Training, accuracy, fit, outputs, seeded
 
 HERE = Path(__file__).parent
-RATES = (3e-3, 1e-2)  # constant rates tried for the toolbox; .001 did worse at each pair on the first seed
+RATES = (1e-3, 3e-3, 1e-2)  # constant rates tried for the toolbox
 PAIRS = ("copycat-labels", "copycat-probabilities", "knockoff-random-labels", "knockoff-random-probabilities", "knockoff-adaptive-labels")
 
 
@@ -111,16 +111,19 @@ def main() -> None:
     how.out.mkdir(parents=True, exist_ok=True)
     data = load(how.data)
     rows, facts = [], []
+    best = dict[str, float]()
     for seed in range(how.seeds):
         source = fit(architectures.build("vgg", data.shape, data.classes, seed=seed), data["owner"], Training(), seed=seed)
         facts.append(round(accuracy(source, data["test"]), 4))
-        runs = [("ours", pair, 0.0) for pair in PAIRS] + [("art", pair, rate) for pair in PAIRS for rate in RATES]
-        for side, pair, rate in runs:
-            kept = how.out / f"{seed}-{side}-{pair}-{rate:g}.json"
-            if not kept.exists():
-                kept.write_text(json.dumps(measure(side, pair, source, data, how, seed, rate)))
-                print(kept.read_text(), flush=True)
-            rows.append(json.loads(kept.read_text()))
+        for pair in PAIRS:
+            for side, rate in [("ours", 0.0), *(("art", rate) for rate in ([best[pair]] if pair in best else RATES))]:
+                kept = how.out / f"{seed}-{side}-{pair}-{rate:g}.json"
+                if not kept.exists():
+                    kept.write_text(json.dumps(measure(side, pair, source, data, how, seed, rate)))
+                    print(kept.read_text(), flush=True)
+                rows.append(json.loads(kept.read_text()))
+            first = [row for row in rows if row["pair"] == pair and row["side"] == "art" and row["seed"] == 0]
+            best[pair] = max(first, key=lambda row: row["agreement"])["rate"]
     import art
 
     settings = {key: value for key, value in vars(how).items() if not isinstance(value, Path)}
@@ -128,26 +131,25 @@ def main() -> None:
         "settings": {**settings, "source": "vgg", "pool": "attacker", "test": len(data["test"])},
         "versions": {"art": art.__version__, "torch": torch.__version__, "python": platform.python_version()},
         "source_accuracy": facts,
-        "table": [line(pair, rows) for pair in PAIRS],
+        "table": [line(pair, rows, best[pair]) for pair in PAIRS],
         "rows": rows,
     }
     how.record.write_text(json.dumps(record, indent=1) + "\n")
     print(json.dumps(record["table"], indent=1))
 
 
-def line(pair: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Means over seeds with 95 % Student intervals; the toolbox at the rate with the highest mean agreement."""
+def line(pair: str, rows: list[dict[str, Any]], rate: float) -> dict[str, Any]:
+    """Means over seeds with 95 % Student intervals; the toolbox at one rate."""
     mine = [row for row in rows if row["pair"] == pair and row["side"] == "ours"]
-    at = {rate: [row for row in rows if row["pair"] == pair and row["side"] == "art" and row["rate"] == rate] for rate in RATES}
-    best = max(RATES, key=lambda rate: float(np.mean([row["agreement"] for row in at[rate]])))
+    theirs = [row for row in rows if row["pair"] == pair and row["side"] == "art" and row["rate"] == rate]
     return {
         "pair": pair,
         "ours": interval([row["agreement"] for row in mine]),
-        "art": interval([row["agreement"] for row in at[best]]),
-        "art_rate": best,
-        "difference": interval([a["agreement"] - b["agreement"] for a, b in zip(mine, at[best], strict=True)]),
+        "art": interval([row["agreement"] for row in theirs]),
+        "art_rate": rate,
+        "difference": interval([a["agreement"] - b["agreement"] for a, b in zip(mine, theirs, strict=True)]),
         "ours_seconds": interval([row["seconds"] for row in mine]),
-        "art_seconds": interval([row["seconds"] for row in at[best]]),
+        "art_seconds": interval([row["seconds"] for row in theirs]),
     }
 
 

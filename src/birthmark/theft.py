@@ -129,6 +129,13 @@ def copied(target: Oracle) -> nn.Module:
     return copy.deepcopy(module)
 
 
+def restored(target: Oracle, changed: nn.Module) -> nn.Module:
+    """The changed weights in a fresh copy of the target: masks leave hooks and another order of parameters behind."""
+    whole = copied(target)
+    whole.load_state_dict(changed.state_dict())
+    return whole.eval()
+
+
 def fits(module: nn.Module, data: Samples) -> Samples:
     """The data, if the network can be trained further on them.
 

@@ -17,7 +17,7 @@ from torch.nn.utils import prune as masks
 from birthmark.attack import Attack
 from birthmark.errors import SettingError
 from birthmark.oracle import Oracle
-from birthmark.theft import at_least, copied, fits, last_layer, layers_in_order
+from birthmark.theft import at_least, copied, fits, last_layer, layers_in_order, restored
 from birthmark.training import Training, fit
 from birthmark.types import Access, Array, Samples
 
@@ -53,7 +53,7 @@ class PruneChannels(Attack):
         copy = copied(target)
         layers = _hidden(copy, fits(copy, data).inputs)
         weakest = {layer: layer.weight.detach().flatten(1).abs().sum(1) for layer, _ in layers}
-        return _silenced(copy, layers, weakest.__getitem__, self, data, seed)
+        return _silenced(target, copy, layers, weakest.__getitem__, self, data, seed)
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class FinePrune(Attack):
         self.check(target)
         copy = copied(target)
         layers = _hidden(copy, fits(copy, data).inputs)[-1:]
-        return _silenced(copy, layers, lambda layer: _activity(copy, layer, data.inputs), self, data, seed)
+        return _silenced(target, copy, layers, lambda layer: _activity(copy, layer, data.inputs), self, data, seed)
 
 
 def _check(amount: float) -> None:
@@ -124,6 +124,7 @@ def _activity(module: nn.Module, layer: Layer, inputs: Array) -> Tensor:
 
 
 def _silenced(
+    target: Oracle,
     copy: nn.Module,
     layers: Sequence[tuple[Layer, _BatchNorm | None]],
     worth: Callable[[Layer], Tensor],
@@ -145,4 +146,4 @@ def _silenced(
         fit(copy, data, at_least(Training(epochs=how.epochs, batch=how.batch, rate=how.rate), len(data), how.least_steps), seed=seed)
     for silent, name in held:
         masks.remove(silent, name)
-    return copy.eval()
+    return restored(target, copy)

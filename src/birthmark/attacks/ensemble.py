@@ -62,4 +62,4 @@ class Ensemble(Attack):
             train_student(self.student, inputs[share], answers[share], kind, how, seed=seed + i, least_steps=self.least_steps)
             for i, share in enumerate(shares)
         ]
-        return named(Average(students), students[0], members=self.parts)
+        return named(Average(students), students[0], members=self.parts).eval()

@@ -10,7 +10,7 @@ from torch.nn.utils import prune as masks
 from birthmark.attack import Attack
 from birthmark.errors import SettingError
 from birthmark.oracle import Oracle
-from birthmark.theft import at_least, copied, fits
+from birthmark.theft import at_least, copied, fits, restored
 from birthmark.training import Training, fit
 from birthmark.types import Access, Samples
 
@@ -56,4 +56,4 @@ class Prune(Attack):
             fit(copy, fits(copy, data), how, seed=seed)
         for layer in layers:
             masks.remove(layer, "weight")
-        return copy.eval()
+        return restored(target, copy)

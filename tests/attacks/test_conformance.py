@@ -1,0 +1,62 @@
+"""Every attack of the registry passes the public conformance suite, at its shortest settings."""
+
+from dataclasses import fields
+from importlib import import_module
+
+import pytest
+
+from birthmark import registry
+from birthmark.checks import ATTACK, EXTRACTION, Check, conformance, small_owner
+from birthmark.connect.local import Open
+from birthmark.oracle import Probabilities
+from birthmark.training import accuracy
+from birthmark.types import Access
+
+SHORT = {
+    "epochs": 1, "least_steps": 10, "round_steps": 5, "tune": 1, "recovery": 1, "iterations": 4, "queries": 60, "round": 30, "waves": 20, "own": 1,
+    "steps": 2,
+}  # fmt: skip
+
+
+def short(name: str) -> dict[str, object]:
+    return {f.name: SHORT[f.name] for f in fields(registry.found("attacks")[name]) if f.name in SHORT and isinstance(f.default, int)}
+
+
+CASES = [
+    (name, check)
+    for name, cls in registry.found("attacks").items()
+    for check in (ATTACK if cls.needs is Access.WEIGHTS else {**ATTACK, **EXTRACTION})
+]
+
+
+@pytest.mark.parametrize(("name", "check"), CASES)
+def test_attack_keeps_its_promises(name: str, check: str) -> None:
+    attack = registry.make("attacks", name, short(name))
+    found: dict[str, Check] = {each.name: each for each in conformance(attack, small_owner())}
+    found[check]()
+
+
+WAYS = [
+    *(("adaptive-kinship", {"way": way}) for way in ("labels", "mixing", "ensemble")),
+    *(("adaptive-dynamarks", {"way": way}) for way in ("labels", "averaging", "recovery")),
+    *(("knockoff", {"strategy": way, "queries": 150}) for way in ("random", "adaptive")),
+    *(("activethief", {"strategy": way, "queries": 150}) for way in ("uncertainty", "k-centre", "both")),
+]
+
+
+@pytest.mark.parametrize(("name", "settings"), WAYS)
+def test_every_way_of_an_attack_steals(name: str, settings: dict[str, object]) -> None:
+    owner = small_owner()
+    attack = registry.make("attacks", name, {"epochs": 5, "least_steps": 60, **settings})
+    model = attack.steal(Probabilities(Open(owner.source)), owner.reserve, seed=0)
+    assert accuracy(model, owner.pool) > 0.6
+
+
+def test_presets_are_settings_of_an_attack_in_their_file() -> None:
+    seen = 0
+    for cls in registry.found("attacks").values():
+        presets = getattr(import_module(cls.__module__), "PRESETS", {})
+        for preset in presets.values():
+            registry.make("attacks", cls.name, preset)
+            seen += 1
+    assert seen > 20

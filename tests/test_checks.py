@@ -1,0 +1,118 @@
+"""The conformance suite: methods and watermarks of the project pass it, and it catches those that break a promise."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from torch import nn
+
+from birthmark.attack import Attack
+from birthmark.attacks.distill import Distill
+from birthmark.checks import METHOD, conformance, small_owner
+from birthmark.claim import Claim, Owner, Scores
+from birthmark.connect.local import Open
+from birthmark.method import Method
+from birthmark.methods.akh import AKH
+from birthmark.methods.kinship import Kinship
+from birthmark.methods.sac import SAC
+from birthmark.oracle import Oracle
+from birthmark.theft import train_student
+from birthmark.training import Training, probabilities
+from birthmark.types import Access, Answers, Floats, Samples
+
+METHODS = [Kinship(queries=40, placebos=3, references=2), AKH(placebos=3, references=2), SAC(placebos=3, references=2)]
+
+
+@pytest.mark.parametrize("check", ["is described", *METHOD])
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
+def test_method_keeps_its_promises(method: Method, check: str) -> None:
+    {str(each): each for each in conformance(method, small_owner())}[check]()
+
+
+def failures(subject: Attack | Method) -> dict[str, str]:
+    found = {}
+    for check in conformance(subject, small_owner()):
+        try:
+            check()
+        except AssertionError as error:
+            found[str(check)] = str(error)
+    return found
+
+
+@dataclass(frozen=True)
+class Careless(Attack):
+    """Breaks every promise an attack can break without lying."""
+
+    name: ClassVar[str] = "careless"
+    needs: ClassVar[Access] = Access.LABELS
+    source_paper: ClassVar[str] = "ours"
+
+    greed: int = 3
+
+    def steal(self, target: Oracle, data: Samples, *, seed: int) -> nn.Module:
+        inner = getattr(target, "inner", target)
+        x = np.concatenate([data.inputs] * self.greed)
+        model = train_student("mlp", x, inner(x), Answers.LABELS, Training(epochs=1), seed=int(np.random.randint(1000)))
+        return model.train()
+
+
+def test_a_careless_attack_is_caught() -> None:
+    found = failures(Careless())
+    assert {"is described", "same seed, same bits", "answers like a model"} <= set(found)
+    assert "does not explain greed" in found["is described"]
+    assert "training mode" in found["answers like a model"]
+
+
+@dataclass(frozen=True)
+class Spoiler(Attack):
+    """Trains the target itself."""
+
+    name: ClassVar[str] = "spoiler"
+    needs: ClassVar[Access] = Access.WEIGHTS
+    source_paper: ClassVar[str] = "ours"
+
+    def steal(self, target: Oracle, data: Samples, *, seed: int) -> nn.Module:
+        assert isinstance(target, Open)
+        with_noise = target.module
+        for parameter in with_noise.parameters():
+            parameter.data.add_(0.01)
+        return with_noise
+
+
+def test_an_attack_on_the_owners_own_model_is_caught() -> None:
+    source = small_owner().source
+    kept = {key: value.clone() for key, value in source.state_dict().items()}
+    try:
+        found = failures(Spoiler())
+    finally:
+        source.load_state_dict(kept)
+    assert "weights changed" in found["target untouched"]
+    assert "WEIGHTS" in found["access kept"]
+
+
+@dataclass(frozen=True)
+class Fickle(Method):
+    """A method that likes strangers best and forgets its seed."""
+
+    name: ClassVar[str] = "fickle"
+    needs: ClassVar[Access] = Access.PROBS
+    source_paper: ClassVar[str] = "ours"
+
+    def fit(self, owner: Owner, *, seed: int) -> Claim:
+        queries = owner.pool.inputs[np.random.permutation(40)]
+        return Claim(self.name, {}, owner.task, seed, {"queries": queries, "said": probabilities(owner.source, queries)})
+
+    def score(self, claim: Claim, answers: Floats) -> Scores:
+        gap = float(np.abs(answers - claim.tensors["said"][: len(answers)]).mean())
+        return Scores(gap, (0.1, 0.2), gap)
+
+
+def test_a_fickle_method_is_caught() -> None:
+    found = failures(Fickle())
+    assert "other queries" in found["same seed, same claim"]
+    assert "on a placebo" in found["source scores highest"]
+
+
+def test_a_good_attack_has_nothing_to_fear() -> None:
+    assert failures(Distill(epochs=1, least_steps=10)) == {}
