@@ -292,8 +292,9 @@ def replay_agrees(method: Method, owner: Owner, claim: Claim) -> None:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "transcript.jsonl"
         oracle: Oracle = Open(owner.source) if method.needs > Access.LABELS else HardLabels(Open(owner.source))
-        live = verify(claim, oracle, alpha=0.5, transcript=path)
-        again = verify(claim, Replay(path), alpha=0.5)
+        null = "placebos" if method.score(claim, _shown(method.needs, owner.source, claim)).placebos else "references"
+        live = verify(claim, oracle, alpha=0.5, null=null, transcript=path)
+        again = verify(claim, Replay(path), alpha=0.5, null=null)
     assert (live.score, live.p_value, live.verdict) == (again.score, again.p_value, again.verdict), f"{method.name}: the replay found {again.score}, p {again.p_value}; live {live.score}, p {live.p_value}"
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from birthmark import registry
+from birthmark.checks import conformance
 from birthmark.claim import Claim
 from birthmark.connect.local import Open
 from birthmark.correlation import closeness, features
@@ -96,9 +97,10 @@ def _merge(rows):
     return rows[:, :5] + rows[:, 5:]
 
 
-def test_same_seed_same_bits(claims, owner):
-    again = registry.make("methods", "sac-w", SMALL).fit(owner, seed=1)
-    assert all(np.array_equal(again.tensors[key], value) for key, value in claims["sac-w"].tensors.items())
+@pytest.mark.parametrize("name", SHARED + OWN)
+def test_conformance(owner, name):
+    for check in conformance(registry.make("methods", name, SMALL), owner):
+        check()
 
 
 def test_cutmix_of_both_kinds_pastes_boxes_of_other_images():
