@@ -18,7 +18,7 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ from birthmark.claim import Claim, Owner
 from birthmark.connect.local import Open
 from birthmark.evidence import Evidence
 from birthmark.methods.kinship import Kinship
-from birthmark.oracle import Probabilities, Recorded, Transcript
+from birthmark.oracle import Oracle, Probabilities, Recorded, Rounded, TopK, Transcript
 from birthmark.suspect import SuspectSpec
 from birthmark.verify import verify
 from birthmark.zoo.build import workshop
@@ -54,6 +54,7 @@ class Way:
     name: str
     path: str = ""
     spec: dict[str, Any] = field(default_factory=dict)
+    like: Callable[[Oracle], Oracle] = lambda oracle: oracle  # what the server hides, done here as well
 
 
 SERVERS = {
@@ -71,6 +72,9 @@ SERVERS = {
     "triton": [
         Way("oip, binary by probe", "", {"model": "digits"}),
         Way("oip, json", "/v2/models/digits", {"encoding": "json"}),
+        Way(
+            "oip, Triton's top 3", "/v2/models/digits", {"encoding": "json", "top": 3, "answers": "topk"}, lambda o: Rounded(TopK(o, 3), 6)
+        ),
     ],
     "torchserve": [Way("torchserve", "", {"model": "digits"})],
 }
@@ -80,7 +84,7 @@ READY = {
     "mlflow": "/ping",
     "kserve": "/v2/models/digits/ready",
     "triton": "/v2/models/digits/ready",
-    "torchserve": "/models/digits",
+    "torchserve": "/models/digits",  # on the management port, the next one
 }
 
 
@@ -112,13 +116,11 @@ def claim_and_suspects() -> tuple[Claim, dict[str, torch.nn.Module]]:
     )
     copy = Card(kind="stolen", data=cards[0].data, split="attacker", recipe="", seed=50, attack="ftal", parents=(cards[0].key,))
     suspects = dict(zip(("copy", "innocent"), owner.make([copy, cards[77]]), strict=True))
-    if not (folder / "claim" / "manifest.json").is_file():
-        Kinship(queries=100, placebos=19, references=6).fit(owner, seed=0).save(folder / "claim")
     for name, module in suspects.items():
         layers = [m for m in module.modules() if isinstance(m, torch.nn.Linear)]
         arrays = {f"{kind}{i}": getattr(layer, kind).detach().numpy() for i, layer in enumerate(layers) for kind in ("weight", "bias")}
         np.savez(folder / f"{name}.npz", **arrays)
-    return Claim.load(folder / "claim")[0], suspects
+    return Kinship(queries=100, placebos=19, references=6).fit(owner, seed=0), suspects
 
 
 def free_port() -> int:
@@ -157,7 +159,8 @@ def running(name: str, weights: Path) -> Iterator[str]:
             deadline = time.monotonic() + 120
             while True:
                 with contextlib.suppress(httpx2.HTTPError):
-                    if httpx2.get(url + READY[name], timeout=2).status_code == 200:
+                    answer = httpx2.get(f"http://127.0.0.1:{port + (name == 'torchserve')}{READY[name]}", timeout=2)
+                    if answer.status_code == 200 and (name != "torchserve" or '"READY"' in answer.text):
                         break
                 if process.poll() is not None or time.monotonic() > deadline:
                     sys.exit(f"{name} did not start; see {log}:\n{log.read_text(errors='replace')[-2000:]}")
@@ -176,9 +179,9 @@ def compared(server: str, claim: Claim, suspects: dict[str, torch.nn.Module]) ->
     """One row for each way and suspect: what was found here and there."""
     rows = []
     for name, module in suspects.items():
-        here = verify(claim, Open(module), alpha=0.05)
         with running(server, WORK / "models" / f"{name}.npz") as url:
             for way in SERVERS[server]:
+                here = verify(claim, way.like(Open(module)), alpha=0.05)
                 started = time.monotonic()
                 suspect = connect.open(url + way.path, spec=SuspectSpec.make(way.spec), task=claim.task, authorisation=MINE)
                 there = verify(claim, suspect, alpha=0.05, authorisation=MINE)

@@ -11,6 +11,7 @@ import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -167,7 +168,10 @@ class SuspectSpec:
         parts = [self.answers, self.layout, self.encoding + (f"{self.quality}" if self.encoding == "jpeg" else "")]
         if (self.low, self.high) != (0, 1):
             parts.append(f"{self.low:g}..{self.high:g}")
-        parts += [f"{key} {json.dumps(getattr(self, key))}" for key in ("mean", "std", "order", "labels") if getattr(self, key)]
+        for key in ("mean", "std", "order", "labels"):
+            if value := getattr(self, key):
+                text = json.dumps(value)
+                parts.append(f"{key} {text if len(text) < 60 else 'sha256:' + sha256(text.encode()).hexdigest()[:12]}")
         return ", ".join(part for part in parts if part)
 
 

@@ -78,7 +78,8 @@ def open_onnx(path: Path, spec: SuspectSpec, task: Task) -> Oracle:
     spec = spec.completed(
         input_name=given, output_name=answer, layout=layout, datatype=TYPES[about.type], answers="values" if task.values else "logits"
     )
-    return OnnxFile(session, declared(spec, task), task, path.name)
+    spec = declared(spec, task)
+    return OnnxFile(session, spec, task, f"{path.name} ({spec.says()})")
 
 
 def _one(names: list[str], wanted: str, kind: str, path: Path) -> str:
