@@ -11,17 +11,15 @@ from birthmark.attack import Attack
 from birthmark.attacks.distill import Distill
 from birthmark.checks import METHOD, conformance, small_owner
 from birthmark.claim import Claim, Owner, Scores
-from birthmark.connect.local import Open
 from birthmark.method import Method
 from birthmark.methods.akh import AKH
 from birthmark.methods.kinship import Kinship
-from birthmark.methods.sac import SAC
 from birthmark.oracle import Oracle
 from birthmark.theft import train_student
 from birthmark.training import Training, probabilities
 from birthmark.types import Access, Answers, Floats, Samples
 
-METHODS = [Kinship(queries=40, placebos=3, references=2), AKH(placebos=3, references=2), SAC(placebos=3, references=2)]
+METHODS = [Kinship(queries=40, placebos=3, references=2), AKH(placebos=3, references=2)]
 
 
 @pytest.mark.parametrize("check", ["is described", *METHOD])
@@ -35,7 +33,7 @@ def failures(subject: Attack | Method) -> dict[str, str]:
     for check in conformance(subject, small_owner()):
         try:
             check()
-        except AssertionError as error:
+        except Exception as error:
             found[str(check)] = str(error)
     return found
 
@@ -73,8 +71,7 @@ class Spoiler(Attack):
     source_paper: ClassVar[str] = "ours"
 
     def steal(self, target: Oracle, data: Samples, *, seed: int) -> nn.Module:
-        assert isinstance(target, Open)
-        with_noise = target.module
+        with_noise: nn.Module = getattr(target, "module", nn.Linear(2, 2))
         for parameter in with_noise.parameters():
             parameter.data.add_(0.01)
         return with_noise

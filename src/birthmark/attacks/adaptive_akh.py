@@ -1,4 +1,4 @@
-"""Against AKH, which looks for the source's mistakes: learn from the source only where it is right and sure."""
+"""Against AKH, which looks for the source's mistakes, and DAWN, which makes some: learn only where the source is right and sure."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -28,7 +28,7 @@ class AdaptiveAKH(Attack):
     name: ClassVar[str] = "adaptive-akh"
     needs: ClassVar[Access] = Access.LABELS
     source_paper: ClassVar[str] = "ours"
-    against: ClassVar[tuple[str, ...]] = ("akh",)
+    against: ClassVar[tuple[str, ...]] = ("akh", "dawn")
 
     sure: float = 0.6
     student: str = ""

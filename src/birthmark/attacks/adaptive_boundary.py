@@ -37,7 +37,7 @@ class AdaptiveBoundary(Attack):
     name: ClassVar[str] = "adaptive-boundary"
     needs: ClassVar[Access] = Access.LABELS
     source_paper: ClassVar[str] = "ours"
-    against: ClassVar[tuple[str, ...]] = ("cem", "ipguard", "naturalfinger")
+    against: ClassVar[tuple[str, ...]] = ("cem", "ipguard", "naturalfinger", "metafinger", "metav", "liteguard")
 
     own: int = 2
     rounds: int = 2

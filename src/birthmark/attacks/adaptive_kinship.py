@@ -40,7 +40,7 @@ class AdaptiveKinship(Attack):
     name: ClassVar[str] = "adaptive-kinship"
     needs: ClassVar[Access] = Access.LABELS
     source_paper: ClassVar[str] = "ours"
-    against: ClassVar[tuple[str, ...]] = ("kinship",)
+    against: ClassVar[tuple[str, ...]] = ("kinship", "random-queries")
 
     way: str = "mixing"
     strength: float = 0.5

@@ -35,7 +35,7 @@ class AdaptiveSAC(Attack):
     name: ClassVar[str] = "adaptive-sac"
     needs: ClassVar[Access] = Access.LABELS
     source_paper: ClassVar[str] = "ours"
-    against: ClassVar[tuple[str, ...]] = ("sac",)
+    against: ClassVar[tuple[str, ...]] = ("sac-normal", "sac-m", "sac-jc", "sac-source", "sac-w")
 
     weight: float = 10.0
     student: str = ""

@@ -1,0 +1,182 @@
+"""Write docs/attacks.md from the registry, the attacks' docstrings and the committed measurements. `--check` fails if it is stale."""
+
+import argparse
+import json
+import sys
+from dataclasses import fields
+from importlib import import_module
+from inspect import cleandoc
+from pathlib import Path
+from typing import Any
+
+from birthmark import registry
+from birthmark.attacks.evasion import EVASIONS, settings_of
+from birthmark.types import Access
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "attacks.md"
+STRENGTH = ROOT / "benchmarks" / "attacks" / "strength.json"
+PEERS = ROOT / "benchmarks" / "peers" / "extraction.json"
+SEEN = {Access.LABELS: "labels", Access.PROBS: "probabilities", Access.WEIGHTS: "weights"}
+
+HEAD = """# Attacks
+
+Made from the attacks' own docstrings and from committed measurements by `scripts/make_attack_docs.py`.
+
+An attack turns access to a model into a model of the thief's own: `steal(target, data, *, seed)`. The same seed gives the
+same bits, the target is never touched, and every query goes through the oracle, so that budgets, records and real APIs
+all work alike. `birthmark.theft.carry_out` runs one under the budget contract and says what it cost (queries, data,
+seconds) and kept (accuracy, agreement). A theft that loses more than ten points of accuracy has *failed*: it is reported
+as such and never counts as a defeat of a fingerprint.
+
+    from birthmark import registry
+    from birthmark.theft import carry_out
+
+    attack = registry.make("attacks", "distill", {"student": "res", "temperature": 3})
+    stolen, theft = carry_out(attack, target, data, test, seed=0, budget=5000, answers="answers.jsonl")
+
+`answers` keeps what was paid for: an interrupted theft continues from it and asks nothing twice. Defaults are scaled
+down for small data; a paper's own settings are presets (`birthmark attack distill --preset sac`). Attacks that need
+labels use probabilities when the target shows them, unless they are told `labels=True`.
+
+Your own attack is one file with one frozen dataclass, in an entry point of the group `birthmark.attacks`; the suite in
+`birthmark.checks` says whether it keeps the promises above.
+"""
+
+LIMITS = """## What they cannot do
+
+* `data-free` invents images without any idea of the domain; measured once, on digits with 3,000 queries, it agreed with
+  the source on 77 % of inputs, and counted as a failed theft.
+* No adaptive attack knows `moments`, which judges generators.
+* `removal`, and every attack marked "ours", are reconstructions or our own; nobody else's figures apply to them.
+* `permute` keeps the order of units that a shortcut or a branch shares.
+* `transfer` on the same data makes new classes from old ones (label modulo `classes`); give other data and `classes=0` for
+  another task.
+* `adaptive-kinship` with `way="labels"` needs true labels, and a thief with enough of them hardly needs the theft.
+"""
+
+
+def page() -> str:
+    classes = registry.found("attacks")
+    parts = [HEAD, "## Registry", registry_table(classes), "## Settings"]
+    parts += [f"**{name}** {summary(cls)} {settings(cls)}{presets(cls)}" for name, cls in sorted(classes.items())]
+    parts += ["## Adaptive attacks", adaptive(classes), "## Evasion at the API", evasions()]
+    parts += ["## Strength on Fashion-MNIST", strength(), "## Beside the Adversarial Robustness Toolbox", peers(), LIMITS]
+    return "\n\n".join(part.strip("\n") for part in parts if part) + "\n"
+
+
+def registry_table(classes: Any) -> str:
+    rows = [
+        f"| `{name}` | {SEEN[cls.needs]} | {needs(cls)} | {effort(cls)} | {cls.source_paper} |" for name, cls in sorted(classes.items())
+    ]
+    return "\n".join(["| attack | access | queries | trains | source |", "|---|---|---|---|---|", *rows])
+
+
+def needs(cls: type) -> str:
+    """Queries to the target at the defaults, in inputs."""
+    if cls.needs is Access.WEIGHTS:
+        return "none"
+    default = {field.name: field.default for field in fields(cls)}
+    if "queries" not in default:
+        return "one a sample"
+    told = {"adv-extract": "two a sample", "papernot": "one a sample", "knockoff": "one a sample"}
+    return str(default["queries"]) if default["queries"] else told.get(cls.name, "one for every second sample")
+
+
+def effort(cls: type) -> str:
+    names = {field.name for field in fields(cls)}
+    if "student" in names:
+        return "networks from scratch"
+    return "a copy" if {"epochs", "iterations"} & names else "nothing"
+
+
+def summary(cls: type) -> str:
+    return " ".join(cleandoc(cls.__doc__).partition("\n\n")[0].split())
+
+
+def settings(cls: type) -> str:
+    return "Settings: " + ", ".join(f"`{field.name}={field.default!r}`" for field in fields(cls)) + "."
+
+
+def presets(cls: type) -> str:
+    found = getattr(import_module(cls.__module__), "PRESETS", {})
+    told = "; ".join(f"`{name}` ({', '.join(f'{key}={value!r}' for key, value in preset.items())})" for name, preset in found.items())
+    return f" Presets: {told}." if told else ""
+
+
+def adaptive(classes: Any) -> str:
+    rows = [f"| {method} | `{name}` |" for name, cls in sorted(classes.items()) for method in getattr(cls, "against", ())]
+    text = "The thief knows the method and its code, but not the claim: queries, keys, twins and references stay secret."
+    return "\n".join([text, "", "| method | attack |", "|---|---|", *sorted(rows)])
+
+
+def evasions() -> str:
+    rows = [
+        f"| `{name}` | {', '.join(f'`{key}`' for key in settings_of(name)) or '-'} | {summary(cls)} |"
+        for name, cls in EVASIONS.items()
+        if isinstance(cls, type)
+    ]
+    text = 'Oracles around the suspect, stacked by name, nearest to the model first: `evade(oracle, "jpeg:quality=75|round:digits=2", seed=0)`.'
+    return "\n".join([text, "", "| evasion | settings | what it does |", "|---|---|---|", *rows])
+
+
+def strength() -> str:
+    if not STRENGTH.is_file():
+        return "Not measured yet: `make bench-attacks`."
+    record = json.loads(STRENGTH.read_text())
+    said = record["settings"]
+    text = (
+        f"Mean and 95 % Student interval over {said['seeds']} sources (`{said['source']}`, accuracy "
+        f"{', '.join(f'{a:.3f}' for a in record['source_accuracy'])}), each robbed once by a thief with {said['samples']} samples; students `{said['student']}`; "
+        "all else at the defaults. Seconds of one processor."
+    )
+    rows = [
+        f"| `{row['attack']}`{variant(row['variant'])} | {row['queries']} | {shown(row['accuracy'])} | {shown(row['cost'])} | {shown(row['agreement'])} | "
+        f"{row['seconds'][0]:.1f} | {row['failed']} of {row['n']} |"
+        for row in record["table"]
+    ]
+    head = ["| attack | queries | accuracy | accuracy lost | agreement | seconds | failed |", "|---|---|---|---|---|---|---|"]
+    return "\n".join([text, "", *head, *rows])
+
+
+def peers() -> str:
+    if not PEERS.is_file():
+        return "Not measured yet: `make bench-peers`."
+    record = json.loads(PEERS.read_text())
+    said = record["settings"]
+    text = (
+        f"Agreement with the source on {said['test']} test images and seconds of one processor, mean and 95 % Student interval over {said['seeds']} "
+        f"seed{'s' if said['seeds'] > 1 else ''}: the same source (`{said['source']}`), pool, {said['queries']} queries, student (`{said['student']}`), {said['epochs']} epochs and batches of {said['batch']}. "
+        f"adversarial-robustness-toolbox {record['versions']['art']} trains with AdamW at the best of three constant rates, chosen for each attack on the first seed."
+    )
+    rows = [
+        f"| {row['pair']} | {shown(row['ours'])} | {shown(row['art'])} | {shown(row['difference'])} | {row['ours_seconds'][0]:.1f} | {row['art_seconds'][0]:.1f} |"
+        for row in record["table"]
+    ]
+    return "\n".join([text, "", "| theft | ours | toolbox | difference | our seconds | its seconds |", "|---|---|---|---|---|---|", *rows])
+
+
+def variant(settings: dict[str, Any]) -> str:
+    return " " + ", ".join(f"{key}={value}" for key, value in settings.items()) if settings else ""
+
+
+def shown(value: list[float] | None) -> str:
+    if value is None:
+        return "-"
+    mean, low, high = value
+    return f"{mean:.3f}" if low != low or low == high else f"{mean:.3f} ({low:.3f} to {high:.3f})"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="fail if the page is stale")
+    if parser.parse_args().check:
+        fresh = PAGE.is_file() and PAGE.read_text() == page()
+        print("docs/attacks.md is fresh" if fresh else "stale: docs/attacks.md; run scripts/make_attack_docs.py")
+        return 0 if fresh else 1
+    PAGE.write_text(page())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
