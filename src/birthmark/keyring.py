@@ -108,9 +108,9 @@ class Keyring:
 
     def lean(self, secrets: list[Secret]) -> Floats:
         """The largest z (m,) of each key over the owner's unmarked models; -inf without any."""
-        ground, residuals, means, sds = self._check
-        if not len(residuals):
+        if not len(self.references):
             return np.full(len(secrets), -np.inf)
+        ground, residuals, means, sds = self._check
         found = aligned(ground, residuals, self.expand(secrets), self.omega)  # (r, m)
         return np.asarray(((found - means[:, None]) / sds[:, None]).max(axis=0))
 
@@ -119,7 +119,7 @@ class Keyring:
         ground = self.ground(self.queries, self.source, self.references)
         residuals = np.stack(
             [replace(ground, others=np.delete(ground.others, i, axis=0)).residual(rows) for i, rows in enumerate(self.references)]
-        ) if len(self.references) else np.zeros_like(self.references)  # fmt: skip
+        )
         free = aligned(ground, residuals, self.expand([self.placebo(-1 - i) for i in range(DRAWS)]), self.omega)
         return ground, residuals, free.mean(axis=1), np.maximum(free.std(axis=1), 1e-12)
 

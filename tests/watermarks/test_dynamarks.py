@@ -148,6 +148,14 @@ def test_keys_that_lean_on_unmarked_models_are_discarded(ring: Keyring, alice: C
     assert (ring.lean([ring.placebo(i) for i in thrown[:20]]) > LEAN).all()
 
 
+def test_a_keyring_without_references_screens_nothing(ring: Keyring) -> None:
+    bare = Keyring.make(ring.queries, ring.queries, ring.source, ring.references[:0], seed=0, placebos=19)
+    assert bare.placebos == tuple(range(19))
+    mark = DynaMarks(placebos=19, key=bare.client(MASTER, "alice"))
+    scores = mark.score(mark.claim(), mark.mark(bare.queries, bare.source))
+    assert scores.source > max(scores.placebos)
+
+
 def test_fields_have_unit_variance_and_balanced_codes() -> None:
     waves = Waves.of([MASTER.derive("x", i) for i in range(50)], 8, 16, 10)
     np.testing.assert_allclose(np.linalg.norm(waves.directions, axis=2), 1)

@@ -10,6 +10,7 @@ student has its own client key. Networks come from the standard loop: 6 epochs o
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -67,14 +68,14 @@ class Cell:
 
 
 def cells() -> list[Cell]:
-    """All of the plan, the most important first."""
+    """All of the plan: cheap networks first, the most important cells first within one."""
     found: list[Cell] = []
 
     def add(strength: str, source: str, attack: str, access: str, numbers: Sequence[int], students: Sequence[str] = ARCHITECTURES) -> None:
         found.extend(Cell(strength, source, attack, access, student, number) for number in numbers for student in students)
 
     over, calm, soft, hard = "over-confident", "calibrated", "probabilities", "labels"
-    small = ("lenet", "cnn")
+    small = ("mlp", "lenet")
     for part in ([0, 1], [2, 3, 4]):
         add("default", over, "none", soft, part)
         add("default", over, "finetune-3", soft, part)
@@ -97,7 +98,7 @@ def cells() -> list[Cell]:
     add("heavy", over, "none", soft, [0], small)
     add("heavy", over, "finetune-10", soft, [0], small)
     add("heavy", over, "sharpen-2", soft, [0], small)
-    return found
+    return sorted(found, key=lambda cell: ARCHITECTURES.index(cell.student))  # cheap networks first; stable within one
 
 
 class Workshop:
@@ -110,6 +111,7 @@ class Workshop:
         self.owner, self.attacker, self.innocent = (self.data[f"{part}[:{train}]"] for part in ("owner", "attacker", "innocent"))
         self.reserve, self.test = self.data[f"reserve[:{min(train, 9600)}]"], self.data["test"]
         self.queries = self.data["queries"].inputs[:QUERIES]
+        self._known: dict[bytes, Floats] = {}
         self.logits = self.network("source", source, self.owner, Training(epochs=epochs + 2), seed=1)
         self.references = [self._reference(i, *what) for i, what in enumerate(REFERENCES)]
         self.rings: dict[str, Keyring] = {}
@@ -144,9 +146,12 @@ class Workshop:
 
     def answers(self, source: str, inputs: Array) -> Floats:
         """The unmarked API's probabilities (n, k)."""
-        return softmax(outputs(self.logits, inputs) / (self.temperature if source == "calibrated" else 1.0))
+        key = sha256(inputs.tobytes()).digest()
+        if key not in self._known:
+            self._known[key] = outputs(self.logits, inputs)
+        return softmax(self._known[key] / (self.temperature if source == "calibrated" else 1.0))
 
-    @property
+    @cached_property
     def temperature(self) -> float:
         """The temperature that fits the source's confidence to the reserve's labels best, on a grid from 1 to 5."""
         rows = outputs(self.logits, self.reserve.inputs)
