@@ -1,10 +1,11 @@
 """Crafted fingerprints beyond the leaderboard: cohort size, ablation of the cohort, naturalness of the queries.
 
-    python benchmarks/crafted.py sizes|ablation|naturalness --store STORE --plan fingerbench-fmnist --source 0 --out benchmarks/fingerbench-fmnist
+    python benchmarks/crafted.py table|sizes|ablation|naturalness --store STORE --plan fingerbench-fmnist --source 0 --out benchmarks/fingerbench-fmnist
 
 The store must hold the plan's models (birthmark zoo build); cohort members that it lacks are trained. Every claim is kept in
 the store, so a run that was stopped continues. Nothing here chooses settings: figures are about the methods' defaults.
 
+table         raw AUC and ARUC by group of theft and tier of innocents, of each method and of NaturalFinger's variants
 sizes         raw ARUC and AUC of each method with every 1st, 2nd, 4th model of the wide cohort
 ablation      the same without twins, without mirrored treatments, adversarial members, students, or patchworks
 naturalness   AUC of a small classifier that tells queries from held-out images, five-fold: .5 is natural, 1 is obvious
@@ -59,6 +60,8 @@ def written(plan, folder: Path) -> str:
 
 def variants(what):
     wide = recipe("wide")
+    if what == "table":
+        return {"wide": wide}
     if what == "sizes":
         return {f"1/{thin}": {**wide, "thin": thin} for thin in (4, 2, 1)}
     return {
@@ -112,10 +115,12 @@ class Bench:
             pos, neg = ([r[3] for r in rows if r[0] == role] for role in ("positive", "negative"))
             changed = [r[3] for r in rows if r[0] == "positive" and r[1] not in ("distillation", "knockoff", "adversarial training")]
             groups = sorted({r[1] for r in rows if r[0] == "positive"})
+            innocents = sorted({(r[2], r[1]) for r in rows if r[0] == "negative"})
             robust = [r[3] for r in rows if r[0] == "negative" and r[1] == "adversarial training"]
             found[access] = {
                 "n_pos": len(pos), "n_neg": len(neg), "auc": stats.auc(pos, neg), "aruc": stats.aruc(pos, neg), "aruc_modified": stats.aruc(changed, neg),
                 "auc_by_group": {group: stats.auc([r[3] for r in rows if r[0] == "positive" and r[1] == group], neg) for group in groups},
+                "auc_by_innocents": {" / ".join(kind): stats.auc(pos, [r[3] for r in rows if r[0] == "negative" and (r[2], r[1]) == kind]) for kind in innocents},
                 "mean_pos": float(np.mean(pos)), "mean_neg": float(np.mean(neg)),
                 "robust_innocents": {"n": len(robust), "mean": float(np.mean(robust)), "max": float(np.max(robust)), "auc": stats.auc(pos, robust)} if robust else {},
             }  # fmt: skip
@@ -139,7 +144,7 @@ def naturalness(queries, images, *, seed: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["sizes", "ablation", "naturalness"])
+    parser.add_argument("what", choices=["table", "sizes", "ablation", "naturalness"])
     parser.add_argument("--store", type=Path, required=True)
     parser.add_argument("--plan", default="fingerbench-fmnist")
     parser.add_argument("--source", type=int, default=0)
