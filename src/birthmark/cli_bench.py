@@ -119,10 +119,10 @@ def bench_table(
         return
     pooled = [row for row in found if row["group"] == row["tier"]]
     _print("all thefts against all innocents", pooled)
-    for plan, method, access in dict.fromkeys((row["plan"], row["method"], row["access"]) for row in found):
-        own = [row for row in found if (row["plan"], row["method"], row["access"]) == (plan, method, access) and row["group"] != row["tier"]]
+    for plan, task, method, access in dict.fromkeys((row["plan"], row["task"], row["method"], row["access"]) for row in found):
+        own = [row for row in found if (row["plan"], row["task"], row["method"], row["access"]) == (plan, task, method, access) and row["group"] != row["tier"]]
         size = max((row["queries"] for row in own if row["queries"] <= 100), default=max((row["queries"] for row in own), default=0))
-        _print(f"{method}, {access}", [row for row in own if row["queries"] == size])
+        _print(f"{method}, {access}, {task}", [row for row in own if row["queries"] == size])
 
 
 @bench.command("compare")

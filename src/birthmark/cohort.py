@@ -46,8 +46,12 @@ LEAST = 2  # models on each side of a cohort
 
 
 def origin(card: Card) -> Card:
-    """The card that the source's twins rerun: the source's own, as a trained model."""
-    return card if card.kind == "trained" else replace(card, kind="trained", settings={})
+    """The card that the source's twins rerun: the source's own, as a trained model.
+
+    A source that was made from another model (a fine-tuned public backbone) has twins made from the same one, so that
+    what all of them share with everybody else's fine-tunes cancels.
+    """
+    return replace(card, kind="trained", settings={}) if card.kind == "given" else card
 
 
 def twin_cards(source: Card, n: int) -> list[Card]:
@@ -56,12 +60,15 @@ def twin_cards(source: Card, n: int) -> list[Card]:
 
 
 def reference_cards(source: Card, n: int, architectures: tuple[str, ...] = REFERENCE_ARCHITECTURES) -> list[Card]:
-    """`n` independents, alternately on the source's split and on the reserve, architectures in turn."""
+    """`n` independents, alternately on the source's split and on the reserve, architectures in turn.
+
+    Of a fine-tuned backbone they are other fine-tunes of it: an innocent who started from the same public weights is closest.
+    """
     names = RELATIVES.get(source.recipe.partition(":")[0], architectures)
     return [
         replace(
             origin(source),
-            recipe=names[i % len(names)],
+            recipe=names[i % len(names)] if not source.parents else source.recipe,
             split=("reserve", source.split)[i % 2],
             seed=REFERENCE_SEED + source.seed * 100_000 + i,
         )
@@ -71,7 +78,7 @@ def reference_cards(source: Card, n: int, architectures: tuple[str, ...] = REFER
 
 def surrogate_cards(source: Card, n: int = 3) -> list[Card]:
     """Thefts of the source by its owner on the reserve: a fine-tuned copy, students on probabilities and on labels."""
-    student = "mlp" if source.recipe.partition(":")[0].startswith("mlp") else "cnn"
+    student = RELATIVES.get(source.recipe.partition(":")[0], ("cnn",))[0]
     thefts = [("ftal", {}), ("distill", {"student": student}), ("retrain", {"student": student})]
     return [
         Card(kind="stolen", data=source.data, split="reserve", recipe="", seed=SURROGATE_SEED + source.seed * 100_000 + i,
@@ -82,7 +89,7 @@ def surrogate_cards(source: Card, n: int = 3) -> list[Card]:
 
 def student_cards(source: Card, n: int = 1) -> list[Card]:
     """`n` students extracted from a model on the reserve, alternately from probabilities and from labels."""
-    student = "mlp" if source.recipe.partition(":")[0].startswith("mlp") else "cnn"
+    student = RELATIVES.get(source.recipe.partition(":")[0], ("cnn",))[0]
     return [
         Card(kind="stolen", data=source.data, split="reserve", recipe="", seed=STUDENT_SEED + source.seed * 100_000 + i,
              attack=("distill", "retrain")[i % 2], settings={"student": student}, parents=(source.key,))

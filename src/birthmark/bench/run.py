@@ -73,8 +73,12 @@ def run(
     store, data = Store(folder), plan.load(data_dir)
     chosen = plan.methods if methods is None else methods
     wanted = {**{name: dict(plan.methods.get(name, {})) for name in ALWAYS}, **{name: dict(settings) for name, settings in chosen.items()}}
-    for name, settings in wanted.items():
-        registry.make("methods", name, settings)
+    task = "classification" if data.classes else "values"
+    for name, settings in list(wanted.items()):
+        if task not in registry.make("methods", name, settings).tasks:
+            if name not in ALWAYS:
+                raise SettingError(f"{name} is not made for {task}, which {plan.data} is about; leave it out")
+            del wanted[name]
     missing = [entry.name for source in sources or plan.sources for entry in plan.of(source) if entry.card.key not in store]
     if missing:
         raise SettingError(f"{len(missing)} models of the plan are not in {folder}, the first: {missing[0]!r}; run birthmark zoo build {plan.name} --store {folder}")
@@ -101,7 +105,7 @@ def run(
             for entry in suspects
         )
         asked = [entry for entry in suspects if f"ask {entry.name} {source}" not in {line.partition(":")[0] for line in failures}]
-        facts = {"plan": plan.name, "title": plan.title, "source_seed": source, "alpha": alpha}
+        facts = {"plan": plan.name, "task": plan.data, "title": plan.title, "source_seed": source, "alpha": alpha}
         failures += crew.all(
             Job(
                 f"score {name} {source}",
@@ -219,7 +223,7 @@ def score(
     sizes = sorted({b for b in budgets if b < len(claim.queries)} | {min(len(claim.queries), max(budgets))})
     entries = [as_entry(suspect) for suspect in suspects]
     for access, level in ACCESSES.items():
-        if level < scorer.needs:
+        if level < scorer.needs or (claim.task.values and level is Access.LABELS):
             continue
         begun, null, rows = time.monotonic(), dict[Any, tuple[float, ...]](), list[dict[str, Any]]()
         for entry in entries:

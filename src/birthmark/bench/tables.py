@@ -39,7 +39,7 @@ def load(folder: Path) -> list[dict[str, Any]]:
 
 
 def rows(records: Sequence[Mapping[str, Any]], *, fpr: float = 0.05, seed: int = 0, rounds: int = 1000) -> list[dict[str, Any]]:
-    """One row per plan, method, access, number of queries, and pair of a group (or all) with a tier (or all).
+    """One row per plan, task (its data), method, access, number of queries, and pair of a group (or all) with a tier (or all).
 
     Args:
         fpr: false-positive rate that the true-positive rate is read at; with n innocents its resolution is 1/n.
@@ -49,17 +49,18 @@ def rows(records: Sequence[Mapping[str, Any]], *, fpr: float = 0.05, seed: int =
         interval, `auc_raw`, `aruc` (null unless all raw scores lie on [0, 1]), `tpr_at_fpr`, `power` and `fpr`: the
         shares of positives and of innocents with verdict "supported" at alpha, `fpr_low`, `fpr_high`: Clopper-Pearson.
     """
-    series = dict[tuple[str, str, str], list[Mapping[str, Any]]]()
+    series = dict[tuple[str, str, str, str], list[Mapping[str, Any]]]()
     for record in records:
-        series.setdefault((record["plan"], record["method"], record["access"]), []).append(record)
+        series.setdefault((record["plan"], record.get("task", ""), record["method"], record["access"]), []).append(record)
     found = []
-    for (plan, method, access), own in sorted(series.items()):
+    for (plan, task, method, access), own in sorted(series.items()):
         own = sorted(own, key=lambda record: record["source_seed"])
         suspects = [suspect for record in own for suspect in record["suspects"]]
         groups = list(dict.fromkeys(s["group"] for s in suspects if s["role"] == "positive"))
         tiers = list(dict.fromkeys(s["tier"] for s in suspects if s["role"] == "negative"))
         head = {
             "plan": plan,
+            "task": task,
             "method": method,
             "access": access,
             "sources": len(own),
@@ -132,7 +133,7 @@ def _short(value: Any) -> float | None:
 
 
 COMPARED = ("auc", "aruc", "tpr_at_fpr", "power", "fpr")
-KEY = ("plan", "method", "access", "queries", "group", "tier")
+KEY = ("plan", "task", "method", "access", "queries", "group", "tier")
 
 
 def compare(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]], *, least: float = 0.005) -> list[dict[str, Any]]:

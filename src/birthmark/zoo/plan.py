@@ -100,7 +100,7 @@ def names() -> list[str]:
 
 
 def read(name: str) -> Plan:
-    """A plan by name, or from a .toml file.
+    """A plan by name, or from a .toml file; "fingerbench-tasks/TASK" is that task's part of fingerbench-tasks.
 
     Raises:
         UnknownName: neither.
@@ -110,6 +110,10 @@ def read(name: str) -> Plan:
         if not Path(name).is_file():
             raise SettingError(f"{name}: no such file; plans that come with birthmark: {', '.join(names())}")
         text, title = Path(name).read_text(encoding="utf-8"), Path(name).stem
+    elif name.startswith("fingerbench-tasks/"):
+        from birthmark.zoo import task_plans
+
+        return task_plans.plan(name.partition("/")[2])
     elif name in names():
         text, title = files("birthmark").joinpath("plans", f"{name}.toml").read_text(encoding="utf-8"), name
     else:
