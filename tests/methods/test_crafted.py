@@ -11,7 +11,7 @@ from birthmark import registry
 from birthmark.checks import conformance
 from birthmark.cohort import gather, recipe
 from birthmark.connect.local import Open
-from birthmark.crafting import conferrability, prepared, transform
+from birthmark.crafting import conferrability, prepared, transform, varied
 from birthmark.errors import BirthmarkError, DataError, SettingError, ShapeError, UnknownName
 from birthmark.images import eight_bit
 from birthmark.oracle import HardLabels
@@ -227,3 +227,12 @@ def test_transforms_keep_shape_and_range(kind):
 def test_settings_out_of_range_are_refused(name, wrong):
     with pytest.raises(SettingError, match="expected"):
         registry.make("methods", name, wrong)
+
+
+def test_jpeg_robust_crafting_lets_gradients_through():
+    torch.manual_seed(3)
+    x = torch.rand(2, 1, 16, 16, requires_grad=True)
+    seen = [varied(x, 40) for _ in range(12)]
+    assert any(not torch.equal(view, x) for view in seen)
+    (pull,) = torch.autograd.grad(sum(view.sum() for view in seen), x)
+    assert float(pull.abs().sum()) > 0
