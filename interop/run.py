@@ -234,6 +234,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="write the record as JSON")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers end with us
     started = time.monotonic()
     claim, suspects = claim_and_suspects()
     rows = []

@@ -21,6 +21,7 @@ local = "http://127.0.0.1"
 )
 os.environ["PATH"] = f"{tools}:{os.environ['PATH']}"
 os.environ["LOG_LOCATION"] = os.environ["METRICS_LOCATION"] = str(folder)
+os.environ["TMPDIR"] = str(folder)  # its file of the running process would be shared with every other TorchServe
 os.chdir(folder)
 arguments = [
     "torchserve",
