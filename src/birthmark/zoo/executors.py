@@ -201,11 +201,16 @@ class Pool:
 
 
 def executor(name: str, workers: int | None = None) -> Executor:
-    """The executor "local" or "serial".
+    """The executor "local", "ray" or "serial".
 
     Raises:
         UnknownName: another name.
+        SettingError: Ray is not installed, or its cluster does not answer.
     """
+    if name == "ray":
+        from birthmark.zoo.cluster import Ray
+
+        return Ray()
     if name not in ("local", "serial"):
-        raise nearest("executor", name, ("local", "serial"))
+        raise nearest("executor", name, ("local", "ray", "serial"))
     return Pool(workers) if name == "local" else Serial()

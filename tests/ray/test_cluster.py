@@ -1,0 +1,72 @@
+"""The Ray executor: the bits of the local pool, a killed worker, and requests that no node can meet (run by `make test-ray`)."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+ray = pytest.importorskip("ray")
+
+from birthmark import data as datasets  # noqa: E402
+from birthmark.card import Card  # noqa: E402
+from birthmark.cohort import reference_cards, twin_cards  # noqa: E402
+from birthmark.errors import SettingError  # noqa: E402
+from birthmark.zoo.build import build  # noqa: E402
+from birthmark.zoo.cluster import Ray  # noqa: E402
+from birthmark.zoo.executors import Serial  # noqa: E402
+from birthmark.zoo.store import Store  # noqa: E402
+
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+DIGITS = datasets.load("digits")
+SOURCE = Card("trained", {"name": "digits", "seed": 0}, "owner", "mlp", 0, training={"epochs": 3})
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Ray]:
+    engine = Ray()
+    yield engine
+    engine.close()
+
+
+def digests(store: Store) -> dict[str, str]:
+    return {path.stem: store.digest(path.stem) for path in sorted((store.folder / "models").glob("*.safetensors"))}
+
+
+def test_the_same_bits_as_here(cluster: Ray, tmp_path: Path) -> None:
+    cards = [SOURCE, *twin_cards(SOURCE, 3), *reference_cards(SOURCE, 2)]
+    here, there = Store(tmp_path / "here"), Store(tmp_path / "there")
+    build(cards, here, data=DIGITS, executor=Serial())
+    build(cards, there, data=DIGITS, executor=cluster)
+    assert digests(here) == digests(there)
+    assert [event["event"] for event in there.events()].count("built") == 6
+
+
+def test_a_killed_worker_loses_only_its_card(cluster: Ray, tmp_path: Path) -> None:
+    store, cards = Store(tmp_path), [replace(SOURCE, seed=seed, training={"epochs": 100}) for seed in range(4)]
+
+    def kill() -> None:
+        while not (started := [event for event in store.events() if event["event"] == "started"]):
+            time.sleep(0.01)
+        os.kill(started[0]["process"], signal.SIGKILL)
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    build(cards, store, data=DIGITS, executor=cluster)
+    thread.join()
+    events = [event["event"] for event in store.events()]
+    assert (events.count("built"), events.count("started")) == (4, 5)
+    calm = Store(tmp_path / "calm")
+    build(cards, calm, data=DIGITS, executor=Serial())
+    assert digests(store) == digests(calm)
+
+
+def test_an_infeasible_request_is_an_error_at_once(cluster: Ray, tmp_path: Path) -> None:
+    begun = time.monotonic()
+    with pytest.raises(SettingError, match="asks for 64 GPU, and the largest node of this Ray cluster has"):
+        build([SOURCE], Store(tmp_path), data=DIGITS, executor=cluster, gpus=lambda card: 64.0)
+    assert time.monotonic() - begun < 20
