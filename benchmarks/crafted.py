@@ -13,7 +13,6 @@ naturalness   AUC of a small classifier that tells queries from held-out images,
 
 import argparse
 import json
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +36,7 @@ METHODS = {
     "ipguard": {}, "cem": {}, "metav": {}, "metafinger": {}, "liteguard": {}, "naturalfinger": {}, "naturalfinger-pixels": {"space": "pixels"},
     "naturalfinger-both": {"space": "both"},
 }  # fmt: skip
+TWINS = 8
 
 
 def toml(value) -> str:
@@ -83,18 +83,14 @@ class Bench:
         make = workshop(module, card, self.store, data, Serial())
         self.owner = Owner(module, card, data[card.split], data["reserve"], data["queries"], make, scratch=self.store.folder / "crafted")
         self.test = data["test"]
-        self.suspects = [
-            (entry, self.store.load(entry.card.key)) for entry in entries if entry.role in ("positive", "negative") and not entry.evasion
-        ]
+        wanted = [entry for entry in entries if entry.role in ("positive", "negative") and not entry.evasion]
+        twins = [entry for entry in entries if entry.role == "twin"][TWINS:]  # the cohort has had the first ones
+        self.suspects = [(entry, self.store.load(entry.card.key)) for entry in (*wanted, *twins)]
 
     def claim(self, name: str, settings) -> Claim:
         method = registry.make("methods", name, {"references": 0, **settings})
-        place = (
-            self.store.folder
-            / "crafted-claims"
-            / digest_of([self.owner.card.key, name, settings, registry.found("methods")[name].__module__])[:16]
-        )
-        with suppress(Exception):
+        place = self.store.folder / "crafted-claims" / digest_of([self.owner.card.key, name, settings])[:16]
+        if (place / "manifest.json").is_file():
             return Claim.load(place)[0]
         claim = method.fit(self.owner, seed=0)
         claim.save(place)
@@ -112,7 +108,7 @@ class Bench:
     def figures(self, claim: Claim):
         found = {}
         for access, rows in self.scored(claim).items():
-            pos, neg = ([r[3] for r in rows if r[0] == role] for role in ("positive", "negative"))
+            pos, neg, twins = ([r[3] for r in rows if r[0] == role] for role in ("positive", "negative", "twin"))
             changed = [r[3] for r in rows if r[0] == "positive" and r[1] not in ("distillation", "knockoff", "adversarial training")]
             groups = sorted({r[1] for r in rows if r[0] == "positive"})
             innocents = sorted({(r[2], r[1]) for r in rows if r[0] == "negative"})
@@ -121,6 +117,7 @@ class Bench:
                 "n_pos": len(pos), "n_neg": len(neg), "auc": stats.auc(pos, neg), "aruc": stats.aruc(pos, neg), "aruc_modified": stats.aruc(changed, neg),
                 "auc_by_group": {group: stats.auc([r[3] for r in rows if r[0] == "positive" and r[1] == group], neg) for group in groups},
                 "auc_by_innocents": {" / ".join(kind): stats.auc(pos, [r[3] for r in rows if r[0] == "negative" and (r[2], r[1]) == kind]) for kind in innocents},
+                "unseen_twins": {"n": len(twins), "auc": stats.auc(pos, twins), "mean": float(np.mean(twins))} if twins else {},
                 "mean_pos": float(np.mean(pos)), "mean_neg": float(np.mean(neg)),
                 "robust_innocents": {"n": len(robust), "mean": float(np.mean(robust)), "max": float(np.max(robust)), "auc": stats.auc(pos, robust)} if robust else {},
             }  # fmt: skip
