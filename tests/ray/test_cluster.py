@@ -10,16 +10,14 @@ from pathlib import Path
 
 import pytest
 
-ray = pytest.importorskip("ray")
-
-from birthmark import data as datasets  # noqa: E402
-from birthmark.card import Card  # noqa: E402
-from birthmark.cohort import reference_cards, twin_cards  # noqa: E402
-from birthmark.errors import SettingError  # noqa: E402
-from birthmark.zoo.build import build  # noqa: E402
-from birthmark.zoo.cluster import Ray  # noqa: E402
-from birthmark.zoo.executors import Serial  # noqa: E402
-from birthmark.zoo.store import Store  # noqa: E402
+from birthmark import data as datasets
+from birthmark.card import Card
+from birthmark.cohort import reference_cards, twin_cards
+from birthmark.errors import SettingError
+from birthmark.zoo.build import build
+from birthmark.zoo.cluster import Ray
+from birthmark.zoo.executors import Serial
+from birthmark.zoo.store import Store
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 DIGITS = datasets.load("digits")
