@@ -153,6 +153,7 @@ def peers() -> str:
         f"| {row['pair']} | {shown(row['ours'])} | {shown(row['art'])} | {shown(row['difference'])} | {row['ours_seconds'][0]:.1f} | {row['art_seconds'][0]:.1f} |"
         for row in record["table"]
     ]
+    text += f" {record['note']}" if record.get("note") else ""
     return "\n".join([text, "", "| theft | ours | toolbox | difference | our seconds | its seconds |", "|---|---|---|---|---|---|", *rows])
 
 
@@ -160,11 +161,11 @@ def variant(settings: dict[str, Any]) -> str:
     return " " + ", ".join(f"{key}={value}" for key, value in settings.items()) if settings else ""
 
 
-def shown(value: list[float] | None) -> str:
+def shown(value: list[Any] | None) -> str:
     if value is None:
         return "-"
     mean, low, high = value
-    return f"{mean:.3f}" if low != low or low == high else f"{mean:.3f} ({low:.3f} to {high:.3f})"
+    return f"{mean:.3f}" if low is None or low == high else f"{mean:.3f} ({low:.3f} to {high:.3f})"
 
 
 def main() -> int:

@@ -153,13 +153,14 @@ def line(pair: str, rows: list[dict[str, Any]], rate: float) -> dict[str, Any]:
     }
 
 
-def interval(values: list[float]) -> list[float]:
-    """[mean, low, high] of a 95 % Student interval."""
+def interval(values: list[float]) -> list[float | None]:
+    """[mean, low, high] of a 95 % Student interval; no bounds for one value."""
     from scipy.stats import t
 
-    n = len(values)
-    half = float(t.ppf(0.975, n - 1) * np.std(values, ddof=1) / np.sqrt(n)) if n > 1 else float("nan")
-    mean = float(np.mean(values))
+    n, mean = len(values), float(np.mean(values))
+    if n < 2:
+        return [round(mean, 4), None, None]
+    half = float(t.ppf(0.975, n - 1) * np.std(values, ddof=1) / np.sqrt(n))
     return [round(mean, 4), round(mean - half, 4), round(mean + half, 4)]
 
 
