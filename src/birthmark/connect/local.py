@@ -20,6 +20,7 @@ from birthmark import architectures
 from birthmark.artifact import canonical, write_atomically
 from birthmark.errors import ArtifactError, OracleError, SettingError
 from birthmark.oracle import Oracle
+from birthmark.programs import open_program
 from birthmark.training import outputs
 from birthmark.types import Access, Answers, Array, Floats
 
@@ -186,7 +187,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
             f"{path}: this is a pickle or a torch archive, which can run code when read; save the state dict with safetensors, or export the program as .pt2"
         )
     try:
-        with safe_open(path, framework="pt") as file:  # type: ignore[no-untyped-call]
+        with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
@@ -205,10 +206,6 @@ def read_tensors(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
 def open_file(path: Path, *, answers: Answers | None = None, **known: Any) -> Oracle:
     """A suspect from a file: .pt2 answers only; safetensors grants its weights too."""
     if path.suffix == ".pt2":
-        try:
-            program = torch.export.load(path).module()
-        except Exception as error:
-            raise ArtifactError(f"{path}: not an exported program this torch can read ({str(error).splitlines()[0]})") from None
-        return Program(program, answers or Answers.LOGITS, str(path.name))
+        return Program(open_program(path), answers or Answers.LOGITS, str(path.name))
     module, card, _ = load_module(path, answers=answers, **known)
     return Open(module, card.answers, path.name)
