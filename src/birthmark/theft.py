@@ -160,7 +160,7 @@ def _run(module: nn.Module, inputs: Array) -> Tensor:
     where = next((p.device for p in module.parameters()), torch.device("cpu"))
     mode = module.training
     try:
-        return module.eval()(torch.from_numpy(inputs).to(where))  # type: ignore[no-any-return]
+        return module.eval()(torch.from_numpy(inputs).to(where))
     finally:
         module.train(mode)
 
