@@ -6,14 +6,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS = 1
 
-.PHONY: demo test check clean
+.PHONY: demo test check interop interop-all bench-peers bench-attacks clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "birthmark needs Python 3.11 or newer; give one with: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(BIN)/python -m pip install --quiet -c constraints.txt "torch==2.13.0"
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[serve,data,onnx]" --group dev
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[serve,data,onnx,hf]" --group dev
 	$(BIN)/python scripts/check_install.py
 	@touch $@
 
@@ -27,6 +27,23 @@ check: $(VENV)/.installed
 	$(BIN)/ruff format --check src tests scripts
 	$(BIN)/ruff check src tests scripts
 	$(BIN)/mypy
+
+# the same suspects behind real servers, each in a virtual environment of its own under .interop/
+interop: $(VENV)/.installed
+	$(BIN)/python interop/run.py litserve mlserver mlflow --speed
+
+interop-all: $(VENV)/.installed
+	$(BIN)/python interop/run.py litserve mlserver mlflow kserve triton torchserve --speed
+
+# extraction beside adversarial-robustness-toolbox; every theft's strength on Fashion-MNIST
+bench-peers: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet -c constraints.txt --group peers
+	$(BIN)/python benchmarks/peers/extraction.py
+	$(BIN)/python scripts/make_attack_docs.py
+
+bench-attacks: $(VENV)/.installed
+	$(BIN)/python benchmarks/attacks/strength.py
+	$(BIN)/python scripts/make_attack_docs.py
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache demo

@@ -226,7 +226,7 @@ def open_suspect(
     from birthmark import connect
     from birthmark.suspect import SuspectSpec
 
-    given = {"answers": answers, "architecture": architecture, "shape": _shape(shape), "classes": classes}
+    given: dict[str, Any] = {"answers": answers, "architecture": architecture, "shape": _shape(shape), "classes": classes}
     said = SuspectSpec.read(spec) if spec else SuspectSpec()
     return connect.open(target, spec=replace(said, **{key: value for key, value in given.items() if value}), task=task, authorisation=authorisation)
 

@@ -9,6 +9,7 @@
     ├─ DataError       a data set is missing, damaged or too small
     ├─ NullError       nothing to rank against: no placebos and no references
     ├─ ArtifactError   a file is not what it says: digest, format, version, missing tensor
+    ├─ Refused         (of gateway.app) a request that the gateway answers itself
     └─ OracleError     the far end failed, or answered what no model of its kind answers
        └─ Failed       (of connect.client) a request over HTTP failed for good
 

@@ -152,7 +152,7 @@ def fit(
                 if penalty is not None and own is None:
                     cost = cost + penalty(model, x, outputs.float())
                 optimiser.zero_grad(set_to_none=True)
-                cost.backward()  # type: ignore[no-untyped-call]
+                cost.backward()
                 optimiser.step()
                 if schedule is not None:
                     schedule.step()
@@ -175,7 +175,7 @@ def loss(outputs: Tensor, targets: Tensor, teacher: Tensor | None, how: Training
     """Cross-entropy on labels, temperature-scaled KL on soft labels, or mean squared error on values."""
     if targets.is_floating_point():
         return functional.mse_loss(outputs.reshape(len(targets), -1), (targets if teacher is None else teacher).reshape(len(targets), -1))
-    hard = functional.cross_entropy(outputs, targets, label_smoothing=how.smoothing) if teacher is None or how.hard_share else 0.0
+    hard = functional.cross_entropy(outputs, targets, label_smoothing=how.smoothing) if teacher is None or how.hard_share else outputs.new_zeros(())
     if teacher is None:
         return hard
     heat = how.temperature
@@ -206,7 +206,7 @@ def augment(x: Tensor, how: Training) -> Tensor:
         h, w = x.shape[2:]
         top, left = torch.randint(0, max(h - how.cutout, 1), (1,)).item(), torch.randint(0, max(w - how.cutout, 1), (1,)).item()
         x = x.clone()
-        patch = x[:, :, top : top + how.cutout, left : left + how.cutout]  # type: ignore[misc]
+        patch = x[:, :, top : top + how.cutout, left : left + how.cutout]
         patch.copy_(torch.rand_like(patch))
     return x
 

@@ -73,7 +73,7 @@ class Kinship(Method):
         owners = np.stack([answer(model, pool) for model in [owner.source, *owner.twins(self.placebos)]])
         q = min(self.queries, max(1, int(self.share * len(pool))))
         chosen = np.argsort(-disagreement(owners), kind="stable")[:q]
-        tensors = {"queries": pool[chosen], "owners": owners[:, chosen]}
+        tensors: dict[str, Any] = {"queries": pool[chosen], "owners": owners[:, chosen]}
         if self.references:
             tensors["references"] = np.stack([answer(model, pool[chosen]) for model in owner.references(self.references)])
         return Claim(self.name, asdict(self), owner.task, seed, tensors)

@@ -21,7 +21,7 @@ model must start from the same public weights. It finds nothing in extracted cla
 """
 
 from dataclasses import asdict, dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -93,7 +93,7 @@ class Tafa(Method):
             for i, model in enumerate(owners)
         ]  # fmt: skip
         queries = np.ascontiguousarray(np.stack(points, axis=1).reshape(-1, *owner.task.shape))
-        tensors = {"queries": queries, "owners": np.stack([answer(model, queries) for model in owners])}
+        tensors: dict[str, Any] = {"queries": queries, "owners": np.stack([answer(model, queries) for model in owners])}
         clipped = np.clip(queries, low, high)
         if not np.array_equal(clipped, queries):
             tensors["clipped"] = np.stack([answer(model, clipped) for model in owners])
