@@ -178,6 +178,8 @@ def test_attack_on_files(files: Path, tmp_path: Path) -> None:
     code, out, err = run("attack", "retrain", "--target", files / "source.safetensors", "--out", tmp_path / "r.safetensors", "--set", "student=mlp", "--budget", 100, "--json")
     assert code == 0, err
     assert json.loads(out)["queries"] == 100
+    code, _, err = run("attack", "distill", "--preset", "sca", "--target", files / "source.safetensors", "--out", tmp_path / "r.safetensors")
+    assert (code, "did you mean sac" in err) == (2, True)
     code, _, err = run("attack", "retrian", "--target", files / "source.safetensors", "--out", tmp_path / "r.safetensors")
     assert (code, "did you mean retrain" in err) == (2, True)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from birthmark import cli_bench
+from birthmark import cli_bench, cli_gateway
 from birthmark.errors import BirthmarkError, SettingError
 
 if TYPE_CHECKING:
@@ -239,6 +239,7 @@ def attack(
     data: DataName = "digits",
     split: Annotated[str, typer.Option("--split", help="Part of the data that the thief has.")] = "attacker",
     budget: Annotated[int | None, typer.Option("--budget", help="Most queries to the target.")] = None,
+    preset: Annotated[str, typer.Option("--preset", help="A paper's settings by name, see docs/attacks.md; --set overrules them.")] = "",
     settings: Settings = [],  # noqa: B006
     seed: Annotated[int, typer.Option("--seed")] = 0,
     data_dir: DataDir = None,
@@ -253,13 +254,15 @@ def attack(
 ) -> int:
     """Steal a model, to see whether your claim would notice."""
     from birthmark import data as datasets
+    from birthmark import registry
     from birthmark.claim import Task
     from birthmark.workshop import steal
 
     parts = datasets.load(data, seed=data_seed, directory=data_dir)
     task = Task(parts.shape, parts["test"].outputs, not parts.classes)
     oracle = open_suspect(target, task, answers=answers, spec=spec, authorisation=authorisation, architecture=architecture, shape=shape, classes=classes)
-    found = steal(name, oracle, out, parts, split=split, budget=budget, settings=settings_of(settings), seed=seed)
+    chosen = {**(registry.preset("attacks", name, preset) if preset else {}), **settings_of(settings)}
+    found = steal(name, oracle, out, parts, split=split, budget=budget, settings=chosen, seed=seed)
     print(json.dumps(found) if as_json else f"{name}: {out}  accuracy {found['accuracy']:.3f} (target {found['target_accuracy']})  agreement {found['agreement']}  {found['queries']} queries  {found['seconds']} s")
     return 0
 
@@ -282,6 +285,7 @@ def listing(
 
 app.add_typer(cli_bench.zoo, name="zoo")
 app.add_typer(cli_bench.bench, name="bench")
+cli_gateway.mount(app)
 
 
 def main() -> None:

@@ -56,6 +56,21 @@ def make(kind: str, name: str, settings: Mapping[str, Any] | None = None) -> Any
     return table[name](**{key: tuple(value) if isinstance(value, list) else value for key, value in (settings or {}).items()})
 
 
+def preset(kind: str, name: str, which: str) -> Mapping[str, Any]:
+    """A paper's settings by name, from the `PRESETS` of the module that holds the class.
+
+    Raises:
+        UnknownName: no such method, attack or preset.
+    """
+    table = found(kind)
+    if name not in table:
+        raise nearest(kind[:-1], name, table)
+    known: Mapping[str, Mapping[str, Any]] = getattr(import_module(table[name].__module__), "PRESETS", {})
+    if which not in known:
+        raise nearest(f"preset of {name}", which, known or ["none"])
+    return known[which]
+
+
 def scorer(claim: Claim) -> Method | Watermark:
     """What scores a claim: the method it names, with its settings, or the watermark."""
     if claim.method in found("methods"):
