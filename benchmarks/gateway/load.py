@@ -159,6 +159,8 @@ def speed(server: str, requests: int, connections: int, rounds: int) -> dict[str
     weights = folder / "weights.npz"
     np.savez(weights, weight0=WEIGHTS[0].T.astype(np.float32), bias0=np.zeros(10, np.float32))
     arguments = [str(env), str(ROOT / "interop/servers" / f"{server}_server.py"), str(weights), str(where), *([str(folder / "server")] if server == "mlserver" else [])]
+    if server == "toy":
+        arguments = [sys.executable, "-c", ORACLE, str(Path(__file__).parent), str(where), "0"]
     upstream = subprocess.Popen(arguments, stdout=(folder / "server.out").open("wb"), stderr=subprocess.STDOUT, start_new_session=True)
     x = data.load("digits")["queries"].inputs
     ring(folder, predict(x), x)
@@ -263,7 +265,7 @@ def faults(requests: int, connections: int) -> dict[str, Any]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("speed", "faults"))
-    parser.add_argument("--server", default="litserve", choices=("litserve", "mlserver"))
+    parser.add_argument("--server", default="litserve", choices=("litserve", "mlserver", "toy"))
     parser.add_argument("--requests", type=int, default=3000)
     parser.add_argument("--connections", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=3)

@@ -25,6 +25,7 @@ from birthmark.keys import BYTES, Secret
 from birthmark.types import Array, Floats
 
 FORMAT = "birthmark/keyring/1"
+TIE_SHARE = 0.05  # of the source's answers count as near-ties at most: about half of them change, so 2.5 % of all answers
 LEAN = 1.5  # a key with a larger z on any of the owner's unmarked models is discarded
 DRAWS = 400  # placebo keys that a model's z is standardised by
 CHUNK = 128  # keys looked at side by side
@@ -45,6 +46,7 @@ class Keyring:
         waves, omega: of the fields: waves a key, and their angular frequency a unit of whitened coordinate.
         seed: of the placebo keys.
         placebos: numbers of the placebo keys that passed the screening.
+        near: margin between the two largest probabilities below which TIE_SHARE of the source's answers lie, 0 to 1.
     """
 
     task: Task
@@ -57,6 +59,7 @@ class Keyring:
     omega: float
     seed: int
     placebos: tuple[int, ...]
+    near: float
 
     @classmethod
     def make(
@@ -85,7 +88,7 @@ class Keyring:
         whitening = Whitening.fit(inputs, coordinates)
         ring = cls(
             Task(queries.shape[1:], source.shape[1], values), whitening, np.asarray(queries, np.float32), source, references, spread,
-            waves, omega, seed, (),
+            waves, omega, seed, (), 0.0 if values else _near(source),
         )  # fmt: skip
         kept: list[int] = []
         start = 0
@@ -145,7 +148,7 @@ class Keyring:
         """Write the keyring as a folder; returns its digest."""
         data = {
             "task": {"shape": self.task.shape, "outputs": self.task.outputs, "values": self.task.values},
-            "waves": self.waves, "omega": self.omega, "seed": self.seed, "placebos": self.placebos,
+            "waves": self.waves, "omega": self.omega, "seed": self.seed, "placebos": self.placebos, "near": self.near,
         }  # fmt: skip
         tensors: dict[str, np.ndarray[Any, Any]] = {
             "mean": self.whitening.mean, "axes": self.whitening.axes, "queries": self.queries, "source": self.source,
@@ -167,7 +170,7 @@ class Keyring:
             task = Task(tuple(data["task"]["shape"]), data["task"]["outputs"], data["task"]["values"])
             return cls(
                 task, Whitening(tensors["mean"], tensors["axes"]), tensors["queries"], tensors["source"], tensors["references"],
-                tensors["spread"], data["waves"], data["omega"], data["seed"], tuple(data["placebos"]),
+                tensors["spread"], data["waves"], data["omega"], data["seed"], tuple(data["placebos"]), float(data["near"]),
             )  # fmt: skip
         except (KeyError, TypeError) as error:
             raise ArtifactError(f"{folder}: the keyring lacks {error}; it was not written by birthmark") from None
@@ -191,6 +194,11 @@ class ClientKey:
     def field(self, inputs: Array) -> Floats:
         """The keyed field (n, k) at inputs (n, *d)."""
         return np.asarray(self.waves.at(self.ring.whitening(inputs), self.ring.omega)[0])
+
+
+def _near(source: Floats) -> float:
+    top = np.sort(source, axis=1)[:, -2:]
+    return float(np.quantile(top[:, 1] - top[:, 0], TIE_SHARE))
 
 
 def logged(key: ClientKey, inputs: Array, source: Floats, references: Floats) -> ClientKey:

@@ -244,10 +244,10 @@ def test_two_gateways_on_one_log_are_refused(config: Config, upstream: Upstream)
 
 
 def test_logged_ties_make_the_label_only_claim(config: Config, upstream: Upstream, ring: Keyring) -> None:
-    x = np.random.default_rng(9).random((400, 1, 8, 8)).astype(np.float32)
+    x = np.random.default_rng(9).random((1600, 1, 8, 8)).astype(np.float32)
 
     async def use(client: httpx2.AsyncClient, _: Gateway) -> None:
-        answers = await asyncio.gather(*(client.post("/v1/models/m:predict", json={"instances": x[i : i + 50].tolist()}, headers=ALICE) for i in range(0, 400, 50)))
+        answers = await asyncio.gather(*(client.post("/v1/models/m:predict", json={"instances": x[i : i + 50].tolist()}, headers=ALICE) for i in range(0, 1600, 50)))
         assert all(answer.status_code == 200 for answer in answers)
 
     through(config, upstream, use)

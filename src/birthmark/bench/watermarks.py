@@ -4,7 +4,7 @@ One JSON record a student (or unmarked model), networks in a cache outside the r
 student has its own client key. Networks come from the standard loop: 6 epochs on 10,000 attacker images.
 
     python -m birthmark.bench.watermarks run --out benchmarks/dynamarks-fmnist --cache CACHE
-    python -m birthmark.bench.watermarks table benchmarks/dynamarks-fmnist
+    python -m birthmark.bench.watermarks table --out benchmarks/dynamarks-fmnist
 """
 
 import json

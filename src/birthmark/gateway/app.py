@@ -19,9 +19,9 @@ from typing import Any
 import httpx2
 import numpy as np
 
-from birthmark.errors import BirthmarkError, SettingError
+from birthmark.errors import BirthmarkError, OracleError, SettingError
 from birthmark.field import Ties
-from birthmark.gateway.codec import Codec, Unreadable, codec
+from birthmark.gateway.codec import Codec, codec
 from birthmark.gateway.config import ANONYMOUS, Config
 from birthmark.gateway.log import QueryLog, entry
 from birthmark.gateway.metrics import Metrics
@@ -41,8 +41,8 @@ WATCH = 2.0  # seconds between two looks at the key files
 logger = logging.getLogger("birthmark.gateway")
 
 
-class Refused(Exception):
-    """A request that is answered by the gateway itself."""
+class Refused(BirthmarkError):
+    """A request that the gateway answers itself."""
 
     def __init__(self, status: int, reason: str, message: str) -> None:
         super().__init__(message)
@@ -184,8 +184,6 @@ class Gateway:
             self.metrics.count("birthmark_requests_total", outcome="refused")
             self.metrics.count("birthmark_refused_total", reason=refused.reason)
             await _say(send, refused.status, str(refused))
-        except Gone:
-            self.metrics.count("birthmark_requests_total", outcome="client-gone")
         self.metrics.observe("birthmark_request_seconds", time.perf_counter() - began)
 
     def _passes(self, path: str) -> bool:
@@ -219,16 +217,16 @@ class Gateway:
         keys = self.keys
         began = time.perf_counter()
         reason, inputs, plain, marked = "", np.zeros((0, 0), np.float32), None, answered
-        fingerprint = keys.secret.fingerprint
+        fingerprint, delta = keys.secret.fingerprint, 0.0
         try:
             sent, got = _named(scope["headers"]), _named(headers)
             if sent.get("content-encoding", "identity") != "identity" or got.get("content-encoding", "identity") != "identity":
-                raise Unreadable("compressed bodies are not read")
+                raise OracleError("compressed bodies are not read")
             inputs = keys.codec.queries(sent, body)
             answer = keys.codec.answer(got, answered, len(inputs))
             plain = answer.rows
             mark = keys.mark(self.config, client)
-            fingerprint = mark.key.secret.fingerprint if mark.key else fingerprint
+            delta, fingerprint = mark.delta, mark.key.secret.fingerprint if mark.key else fingerprint
             rows = await self._marked(mark, inputs, plain)
             marked = answer.write(rows)
         except BirthmarkError as error:
@@ -243,7 +241,7 @@ class Gateway:
             logger.warning("an answer could not be marked (policy %s): %s", self.config.policy, reason[:300])
             if self.config.policy == "closed":
                 raise Refused(503, kind, "this answer cannot be given now")
-        await self._record(client, fingerprint, inputs, plain, reason)
+        await self._record(client, fingerprint, inputs, plain, delta, reason)
         self.metrics.count("birthmark_requests_total", outcome="unmarked" if reason else "marked")
         self.metrics.count("birthmark_rows_total", len(inputs), outcome="unmarked" if reason else "marked")
         await _answer(send, status, headers, marked)
@@ -257,10 +255,9 @@ class Gateway:
         short[tied] = plain[tied]
         return np.asarray(short)
 
-    async def _record(self, client: str, key: str, inputs: Array, plain: Floats | None, reason: str) -> None:
+    async def _record(self, client: str, key: str, inputs: Array, plain: Floats | None, delta: float, reason: str) -> None:
         if self.log is None:
             return
-        delta = DynaMarks(strength=self.config.strength).delta if self.config.strength != "none" else 0.0
         near = Ties.of(plain, delta).rows if plain is not None and delta and plain.shape[1] > 1 else np.zeros(0, np.int64)
         try:
             done = self.log.append(entry(client, key, inputs, not reason, reason[:200], near, plain))
@@ -324,7 +321,7 @@ class Gateway:
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
-                    raise Gone
+                    raise Refused(499, "client-gone", "the client hung up")
                 yield message.get("body", b"")
                 if not message.get("more_body"):
                     return
@@ -347,16 +344,12 @@ class Gateway:
             await answer.aclose()
 
 
-class Gone(Exception):
-    """The caller hung up."""
-
-
 async def _body(receive: Receive, most: int) -> bytes:
     found = bytearray()
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise Gone
+            raise Refused(499, "client-gone", "the client hung up")
         found += message.get("body", b"")
         if len(found) > most:
             raise Refused(413, "too-large", f"a request may have {most} bytes")

@@ -45,10 +45,6 @@ class Wire:
     rows: str = ""
 
 
-class Unreadable(OracleError):
-    """A request or answer that the gateway cannot read: what becomes of it is the policy's business."""
-
-
 @dataclass
 class Answer:
     """A readable answer: its rows (n, k), and the bytes with other rows in their place."""
@@ -83,12 +79,12 @@ class Codec(ABC):
         try:
             x = np.asarray(values, dtype=np.float32)
         except (ValueError, TypeError):
-            raise Unreadable("the queries are no regular array of numbers") from None
+            raise OracleError("the queries are no regular array of numbers") from None
         if wire.layout == "nhwc" and len(shape) == 3 and x.shape[1:] == (*shape[1:], shape[0]):
             x = x.transpose(0, 3, 1, 2)
         size = int(np.prod(shape))
         if x.ndim < 1 or x.size % size or (x.ndim > 1 and x.shape[1:] != shape and int(np.prod(x.shape[1:])) != size):
-            raise Unreadable(f"the queries have shape {x.shape}, the key was made for {shape}")
+            raise OracleError(f"the queries have shape {x.shape}, the key was made for {shape}")
         x = x.reshape(-1, *shape)
         for given, multiply in ((wire.std, True), (wire.mean, False)):
             if given:
@@ -97,13 +93,13 @@ class Codec(ABC):
         if (wire.low, wire.high) != (0.0, 1.0):
             x = (x - np.float32(wire.low)) / np.float32(wire.high - wire.low)
         if not np.isfinite(x).all():
-            raise Unreadable("the queries hold NaN or infinity")
+            raise OracleError("the queries hold NaN or infinity")
         return np.ascontiguousarray(x)
 
     def table(self, values: Any, n: int) -> Answer:
         """JSON rows -> an answer: nested lists, one flat list for one query, or objects of numbers by column."""
         if not isinstance(values, list) or not values:
-            raise Unreadable(f"expected a list of answers, got {type(values).__name__}")
+            raise OracleError(f"expected a list of answers, got {type(values).__name__}")
         if isinstance(values[0], Mapping):
             return self._objects(values, n)
         flat = n == 1 and not isinstance(values[0], list)
@@ -121,28 +117,28 @@ class Codec(ABC):
             columns = list(values[0])
             rows = self.checked([[row[c] for c in columns] for row in values], n)
         except (KeyError, TypeError):
-            raise Unreadable("the answers are objects without the declared output_name, or of unequal columns") from None
+            raise OracleError("the answers are objects without the declared output_name, or of unequal columns") from None
         return Answer(rows, lambda marked: [dict(zip(columns, new, strict=True)) for new in marked.tolist()])
 
     def checked(self, values: Any, n: int) -> Floats:
         """Rows (n, k) of finite numbers, on the simplex for classifiers.
 
         Raises:
-            Unreadable: says what came instead.
+            OracleError: says what came instead; what becomes of the answer is the policy's business.
         """
         try:
             rows = np.asarray(values, dtype=np.float64)
         except (ValueError, TypeError):
-            raise Unreadable("the answers are no regular array of numbers; labels without probabilities cannot be marked") from None
+            raise OracleError("the answers are no regular array of numbers; labels without probabilities cannot be marked") from None
         k = self.task.outputs
         if rows.ndim == 1 and k == 1:
             rows = rows[:, None]
         if rows.shape != (n, k):
-            raise Unreadable(f"expected {n} answers of {k} numbers, got shape {rows.shape}; labels without probabilities cannot be marked")
+            raise OracleError(f"expected {n} answers of {k} numbers, got shape {rows.shape}; labels without probabilities cannot be marked")
         if not np.isfinite(rows).all():
-            raise Unreadable("the answers hold NaN or infinity")
+            raise OracleError("the answers hold NaN or infinity")
         if not self.task.values and (rows.min() < -1e-6 or rows.sum(axis=1).max() > 1.02 + 0.005 * k or rows.sum(axis=1).min() <= 0):
-            raise Unreadable("the answers are no probabilities: rows are negative or do not sum to one")
+            raise OracleError("the answers are no probabilities: rows are negative or do not sum to one")
         return rows
 
 
@@ -160,7 +156,7 @@ class OpenInference(Codec):
         value = _chosen(tensors, self.wire.output_name, "output")
         name = next(key for key, tensor in tensors.items() if tensor is value)
         if value.dtype.kind != "f":
-            raise Unreadable(f"output {name[:40]!r} is no tensor of floats; labels without probabilities cannot be marked")
+            raise OracleError(f"output {name[:40]!r} is no tensor of floats; labels without probabilities cannot be marked")
         rows = self.checked(value.reshape(n, -1) if n and value.size % n == 0 else value, n)
         cut = int(headers.get(HEAD, len(body)))
         head = json.loads(body[:cut])
@@ -192,7 +188,7 @@ class TFServing(Codec):
         elif isinstance(rows, list) and rows and isinstance(rows[0], Mapping):
             rows = [_named(row, self.wire.input_name) for row in rows]
         if rows is None:
-            raise Unreadable('expected a request with "instances" or "inputs"')
+            raise OracleError('expected a request with "instances" or "inputs"')
         return self.natural(rows)
 
     def answer(self, headers: Mapping[str, str], body: bytes, n: int) -> Answer:
@@ -215,7 +211,7 @@ class MLflow(Codec):
     def queries(self, headers: Mapping[str, str], body: bytes) -> Array:
         value = _json(body)
         if not isinstance(value, Mapping):
-            raise Unreadable("expected a JSON object")
+            raise OracleError("expected a JSON object")
         if "dataframe_split" in value:
             return self.natural(_field(value["dataframe_split"], "data"))
         if "dataframe_records" in value:
@@ -224,7 +220,7 @@ class MLflow(Codec):
         if isinstance(rows, Mapping):
             rows = _named(rows, self.wire.input_name)
         if rows is None:
-            raise Unreadable("expected a request with inputs, instances, dataframe_split or dataframe_records")
+            raise OracleError("expected a request with inputs, instances, dataframe_split or dataframe_records")
         return self.natural(rows)
 
     def answer(self, headers: Mapping[str, str], body: bytes, n: int) -> Answer:
@@ -267,17 +263,14 @@ def codec(wire: Wire, task: Task) -> Codec:
 
 
 def _tensors(headers: Mapping[str, str], body: bytes, part: str) -> dict[str, np.ndarray[Any, Any]]:
-    try:
-        return decoded(Response(200, headers, body), part, part)
-    except OracleError as error:
-        raise Unreadable(str(error)) from None
+    return decoded(Response(200, headers, body), part, part)
 
 
 def _chosen(tensors: Mapping[str, np.ndarray[Any, Any]], name: str, kind: str) -> np.ndarray[Any, Any]:
     if name in tensors:
         return tensors[name]
     if name or len(tensors) != 1:
-        raise Unreadable(f"{len(tensors)} {kind} tensors and none named {name!r}; declare {kind}_name")
+        raise OracleError(f"{len(tensors)} {kind} tensors and none named {name!r}; declare {kind}_name")
     return next(iter(tensors.values()))
 
 
@@ -285,7 +278,7 @@ def _json(body: bytes) -> Any:
     try:
         return json.loads(body)
     except (ValueError, RecursionError):
-        raise Unreadable(f"expected JSON, got {len(body)} bytes of something else") from None
+        raise OracleError(f"expected JSON, got {len(body)} bytes of something else") from None
 
 
 def _dumped(value: Any) -> bytes:
@@ -293,16 +286,13 @@ def _dumped(value: Any) -> bytes:
 
 
 def _field(value: Any, key: str) -> Any:
-    try:
-        return field_of(value, key, "upstream")
-    except OracleError as error:
-        raise Unreadable(str(error)) from None
+    return field_of(value, key, "the model server")
 
 
 def _named(row: Any, name: str) -> Any:
     if isinstance(row, Mapping) and (name in row or (not name and len(row) == 1)):
         return row[name] if name else next(iter(row.values()))
-    raise Unreadable("several inputs; declare input_name")
+    raise OracleError("several inputs; declare input_name")
 
 
 def _steps(path: str) -> list[str]:
@@ -315,7 +305,7 @@ def _get(value: Any, steps: list[str]) -> Any:
         return value
     if steps[0] == "*":
         if not isinstance(value, list):
-            raise Unreadable(f"expected a list, got {type(value).__name__}")
+            raise OracleError(f"expected a list, got {type(value).__name__}")
         return [_get(item, steps[1:]) for item in value]
     return _get(_field(value, steps[0]), steps[1:])
 

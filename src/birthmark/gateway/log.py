@@ -32,10 +32,6 @@ FSYNC = ("always", "interval", "never")
 FULL = ("drop-oldest", "refuse")
 
 
-class LogFull(ArtifactError):
-    """The log has reached its size and may not drop anything."""
-
-
 @dataclass(frozen=True)
 class LogSettings:
     """Where and how the log is kept.
@@ -126,7 +122,7 @@ class QueryLog:
         """Write a record; the future is done when it is as safe as `fsync` asks for.
 
         Raises:
-            ArtifactError: the disk is gone or full (LogFull: the log itself).
+            ArtifactError: the disk is gone or full, or the log itself is full and may not drop anything.
         """
         done: Future[None] = Future()
         with self.lock:
@@ -180,7 +176,7 @@ class QueryLog:
         while self.size + size > self.settings.largest:
             oldest = next(iter(self._sizes))
             if self.settings.when_full == "refuse" or oldest == self._path:
-                raise LogFull(f"{self.settings.folder}: the query log holds {self.size} bytes and may hold {self.settings.largest}; move old segments away or raise largest")
+                raise ArtifactError(f"{self.settings.folder}: the query log holds {self.size} bytes and may hold {self.settings.largest}; move old segments away or raise largest")
             oldest.unlink(missing_ok=True)
             del self._sizes[oldest]
 

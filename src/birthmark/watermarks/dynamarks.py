@@ -87,8 +87,12 @@ class DynaMarks(Watermark):
 
     @property
     def delta(self) -> float:
-        """Near-ties with a smaller margin are decided by the key; 0 for none."""
-        return STRENGTHS[self.strength][1]
+        """Near-ties with a smaller margin are decided by the key; 0 for none.
+
+        With a key never more than the keyring's 5 % of answers: unsure sources have many near-ties, and each change may be a mistake.
+        """
+        widest = STRENGTHS[self.strength][1]
+        return widest if self.key is None else min(widest, self.key.ring.near)
 
     def mark(self, inputs: Array, answers: Floats) -> Floats:
         """Marked answers (n, k): the same for the same input, alone or in a batch, to 1e-5.
@@ -169,7 +173,7 @@ class DynaMarksTies(DynaMarks):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.delta:
+        if not STRENGTHS[self.strength][1]:
             raise SettingError(f"strength {self.strength!r} leaves near-ties alone, so there is nothing to claim on; use strong or heavy")
         if not 1 <= self.views <= len(VIEWS):
             raise SettingError(f"expected 1 to {len(VIEWS)} views, got {self.views}")
