@@ -75,7 +75,7 @@ def test_a_full_disk_is_one_clear_line_and_leaves_the_old_file(tmp_path: Path, m
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(BirthmarkError, match="cannot write .*No space left on device; free some space"):
+    with pytest.raises(BirthmarkError, match=r"cannot write .*No space left on device; free some space"):
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from cards import digits_card
 from typer.testing import CliRunner
 
 from birthmark.artifact import plain
@@ -16,6 +15,7 @@ from birthmark.cli import app
 from birthmark.connect.local import ModelCard, save_model
 from birthmark.types import Answers
 from birthmark.zoo.store import Store
+from cards import digits_card
 
 
 def run(*arguments: object) -> tuple[int, str, str]:

@@ -61,7 +61,7 @@ _PLACES = {
 }
 _WHERE = {name: place for place, names in _PLACES.items() for name in names}
 
-__all__ = sorted(_WHERE)  # noqa: PLE0605
+__all__ = sorted(_WHERE)
 
 
 def __getattr__(name: str) -> Any:
