@@ -76,7 +76,7 @@ class Residual(nn.Module):
         y = self.body(x)
         if self.gate is not None:
             y = y * self.gate(y)
-        return self.bend(y + self.shortcut(x))  # type: ignore[no-any-return]
+        return self.bend(y + self.shortcut(x))
 
 
 class Branches(nn.Module):
@@ -246,7 +246,7 @@ def xception(shape: Sequence[int], outputs: int, width: int = 16) -> nn.Module:
             self.bend = nn.ReLU()
 
         def forward(self, x: Tensor) -> Tensor:
-            return self.bend(self.body(x) + self.shortcut(x))  # type: ignore[no-any-return]
+            return self.bend(self.body(x) + self.shortcut(x))
 
     return _staged(shape, outputs, [width, 2 * width, 4 * width], Separable, width)
 
@@ -344,4 +344,4 @@ def build(name: str, shape: Sequence[int], outputs: int, *, seed: int) -> nn.Mod
     if gelu:
         smoothed(model)
     model.__dict__["architecture"] = name  # copies keep it, so that any model made from this one can be written and read again
-    return model.to(memory_format=torch.channels_last) if len(shape) == 3 else model
+    return model.to(memory_format=torch.channels_last) if len(shape) == 3 else model  # type: ignore[call-overload]

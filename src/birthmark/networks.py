@@ -29,7 +29,7 @@ class UNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         wide = self.enter(x * 2.0 - 1.0)
         deep = functional.interpolate(self.deep(self.down(wide)), size=wide.shape[2:])
-        return self.head(self.leave(torch.cat([wide, deep], dim=1))).flatten(1)  # type: ignore[no-any-return]
+        return self.head(self.leave(torch.cat([wide, deep], dim=1))).flatten(1)
 
 
 def _stage(wide: int, out: int, smooth: bool, stride: int = 1) -> nn.Module:
@@ -63,7 +63,7 @@ class Forecaster(nn.Module):
         state = x.new_zeros(len(x), self.cell.hidden_size)
         for value in x.split(1, dim=1):
             state = self.cell(value, state)
-        return self.head(state)  # type: ignore[no-any-return]
+        return self.head(state)
 
 
 def forecaster(shape: Sequence[int], outputs: int, width: int = 24, relu: int = 0) -> nn.Module:
@@ -82,7 +82,7 @@ class VAE(nn.Module):
         self.beta = beta
 
     def forward(self, latents: Tensor) -> Tensor:
-        return self.decoder(latents)  # type: ignore[no-any-return]
+        return self.decoder(latents)
 
     def cost(self, latents: Tensor, images: Tensor) -> Tensor:
         """Negative evidence bound per pixel, with binary cross-entropy; the latents given are not used."""
@@ -124,7 +124,7 @@ class GAN(nn.Module):
         )  # fmt: skip
 
     def forward(self, latents: Tensor) -> Tensor:
-        return self.generator(latents)[:, :, : self.side, : self.side].flatten(1)  # type: ignore[no-any-return]
+        return self.generator(latents)[:, :, : self.side, : self.side].flatten(1)
 
     def cost(self, latents: Tensor, images: Tensor) -> Tensor:
         """Both players' losses in one sum: each one's gradient stops at the other's weights. Latents are drawn afresh."""

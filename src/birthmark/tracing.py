@@ -75,7 +75,7 @@ def kinds(module: nn.Module, inputs: Tensor) -> list[str]:
 
 
 def find_kinks(
-    module: nn.Module, starts: Array, n: int, *, step: float, box: tuple[Array, Array] | None, seed: int, newton: int = 25, rounds: int = 6
+    module: nn.Module, starts: Array, n: int, *, step: float, box: tuple[Array, Array] | None, seed: int | list[int], newton: int = 25, rounds: int = 6
 ) -> Array:
     """Points on the bends of a network's hidden units, each with its two neighbours across the bend: (n, 3, *d).
 

@@ -32,9 +32,9 @@ def make(card: Card, parents: Mapping[str, nn.Module], data: datasets.Data) -> n
             raise SettingError(f"card {card.key} ({card.attack}) needs parent {missing[0]}, which is not there")
         attack = registry.make("attacks", card.attack, card.settings)
         answers = Answers.LOGITS if samples.classes else Answers.VALUES
-        return attack.steal(Open(parents[card.parents[0]], answers, card.parents[0]), samples, seed=card.seed)  # type: ignore[no-any-return]
+        return attack.steal(Open(parents[card.parents[0]], answers, card.parents[0]), samples, seed=card.seed)
     if is_code(card.recipe):
-        return imported(card.recipe)(card.seed)  # type: ignore[no-any-return]
+        return imported(card.recipe)(card.seed)
     network = architectures.build(card.recipe, samples.shape, samples.outputs, seed=card.seed)
     return fit(network, samples, training(card), seed=card.seed)
 
