@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS = 1
 
-.PHONY: demo test check interop interop-all bench-peers bench-attacks clean
+.PHONY: demo test check interop interop-all test-ray test-slow bench-peers bench-attacks bench-speed clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "birthmark needs Python 3.11 or newer; give one with: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
@@ -34,6 +34,18 @@ interop: $(VENV)/.installed
 
 interop-all: $(VENV)/.installed
 	$(BIN)/python interop/run.py litserve mlserver mlflow kserve triton torchserve --speed
+
+# Ray gives the same bits; 20 kills leave the same bits
+test-ray: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[ray]"
+	$(BIN)/python -m pytest tests/ray
+
+test-slow: $(VENV)/.installed
+	$(BIN)/python -m pytest tests/slow
+
+# training throughput of the pool beside a bare PyTorch loop
+bench-speed: $(VENV)/.installed
+	$(BIN)/python benchmarks/speed/pool.py
 
 # extraction beside adversarial-robustness-toolbox; every theft's strength on Fashion-MNIST
 bench-peers: $(VENV)/.installed
