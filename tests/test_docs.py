@@ -17,6 +17,7 @@ from birthmark.types import Answers
 from birthmark.verify import verify
 
 DOCS = Path(__file__).parent.parent / "docs"
+ROOT = DOCS.parent
 
 
 def table(page: str, columns: int) -> list[list[str]]:
@@ -93,3 +94,14 @@ def test_the_reader_notices_edits(case: tuple[Path, Path, Path], which: str, old
     done = read(case)
     assert done.returncode == 1
     assert complaint in done.stderr
+
+
+def test_links_lead_somewhere() -> None:
+    pages = [*DOCS.rglob("*.md"), *ROOT.glob("*.md")]
+    broken = [
+        f"{page.relative_to(ROOT)}: {link}"
+        for page in pages
+        for link in re.findall(r"\]\(([^)#\s]+)", page.read_text())
+        if "://" not in link and not (page.parent / link).exists()
+    ]
+    assert not broken
