@@ -24,8 +24,8 @@ test: $(VENV)/.installed
 	$(BIN)/python -m pytest -n 2
 
 check: $(VENV)/.installed
-	$(BIN)/ruff format --check src tests scripts
-	$(BIN)/ruff check src tests scripts
+	$(BIN)/ruff format --check src tests scripts benchmarks interop
+	$(BIN)/ruff check src tests scripts benchmarks interop
 	$(BIN)/mypy
 
 # the same suspects behind real servers, each in a virtual environment of its own under .interop/

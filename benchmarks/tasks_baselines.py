@@ -42,7 +42,16 @@ def surrogates(task: str, source: Card) -> list[Card]:
         ("quantise", {"bits": 5}), ("distill", {"student": student, "epochs": max(10, epochs), "rate": rate}),
     ]  # fmt: skip
     return [
-        Card(kind="stolen", data=source.data, split="reserve", recipe="", seed=3_000 + source.seed * 100_000 + 50 + i, attack=attack, settings=settings, parents=(source.key,))
+        Card(
+            kind="stolen",
+            data=source.data,
+            split="reserve",
+            recipe="",
+            seed=3_000 + source.seed * 100_000 + 50 + i,
+            attack=attack,
+            settings=settings,
+            parents=(source.key,),
+        )
         for i, (attack, settings) in enumerate(thefts)
     ]
 
@@ -60,7 +69,9 @@ def readers(models: list[nn.Module], values: bool, pool: Tensor) -> list[Network
     return [lambda x, read=plain(model): (read(x) - mean) / scale for model in models]
 
 
-def liteguard(source: Network, derived: list[Network], independent: list[Network], starts: Tensor, *, seed: int, steps: int = 400) -> tuple[Tensor, Network]:
+def liteguard(
+    source: Network, derived: list[Network], independent: list[Network], starts: Tensor, *, seed: int, steps: int = 400
+) -> tuple[Tensor, Network]:
     """Inputs with a verifier each; returns them and the suspect's outputs -> verifiers' outputs (q,)."""
     with seeded(seed):
         x = starts.clone().requires_grad_()
@@ -77,7 +88,9 @@ def liteguard(source: Network, derived: list[Network], independent: list[Network
     return x.detach(), lambda rows: torch.sigmoid((rows * w.detach()).sum(1) + b.detach())
 
 
-def metav(source: Network, derived: list[Network], independent: list[Network], starts: Tensor, *, seed: int, steps: int = 400) -> tuple[Tensor, Network]:
+def metav(
+    source: Network, derived: list[Network], independent: list[Network], starts: Tensor, *, seed: int, steps: int = 400
+) -> tuple[Tensor, Network]:
     """Inputs and one joint verifier of all outputs together; returns them and the suspect's outputs -> verdict (1,)."""
     with seeded(seed):
         x = starts.clone().requires_grad_()
@@ -87,7 +100,11 @@ def metav(source: Network, derived: list[Network], independent: list[Network], s
             some = [derived[i] for i in torch.randint(len(derived), (3,))]
             others = [independent[i] for i in torch.randint(len(independent), (3,))]
             soft = nn.functional.softplus
-            cost = soft(-verifier(source(x).flatten())) + sum(soft(-verifier(m(x).flatten())) for m in some) / 3 + sum(soft(verifier(m(x).flatten())) for m in others) / 3
+            cost = (
+                soft(-verifier(source(x).flatten()))
+                + sum(soft(-verifier(m(x).flatten())) for m in some) / 3
+                + sum(soft(verifier(m(x).flatten())) for m in others) / 3
+            )
             adam.zero_grad()
             cost.backward()
             adam.step()
@@ -103,7 +120,9 @@ def run(task: str, seed: int, store: Store, out: Path) -> None:
     pool = torch.from_numpy(data["queries"].inputs)
     random = np.random.default_rng(seed)
     suspects = [entry for entry in said.entries if entry.role in ("positive", "negative") and entry.card.key in store]
-    networks = readers([store.load(card.key) for card in cards] + [store.load(entry.card.key) for entry in suspects], TASKS[task].values, pool[:500])
+    networks = readers(
+        [store.load(card.key) for card in cards] + [store.load(entry.card.key) for entry in suspects], TASKS[task].values, pool[:500]
+    )
     ours, derived, independent, theirs = networks[0], networks[1:7], networks[7 : len(cards)], networks[len(cards) :]
     for name, craft in (("liteguard", liteguard), ("metav", metav)):
         began = time.monotonic()

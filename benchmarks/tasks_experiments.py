@@ -1,12 +1,12 @@
 """Side questions of fingerbench-tasks, each a small experiment with one JSON record.
 
-    backbones    are innocent fine-tunes of a public model accused, with twins from the same weights and with twins from scratch?
-    data-free    can twins be students of the source on made-up inputs, where its training data are gone? Is that null valid?
-    smooth       how far does tafa go on GELU, SiLU, softplus and tanh networks?
-    precision    what do rounding, 8 bits, top-3 and labels cost? (on the models of fingerbench-tasks)
-    unpaired     whose samples are these? ten sources, 500 samples (on the models of fingerbench-tasks)
+backbones    are innocent fine-tunes of a public model accused, with twins from the same weights and with twins from scratch?
+data-free    can twins be students of the source on made-up inputs, where its training data are gone? Is that null valid?
+smooth       how far does tafa go on GELU, SiLU, softplus and tanh networks?
+precision    what do rounding, 8 bits, top-3 and labels cost? (on the models of fingerbench-tasks)
+unpaired     whose samples are these? ten sources, 500 samples (on the models of fingerbench-tasks)
 
-    python benchmarks/tasks_experiments.py --store STORE --out benchmarks/fingerbench-tasks/experiments NAME ...
+python benchmarks/tasks_experiments.py --store STORE --out benchmarks/fingerbench-tasks/experiments NAME ...
 """
 
 import argparse
@@ -65,7 +65,12 @@ def judged(method: Method, claim: Claim, answers: Floats) -> dict[str, float]:
     scores = method.score(claim, answers)
     n = len(scores.placebos)
     z = stats.standardised(scores.source, scores.placebos)
-    return {"z": round(z, 3), "p": round(stats.rank_p(scores.source, scores.placebos), 4), "p_parametric": stats.student_p(scores.source, scores.placebos), "n": n}
+    return {
+        "z": round(z, 3),
+        "p": round(stats.rank_p(scores.source, scores.placebos), 4),
+        "p_parametric": stats.student_p(scores.source, scores.placebos),
+        "n": n,
+    }
 
 
 def methods() -> dict[str, Method]:
@@ -83,7 +88,13 @@ def backbones(store: Store) -> dict[str, Any]:
         card = replace(stolen(public, "ftal", tune, seed), split="owner")
         cohort = {"from the same weights": twin_cards(card, TWINS), "from scratch": twin_cards(source_card(task, seed), TWINS)}
         source = make([card])[0]
-        suspects = {f"innocent {i}": ("innocent", replace(stolen(public, "ftal", tune, 200 + i), split=("innocent", "attacker", "innocent[0/2]", "owner")[i % 4])) for i in range(12)}
+        suspects = {
+            f"innocent {i}": (
+                "innocent",
+                replace(stolen(public, "ftal", tune, 200 + i), split=("innocent", "attacker", "innocent[0/2]", "owner")[i % 4]),
+            )
+            for i in range(12)
+        }
         suspects |= {
             "copy": ("derived", replace(stolen(card, "quantise", {"bits": 6}, 70), split="attacker")),
             "tuned": ("derived", stolen(card, "ftal", {"epochs": 2, "rate": 3e-4}, 71)),
@@ -98,7 +109,16 @@ def backbones(store: Store) -> dict[str, Any]:
                 owner = Owner(source, card, data["owner"], data["reserve"], data["queries"], lambda _, t=twins: t, values=False)
                 claim = method.fit(owner, seed=0)
                 for suspect, (kind, _) in suspects.items():
-                    found.append({"source": seed, "twins": null, "method": name, "suspect": suspect, "kind": kind, **judged(method, claim, probabilities(models[suspect], claim.queries))})
+                    found.append(
+                        {
+                            "source": seed,
+                            "twins": null,
+                            "method": name,
+                            "suspect": suspect,
+                            "kind": kind,
+                            **judged(method, claim, probabilities(models[suspect], claim.queries)),
+                        }
+                    )
     return {"rows": found, "summary": summary(found, ("twins", "method", "kind"))}
 
 
@@ -119,17 +139,45 @@ def data_free(store: Store) -> dict[str, Any]:
             students = []
             for i in range(TWINS):
                 samples = Samples(noise, outputs(source, noise).astype(np.float32), 0)
-                students.append(fit(architectures.build(card.recipe, samples.shape, 1, seed=500 + i), samples, replace(how, epochs=max(5, how.epochs // 2)), seed=500 + i))
+                students.append(
+                    fit(
+                        architectures.build(card.recipe, samples.shape, 1, seed=500 + i),
+                        samples,
+                        replace(how, epochs=max(5, how.epochs // 2)),
+                        seed=500 + i,
+                    )
+                )
             copies = [store.load(c.key) for n, c in derived(task, card).items() if not n.startswith("distill")]
-            for null, twins in (("twins on the owner's data", make(twin_cards(card, TWINS))), ("students of the source on noise", students)):
+            for null, twins in (
+                ("twins on the owner's data", make(twin_cards(card, TWINS))),
+                ("students of the source on noise", students),
+            ):
                 for name, method in methods().items():
                     method = replace(method, references=0)
                     if name == "tafa":
                         method = replace(method, starts="noise")
-                    owner = Owner(source, card, data["owner"], data["reserve"], Samples(noise, np.zeros((len(noise), 1), np.float32), 0), lambda _, t=twins: t, values=True)
+                    owner = Owner(
+                        source,
+                        card,
+                        data["owner"],
+                        data["reserve"],
+                        Samples(noise, np.zeros((len(noise), 1), np.float32), 0),
+                        lambda _, t=twins: t,
+                        values=True,
+                    )
                     claim = method.fit(owner, seed=0)
                     for kind, models in (("innocent", others), ("derived", copies)):
-                        found += [{"task": task, "source": seed, "twins": null, "method": name, "kind": kind, **judged(method, claim, outputs(m, claim.queries))} for m in models]
+                        found += [
+                            {
+                                "task": task,
+                                "source": seed,
+                                "twins": null,
+                                "method": name,
+                                "kind": kind,
+                                **judged(method, claim, outputs(m, claim.queries)),
+                            }
+                            for m in models
+                        ]
     return {"rows": found, "summary": summary(found, ("task", "twins", "method", "kind"))}
 
 
@@ -154,10 +202,18 @@ def smooth(store: Store) -> dict[str, Any]:
             trained = partial(with_activation, task, data, activation)
             source, twins = trained(1, "owner"), [trained(1000 + i, "owner") for i in range(TWINS)]
             target = Open(source, Answers.VALUES if what.values else Answers.LOGITS)
-            thefts = [("ftal", {"epochs": 3, "rate": 1e-3}), ("prune", {"amount": 0.3}), ("prune", {"amount": 0.6, "epochs": 2}), ("quantise", {"bits": 4}), ("weight-noise", {"level": 0.2})]
+            thefts = [
+                ("ftal", {"epochs": 3, "rate": 1e-3}),
+                ("prune", {"amount": 0.3}),
+                ("prune", {"amount": 0.6, "epochs": 2}),
+                ("quantise", {"bits": 4}),
+                ("weight-noise", {"level": 0.2}),
+            ]
             copies = [registry.make("attacks", attack, settings).steal(target, data["attacker"], seed=5) for attack, settings in thefts]
             others = [trained(300 + i, ("owner", "innocent")[i % 2]) for i in range(8)]
-            owner = Owner(source, source_card(task, 1), data["owner"], data["reserve"], data["queries"], lambda _, t=twins: t, values=what.values)
+            owner = Owner(
+                source, source_card(task, 1), data["owner"], data["reserve"], data["queries"], lambda _, t=twins: t, values=what.values
+            )
             for name, method in methods().items():
                 method = replace(method, references=0)
                 try:
@@ -167,7 +223,10 @@ def smooth(store: Store) -> dict[str, Any]:
                     continue
                 read = outputs if what.values else probabilities
                 for label, models in (("innocent", others), ("derived", copies)):
-                    found += [{"task": task, "activation": kind, "method": name, "kind": label, **judged(method, claim, read(m, claim.queries))} for m in models]
+                    found += [
+                        {"task": task, "activation": kind, "method": name, "kind": label, **judged(method, claim, read(m, claim.queries))}
+                        for m in models
+                    ]
     return {"rows": found, "summary": summary([row for row in found if "z" in row], ("task", "activation", "method", "kind"))}
 
 
@@ -193,7 +252,9 @@ def precision(store: Store) -> dict[str, Any]:
             if not all(c.key in store for c in [card, *twin_cards(card, TWINS), *derived(task, card).values()]):
                 continue
             owner = owner_of(task, card, store)
-            suspects = [("derived", n, c) for n, c in derived(task, card).items()] + [("innocent", n, c) for n, (_, c) in innocents(task).items()]
+            suspects = [("derived", n, c) for n, c in derived(task, card).items()] + [
+                ("innocent", n, c) for n, (_, c) in innocents(task).items()
+            ]
             models = [(kind, name, store.load(c.key)) for kind, name, c in suspects if c.key in store]
             for name, method in methods().items():
                 claim = method.fit(owner, seed=0)
@@ -202,7 +263,17 @@ def precision(store: Store) -> dict[str, Any]:
                     for how in ("exact", "4", "2", "1", "8 bits") if what.values else ("exact", "4", "3", "2", "1", "top 3", "labels"):
                         if how == "labels" and name == "tafa":
                             continue
-                        found.append({"task": task, "source": seed, "method": name, "kind": kind, "suspect": suspect, "precision": how, **judged(method, claim, shown(rows, how))})
+                        found.append(
+                            {
+                                "task": task,
+                                "source": seed,
+                                "method": name,
+                                "kind": kind,
+                                "suspect": suspect,
+                                "precision": how,
+                                **judged(method, claim, shown(rows, how)),
+                            }
+                        )
     return {"summary": summary(found, ("task", "method", "precision", "kind")), "changed": changed(found)}
 
 
@@ -217,7 +288,10 @@ def changed(rows: Sequence[dict[str, Any]], alpha: float = 0.05) -> list[dict[st
             cell[0] += 1
             cell[1] += was and not now
             cell[2] += now and not was
-    return [dict(zip(("task", "method", "precision", "kind", "n", "lost", "gained"), (*key, *cell), strict=True)) for key, cell in counts.items()]
+    return [
+        dict(zip(("task", "method", "precision", "kind", "n", "lost", "gained"), (*key, *cell), strict=True))
+        for key, cell in counts.items()
+    ]
 
 
 def unpaired(store: Store) -> dict[str, Any]:
@@ -238,8 +312,13 @@ def unpaired(store: Store) -> dict[str, Any]:
             twins = models[:i] + models[i + 1 :]
             owner = Owner(models[i], owners[i], data["owner"], data["reserve"], data["queries"], lambda _, t=twins: t, values=True)
             claim = method.fit(owner, seed=0)
-            found.append({"task": task, "source": i, "kind": "derived", **judged(method, claim, outputs(student, latents(500, 12, seed=77 + i)))})
-            found += [{"task": task, "source": i, "kind": "innocent", **judged(method, claim, outputs(m, latents(500, 12, seed=900 + j)))} for j, m in enumerate(others)]
+            found.append(
+                {"task": task, "source": i, "kind": "derived", **judged(method, claim, outputs(student, latents(500, 12, seed=77 + i)))}
+            )
+            found += [
+                {"task": task, "source": i, "kind": "innocent", **judged(method, claim, outputs(m, latents(500, 12, seed=900 + j)))}
+                for j, m in enumerate(others)
+            ]
     return {"rows": found, "summary": summary(found, ("task", "kind"))}
 
 
@@ -274,7 +353,10 @@ def main() -> None:
     torch.set_num_threads(1)
     for name in said.name:
         result = EXPERIMENTS[name](Store(said.store))
-        write_atomically(said.out / f"{name}.json", canonical({"format": "birthmark/experiment/1", "experiment": name, **json.loads(json.dumps(result))}) + b"\n")
+        write_atomically(
+            said.out / f"{name}.json",
+            canonical({"format": "birthmark/experiment/1", "experiment": name, **json.loads(json.dumps(result))}) + b"\n",
+        )
         for row in result["summary"]:
             print(json.dumps(row), flush=True)
 

@@ -20,7 +20,15 @@ def pages() -> dict[str, str]:
             by_module.setdefault(cls.__module__.rpartition(".")[2], []).append(cls)
     found = {f"{name}.md": page(name, classes) for name, classes in by_module.items()}
     rows = [f"| [{', '.join(c.name for c in classes)}]({name}.md) | {summary(classes[0])} |" for name, classes in by_module.items()]
-    index = ["# Methods", "", "Made from the methods' docstrings by `scripts/make_docs.py`.", "", "| method | what it asks |", "|---|---|", *rows]
+    index = [
+        "# Methods",
+        "",
+        "Made from the methods' docstrings by `scripts/make_docs.py`.",
+        "",
+        "| method | what it asks |",
+        "|---|---|",
+        *rows,
+    ]
     return {**found, "index.md": "\n".join(index) + "\n"}
 
 

@@ -14,4 +14,6 @@ def digits_card(seed: int = 0, recipe: str = "mlp", split: str = "owner", **more
 
 def theft_card(source: Card, attack: str, seed: int = 50, **settings: Any) -> Card:
     """A theft of a source, on the attacker's part."""
-    return Card(kind="stolen", data=source.data, split="attacker", recipe="", seed=seed, attack=attack, settings=settings, parents=(source.key,))
+    return Card(
+        kind="stolen", data=source.data, split="attacker", recipe="", seed=seed, attack=attack, settings=settings, parents=(source.key,)
+    )

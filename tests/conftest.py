@@ -39,7 +39,9 @@ def owner(store: Store, digits: data.Data) -> Owner:
     """An owner of an mlp on digits, with a workshop that trains in this process."""
     card = digits_card()
     source = make(card, {}, digits)
-    return Owner(source, card, digits["owner"], digits["reserve"], digits["queries"], workshop(source, card, store, digits, executor("serial")))
+    return Owner(
+        source, card, digits["owner"], digits["reserve"], digits["queries"], workshop(source, card, store, digits, executor("serial"))
+    )
 
 
 @pytest.fixture(scope="session")

@@ -28,14 +28,40 @@ class Workshop:
 
     def owner(self) -> Owner:
         values = not self.data.classes
-        return Owner(self.make([self.card])[0], self.card, self.data["owner"], self.data["reserve"], self.data["queries"], self.make, values=values)
+        return Owner(
+            self.make([self.card])[0], self.card, self.data["owner"], self.data["reserve"], self.data["queries"], self.make, values=values
+        )
 
     def stolen(self, attack: str, seed: int = 5, split: str = "attacker", **settings: object) -> nn.Module:
         self.make([self.card])
-        return self.make([Card(kind="stolen", data=self.card.data, split=split, recipe="", seed=seed, attack=attack, settings=settings, parents=(self.card.key,))])[0]
+        return self.make(
+            [
+                Card(
+                    kind="stolen",
+                    data=self.card.data,
+                    split=split,
+                    recipe="",
+                    seed=seed,
+                    attack=attack,
+                    settings=settings,
+                    parents=(self.card.key,),
+                )
+            ]
+        )[0]
 
     def innocent(self, seed: int, split: str = "innocent", recipe: str = "") -> nn.Module:
-        return self.make([Card(kind="trained", data=self.card.data, split=split, recipe=recipe or self.card.recipe, seed=seed, training=self.card.training)])[0]
+        return self.make(
+            [
+                Card(
+                    kind="trained",
+                    data=self.card.data,
+                    split=split,
+                    recipe=recipe or self.card.recipe,
+                    seed=seed,
+                    training=self.card.training,
+                )
+            ]
+        )[0]
 
 
 @cache

@@ -42,7 +42,20 @@ def files(owner: Owner, stolen: torch.nn.Module, innocent: torch.nn.Module, tmp_
 
 @pytest.fixture(scope="session")
 def claim(files: Path, store: Store, digits_claim: Claim) -> Path:
-    code, out, err = run("enroll", "--source", files / "source.safetensors", "--out", files / "claim", "--cache", store.folder, "--workers", 1, "--set", "queries=100", "--json")
+    code, out, err = run(
+        "enroll",
+        "--source",
+        files / "source.safetensors",
+        "--out",
+        files / "claim",
+        "--cache",
+        store.folder,
+        "--workers",
+        1,
+        "--set",
+        "queries=100",
+        "--json",
+    )
     assert code == 0, err
     facts = json.loads(out)
     assert facts["reach"]["smallest_p"] == 1 / 20
@@ -52,7 +65,19 @@ def claim(files: Path, store: Store, digits_claim: Claim) -> Path:
 
 
 def test_enroll_then_verify(claim: Path, files: Path, tmp_path: Path) -> None:
-    code, out, _ = run("verify", claim, "--suspect", files / "stolen.safetensors", "--alpha", 0.05, "--json", "--out", tmp_path / "e", "--report", tmp_path / "r.html")
+    code, out, _ = run(
+        "verify",
+        claim,
+        "--suspect",
+        files / "stolen.safetensors",
+        "--alpha",
+        0.05,
+        "--json",
+        "--out",
+        tmp_path / "e",
+        "--report",
+        tmp_path / "r.html",
+    )
     found = json.loads(out)
     assert (code, found["verdict"]) == (1, "supported")
     assert set(found) >= {"verdict", "method", "score", "p_value", "null", "n_placebos", "p_parametric", "alpha", "queries", "reason"}
@@ -66,7 +91,20 @@ def test_enroll_then_verify(claim: Path, files: Path, tmp_path: Path) -> None:
 
 def test_a_second_enrolment_gives_the_same_bits_from_the_cache(claim: Path, files: Path, store: Store, tmp_path: Path) -> None:
     before = {path.name: path.stat().st_mtime_ns for path in (store.folder / "models").iterdir()}
-    code, _, err = run("enroll", "--source", files / "source.safetensors", "--out", tmp_path / "c", "--cache", store.folder, "--workers", 1, "--set", "queries=100", "--json")
+    code, _, err = run(
+        "enroll",
+        "--source",
+        files / "source.safetensors",
+        "--out",
+        tmp_path / "c",
+        "--cache",
+        store.folder,
+        "--workers",
+        1,
+        "--set",
+        "queries=100",
+        "--json",
+    )
     assert code == 0, err
     first, second = Claim.load(claim)[0], Claim.load(tmp_path / "c")[0]
     assert all(np.array_equal(first.tensors[key], second.tensors[key]) for key in first.tensors)
@@ -81,14 +119,27 @@ def test_a_recipe_and_a_network_of_the_users_own(files: Path, here: Path) -> Non
         "def train(seed):\n"
         "    torch.manual_seed(seed)\n    return fit(network(), data.load('digits')['owner'], Training(epochs=6, batch=32), seed=seed)\n"
     )
-    code = (
-        "import mine; from pathlib import Path; from birthmark.connect.local import *; save_model(Path('own.safetensors'), mine.train(5), ModelCard('', (1, 8, 8), 10))"
-    )
+    code = "import mine; from pathlib import Path; from birthmark.connect.local import *; save_model(Path('own.safetensors'), mine.train(5), ModelCard('', (1, 8, 8), 10))"
     import subprocess
     import sys
 
     subprocess.run([sys.executable, "-c", code], check=True, cwd=here)
-    arguments = ("enroll", "--source", "own.safetensors", "--out", "claim", "--twins", 3, "--references", 1, "--surrogates", 0, "--workers", 1, "--json")
+    arguments = (
+        "enroll",
+        "--source",
+        "own.safetensors",
+        "--out",
+        "claim",
+        "--twins",
+        3,
+        "--references",
+        1,
+        "--surrogates",
+        0,
+        "--workers",
+        1,
+        "--json",
+    )
     code, out, err = run(*arguments, "--recipe", "mine:train", "--architecture", "mine:network")
     assert code == 0, err
     assert json.loads(out)["twins"]["n"] == 3
@@ -172,13 +223,29 @@ def test_read_only_output_is_one_line(claim: Path, files: Path, tmp_path: Path) 
 
 
 def test_attack_on_files(files: Path, tmp_path: Path) -> None:
-    code, out, err = run("attack", "quantise", "--target", files / "source.safetensors", "--out", tmp_path / "q.safetensors", "--set", "bits=4", "--json")
+    code, out, err = run(
+        "attack", "quantise", "--target", files / "source.safetensors", "--out", tmp_path / "q.safetensors", "--set", "bits=4", "--json"
+    )
     assert code == 0, err
     assert json.loads(out)["agreement"] > 0.8
-    code, out, err = run("attack", "retrain", "--target", files / "source.safetensors", "--out", tmp_path / "r.safetensors", "--set", "student=mlp", "--budget", 100, "--json")
+    code, out, err = run(
+        "attack",
+        "retrain",
+        "--target",
+        files / "source.safetensors",
+        "--out",
+        tmp_path / "r.safetensors",
+        "--set",
+        "student=mlp",
+        "--budget",
+        100,
+        "--json",
+    )
     assert code == 0, err
     assert json.loads(out)["queries"] == 100
-    code, _, err = run("attack", "distill", "--preset", "sca", "--target", files / "source.safetensors", "--out", tmp_path / "r.safetensors")
+    code, _, err = run(
+        "attack", "distill", "--preset", "sca", "--target", files / "source.safetensors", "--out", tmp_path / "r.safetensors"
+    )
     assert (code, "did you mean sac" in err) == (2, True)
     code, _, err = run("attack", "retrian", "--target", files / "source.safetensors", "--out", tmp_path / "r.safetensors")
     assert (code, "did you mean retrain" in err) == (2, True)
@@ -192,5 +259,3 @@ def test_lists_are_named_and_explained(what: str) -> None:
     assert len(rows) >= 1
     assert all(row["name"] for row in rows)
     assert run("list", what)[0] == 0
-
-

@@ -14,7 +14,9 @@ def test_splits_are_disjoint_deterministic_and_whole() -> None:
     parts = data.load("digits", seed=3).parts
     rows = [row.tobytes() for part in parts.values() for row in part.inputs]
     assert len(rows) == 1797
-    assert {name: len(p) for name, p in parts.items()} == {name: len(p) for name, p in data.split("digits", *data.digits(None), seed=3).parts.items()}
+    assert {name: len(p) for name, p in parts.items()} == {
+        name: len(p) for name, p in data.split("digits", *data.digits(None), seed=3).parts.items()
+    }
     for name in parts:
         assert np.array_equal(parts[name].inputs, data.split("digits", *data.digits(None), seed=3).parts[name].inputs)
         assert set(parts[name].targets) == set(range(10))

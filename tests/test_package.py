@@ -46,7 +46,9 @@ def test_low_layers_do_not_import_high_ones() -> None:
     for height, layer in enumerate(LAYERS):
         allowed = set().union(*LAYERS[: height + 1])
         for name in layer:
-            above = {m for m in imports(SOURCE / f"{name}.py") if m.split(".")[0] not in allowed and (SOURCE / f"{m.split('.')[0]}.py").exists()}
+            above = {
+                m for m in imports(SOURCE / f"{name}.py") if m.split(".")[0] not in allowed and (SOURCE / f"{m.split('.')[0]}.py").exists()
+            }
             assert not above - {"cohort"}, f"{name} imports {above}"
 
 

@@ -22,7 +22,14 @@ TABLES = ("diabetes", "friedman1", "autoencoder", "forecast")
 def pictures() -> tuple[Samples, Samples]:
     """Garments of the right shapes, for tests that must not look for files."""
     random = np.random.default_rng(0)
-    made = [Samples(random.random((14_000 if i == 0 else 5_000, 1, 28, 28), dtype=np.float32), random.integers(0, 10, 14_000 if i == 0 else 5_000), 10) for i in range(2)]
+    made = [
+        Samples(
+            random.random((14_000 if i == 0 else 5_000, 1, 28, 28), dtype=np.float32),
+            random.integers(0, 10, 14_000 if i == 0 else 5_000),
+            10,
+        )
+        for i in range(2)
+    ]
     return made[0], made[1]
 
 
@@ -30,7 +37,10 @@ def pictures() -> tuple[Samples, Samples]:
 def test_tables_are_cut_into_disjoint_parts_the_same_every_time(name: str) -> None:
     one, other = datasets.load(name), tasks.parts(name, 0, pictures)
     assert set(one.parts) == set(tasks.PARTS)
-    assert all(np.array_equal(one[part].inputs, other[part].inputs) and np.array_equal(one[part].targets, other[part].targets) for part in tasks.PARTS)
+    assert all(
+        np.array_equal(one[part].inputs, other[part].inputs) and np.array_equal(one[part].targets, other[part].targets)
+        for part in tasks.PARTS
+    )
     rows = np.concatenate([one[part].inputs for part in ("owner", "reserve", "attacker", "innocent", "test")])
     assert len(np.unique(rows, axis=0)) == len(rows)
     assert one.classes == 0
@@ -47,7 +57,18 @@ def test_pictures_are_halved_and_latents_stand_before_images(name: str, outputs_
     assert samples.inputs.dtype == np.float32
 
 
-@pytest.mark.parametrize("name", ["unet:width=4", "unet:width=4,smooth=1", "autoencoder:width=8", "forecaster:width=6", "forecaster:width=6,relu=1", "vae:width=8", "gan:width=4"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "unet:width=4",
+        "unet:width=4,smooth=1",
+        "autoencoder:width=8",
+        "forecaster:width=6",
+        "forecaster:width=6,relu=1",
+        "vae:width=8",
+        "gan:width=4",
+    ],
+)
 def test_networks_train_by_the_one_loop_with_the_same_bits(name: str) -> None:
     shape = (1, 6, 6) if name.startswith("unet") else (7,)
     random = np.random.default_rng(0)
@@ -78,7 +99,18 @@ def test_a_generators_own_loss_teaches_generator_and_opponent(kind: type) -> Non
     assert all(weight.requires_grad for weight in network.parameters())
 
 
-@pytest.mark.parametrize(("attack", "settings"), [("ftll", {}), ("ftal", {}), ("rtal", {}), ("prune", {"amount": 0.5, "epochs": 2}), ("quantise", {}), ("weight-noise", {}), ("distill", {"student": "mlp:width=32"})])
+@pytest.mark.parametrize(
+    ("attack", "settings"),
+    [
+        ("ftll", {}),
+        ("ftal", {}),
+        ("rtal", {}),
+        ("prune", {"amount": 0.5, "epochs": 2}),
+        ("quantise", {}),
+        ("weight-noise", {}),
+        ("distill", {"student": "mlp:width=32"}),
+    ],
+)
 def test_attacks_serve_regressors(attack: str, settings: dict[str, object]) -> None:
     data = datasets.load("friedman1")
     part = Samples(data["attacker"].inputs[:800], data["attacker"].targets[:800], 0)
@@ -91,7 +123,9 @@ def test_attacks_serve_regressors(attack: str, settings: dict[str, object]) -> N
 
 def test_a_fine_tuned_backbone_has_twins_from_the_same_weights() -> None:
     public = source_card("garments-mlp", 9)
-    tuned = Card(kind="stolen", data=public.data, split="owner", recipe="", seed=1, attack="ftal", settings={"epochs": 2}, parents=(public.key,))
+    tuned = Card(
+        kind="stolen", data=public.data, split="owner", recipe="", seed=1, attack="ftal", settings={"epochs": 2}, parents=(public.key,)
+    )
     for card in [*twin_cards(tuned, 3), *reference_cards(tuned, 3)]:
         assert card.parents == tuned.parents
         assert card.attack == "ftal"

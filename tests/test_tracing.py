@@ -29,12 +29,17 @@ class Functions(nn.Module):
 
 def test_calls_are_found_in_modules_functions_methods_and_loops() -> None:
     assert kinds(Functions(), torch.rand(3, 1, 8, 8)) == ["relu", "clamp", "clamp"]
-    mixed = nn.Sequential(nn.Flatten(), nn.Linear(64, 4), nn.LeakyReLU(0.1), nn.Linear(4, 4), nn.GELU(), nn.Linear(4, 4), nn.PReLU(), nn.Tanh(), nn.Softplus())
+    mixed = nn.Sequential(
+        nn.Flatten(), nn.Linear(64, 4), nn.LeakyReLU(0.1), nn.Linear(4, 4), nn.GELU(), nn.Linear(4, 4), nn.PReLU(), nn.Tanh(), nn.Softplus()
+    )
     assert kinds(mixed, torch.rand(3, 1, 8, 8)) == ["leaky_relu", "gelu", "prelu", "softplus"]
     assert kinds(nn.Sequential(nn.Flatten(), nn.Linear(64, 3), nn.Tanh(), nn.Hardtanh(-1, 1)), torch.rand(3, 1, 8, 8)) == ["hardtanh"]
 
 
-@pytest.mark.parametrize("name", ["mlp:width=16", "lenet:width=4", "cnn:width=4", "vgg:width=4", "res:width=4", "seres:width=4", "mobile:width=4", "convnext:width=4"])
+@pytest.mark.parametrize(
+    "name",
+    ["mlp:width=16", "lenet:width=4", "cnn:width=4", "vgg:width=4", "res:width=4", "seres:width=4", "mobile:width=4", "convnext:width=4"],
+)
 def test_points_lie_on_hyperplanes_of_padded_strided_normalised_pooled_and_residual_networks(name: str) -> None:
     module = build(name, (1, 8, 8), 10, seed=0).train()
     with torch.no_grad():

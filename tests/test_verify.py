@@ -74,7 +74,10 @@ def test_a_budget_makes_a_smaller_test_and_is_never_overspent(digits_claim: Clai
 
 
 def test_an_interrupted_verification_continues_and_agrees(digits_claim: Claim, stolen: nn.Module, tmp_path: Path) -> None:
-    big = replace(digits_claim, tensors={key: np.concatenate([value] * 4, axis=0 if key == "queries" else 1) for key, value in digits_claim.tensors.items()})
+    big = replace(
+        digits_claim,
+        tensors={key: np.concatenate([value] * 4, axis=0 if key == "queries" else 1) for key, value in digits_claim.tensors.items()},
+    )
     whole = verify(big, Open(stolen), alpha=0.05)
     metered = Metered(Open(stolen))
     path = tmp_path / "t.jsonl"
@@ -125,9 +128,17 @@ def test_an_innocent_is_accused_no_more_often_than_alpha() -> None:
     for _ in range(400):
         common = random.normal(size=(40, 4))
         owners = np.exp(common + random.normal(size=(20, 40, 4)))
-        claim = Claim("kinship", {"placebos": 19}, Task((2,), 4), 0, {"queries": random.random((40, 2), dtype=np.float32), "owners": owners / owners.sum(2, keepdims=True)})
+        claim = Claim(
+            "kinship",
+            {"placebos": 19},
+            Task((2,), 4),
+            0,
+            {"queries": random.random((40, 2), dtype=np.float32), "owners": owners / owners.sum(2, keepdims=True)},
+        )
         suspect = common + random.normal(size=(40, 4)) * random.random() * 2
-        accused += verify(claim, Function(lambda x, s=suspect: s[: len(x)], Answers.LOGITS), alpha=0.05, repeats=0).verdict is Verdict.SUPPORTED
+        accused += (
+            verify(claim, Function(lambda x, s=suspect: s[: len(x)], Answers.LOGITS), alpha=0.05, repeats=0).verdict is Verdict.SUPPORTED
+        )
     assert accused <= 36  # binomial(400, .05) exceeds 36 once in 2,000
 
 

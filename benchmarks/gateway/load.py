@@ -63,7 +63,13 @@ class Toy:
         else:
             status, reply = 200, json.dumps({"predictions": predict(json.loads(body)["instances"]).tolist()}).encode()
         length = len(reply) + (10 if self.share / 2 <= luck < self.share else 0)  # promises more than it sends: the connection breaks
-        await send({"type": "http.response.start", "status": status, "headers": [(b"content-length", str(length).encode()), (b"content-type", b"application/json")]})
+        await send(
+            {
+                "type": "http.response.start",
+                "status": status,
+                "headers": [(b"content-length", str(length).encode()), (b"content-type", b"application/json")],
+            }
+        )
         await send({"type": "http.response.body", "body": reply})
 
 
@@ -86,14 +92,19 @@ def up(where: int, path: str = "/", seconds: float = 120) -> None:
     raise SystemExit(f"port {where} did not come up")
 
 
-async def load(where: int, path: str, bodies: list[bytes], connections: int, sink: list[tuple[int, int, bytes, float]], *, retry: bool = False) -> float:
+async def load(
+    where: int, path: str, bodies: list[bytes], connections: int, sink: list[tuple[int, int, bytes, float]], *, retry: bool = False
+) -> float:
     """Send every body once over so many kept-alive connections; (index, status, body, seconds) of each to `sink`; returns seconds in all."""
     todo = iter(range(len(bodies)))
 
     async def worker() -> None:
         reader = writer = None
         for i in todo:
-            request = f"POST {path} HTTP/1.1\r\nHost: a\r\nX-Client-Id: alice\r\nContent-Type: application/json\r\nContent-Length: {len(bodies[i])}\r\n\r\n".encode() + bodies[i]
+            request = (
+                f"POST {path} HTTP/1.1\r\nHost: a\r\nX-Client-Id: alice\r\nContent-Type: application/json\r\nContent-Length: {len(bodies[i])}\r\n\r\n".encode()
+                + bodies[i]
+            )
             while True:
                 began = time.perf_counter()
                 try:
@@ -137,7 +148,9 @@ def gateway(folder: Path, upstream: int, wire: str, strength: str, name: str) ->
     )
     where = port()
     code = "import typer; from birthmark import cli_gateway; a = typer.Typer(); cli_gateway.mount(a); a()"
-    process = subprocess.Popen([sys.executable, "-c", code, "gateway", "--config", str(config), "--port", str(where)], stderr=(folder / f"{name}.err").open("ab"))
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "gateway", "--config", str(config), "--port", str(where)], stderr=(folder / f"{name}.err").open("ab")
+    )
     up(where, "/healthz")
     return process, where
 
@@ -158,7 +171,13 @@ def speed(server: str, requests: int, connections: int, rounds: int) -> dict[str
     env, where = ROOT / ".interop" / server / "bin" / "python", port()
     weights = folder / "weights.npz"
     np.savez(weights, weight0=WEIGHTS[0].T.astype(np.float32), bias0=np.zeros(10, np.float32))
-    arguments = [str(env), str(ROOT / "interop/servers" / f"{server}_server.py"), str(weights), str(where), *([str(folder / "server")] if server == "mlserver" else [])]
+    arguments = [
+        str(env),
+        str(ROOT / "interop/servers" / f"{server}_server.py"),
+        str(weights),
+        str(where),
+        *([str(folder / "server")] if server == "mlserver" else []),
+    ]
     if server == "toy":
         arguments = [sys.executable, "-c", ORACLE, str(Path(__file__).parent), str(where), "0"]
     upstream = subprocess.Popen(arguments, stdout=(folder / "server.out").open("wb"), stderr=subprocess.STDOUT, start_new_session=True)
@@ -166,7 +185,15 @@ def speed(server: str, requests: int, connections: int, rounds: int) -> dict[str
     ring(folder, predict(x), x)
     if server == "mlserver":
         path, wire = "/v2/models/digits/infer", 'dialect = "oip"'
-        bodies = [json.dumps({"id": "1", "inputs": [{"name": "images", "shape": [1, 1, 8, 8], "datatype": "FP32", "data": x[i % len(x)].ravel().tolist()}]}).encode() for i in range(requests)]
+        bodies = [
+            json.dumps(
+                {
+                    "id": "1",
+                    "inputs": [{"name": "images", "shape": [1, 1, 8, 8], "datatype": "FP32", "data": x[i % len(x)].ravel().tolist()}],
+                }
+            ).encode()
+            for i in range(requests)
+        ]
         ready = "/v2/health/ready"
     else:
         path, wire = "/v1/models/digits:predict", 'dialect = "tfserving"'
@@ -203,7 +230,8 @@ def speed(server: str, requests: int, connections: int, rounds: int) -> dict[str
         result["marking_over_proxy_by_cpu"] = round(result["proxy"]["cpu_ms_per_request"] / result["marking"]["cpu_ms_per_request"], 3)
         for q in ("p50", "p99"):
             result[f"added_{q}_ms"] = {
-                base: round(result["marking"]["one_connection_ms"][q] - result[base]["one_connection_ms"][q], 2) for base in ("proxy", "direct")
+                base: round(result["marking"]["one_connection_ms"][q] - result[base]["one_connection_ms"][q], 2)
+                for base in ("proxy", "direct")
             }
         return result
     finally:
@@ -232,7 +260,9 @@ def faults(requests: int, connections: int) -> dict[str, Any]:
         running["process"].kill()
         running["process"].wait()
         code = "import typer; from birthmark import cli_gateway; a = typer.Typer(); cli_gateway.mount(a); a()"
-        running["process"] = subprocess.Popen([sys.executable, "-c", code, "gateway", "--config", str(folder / "faulty.toml"), "--port", str(target)])
+        running["process"] = subprocess.Popen(
+            [sys.executable, "-c", code, "gateway", "--config", str(folder / "faulty.toml"), "--port", str(target)]
+        )
 
     def watcher() -> None:
         while len(sink) < requests:
@@ -270,5 +300,9 @@ if __name__ == "__main__":
     parser.add_argument("--connections", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=3)
     chosen = parser.parse_args()
-    result = speed(chosen.server, chosen.requests, chosen.connections, chosen.rounds) if chosen.what == "speed" else faults(chosen.requests, chosen.connections)
+    result = (
+        speed(chosen.server, chosen.requests, chosen.connections, chosen.rounds)
+        if chosen.what == "speed"
+        else faults(chosen.requests, chosen.connections)
+    )
     print(json.dumps({**result, "cores": os.cpu_count(), "load": os.getloadavg()[0]}, indent=1))

@@ -125,7 +125,9 @@ def target_untouched(attack: Attack, owner: Owner) -> None:
     assert all(p.grad is None for p in source.parameters()), f"{attack.name}: the target was left with gradients"
     assert not _hooks(source), f"{attack.name}: the target was left with hooks"
     theirs = {tensor.data_ptr() for tensor in source.state_dict().values() if tensor.numel()}
-    assert not any(tensor.data_ptr() in theirs for tensor in stolen.state_dict().values() if tensor.numel()), f"{attack.name}: shares memory with the target"
+    assert not any(tensor.data_ptr() in theirs for tensor in stolen.state_dict().values() if tensor.numel()), (
+        f"{attack.name}: shares memory with the target"
+    )
 
 
 def answers_like_a_model(attack: Attack, owner: Owner) -> None:
@@ -156,7 +158,9 @@ def access_kept(attack: Attack, owner: Owner) -> None:
         except AccessError as error:
             said = str(error)
         assert attack.needs.name in said, f"{attack.name}: expected an AccessError that names {attack.needs.name}, got {said or 'none'}"
-    exact: Oracle = source if attack.needs is Access.WEIGHTS else Probabilities(source) if attack.needs is Access.PROBS else HardLabels(source)
+    exact: Oracle = (
+        source if attack.needs is Access.WEIGHTS else Probabilities(source) if attack.needs is Access.PROBS else HardLabels(source)
+    )
     attack.steal(exact, owner.reserve, seed=1)
 
 
@@ -209,7 +213,9 @@ def resumes(attack: Attack, owner: Owner) -> None:
         model, spent = attempt(10**9)
         assert model is not None
         assert _equal(model, wanted), f"{attack.name}: resumed, it made another model"
-        assert spent <= whole.spent - kept, f"{attack.name}: asked again for what it had been answered: {spent} of {whole.spent} with {kept} kept"
+        assert spent <= whole.spent - kept, (
+            f"{attack.name}: asked again for what it had been answered: {spent} of {whole.spent} with {kept} kept"
+        )
 
 
 class Breaking(Wrapper):
@@ -267,7 +273,9 @@ def source_scores_highest(method: Method, owner: Owner, claim: Claim) -> None:
     scores = method.score(claim, rows)
     assert np.isfinite([scores.source, scores.raw, *scores.placebos]).all(), f"{method.name}: scores that are not finite"
     beaten = [s for s in scores.placebos if s >= scores.source]
-    assert not beaten, f"{method.name}: the source scores {scores.source:.4g} on its own claim, and up to {max(beaten, default=0):.4g} on a placebo"
+    assert not beaten, (
+        f"{method.name}: the source scores {scores.source:.4g} on its own claim, and up to {max(beaten, default=0):.4g} on a placebo"
+    )
     innocent = method.score(claim, _shown(method.needs, owner.references(1)[0], claim))
     assert scores.raw > innocent.raw, f"{method.name}: an independent model scores {innocent.raw:.4g}, the source itself {scores.raw:.4g}"
 
@@ -279,7 +287,9 @@ def prefixes_score(method: Method, owner: Owner, claim: Claim) -> None:
     given = rows.copy()
     half = method.score(claim, rows[: -(-len(rows) // 2)])
     full = method.score(claim, rows)
-    assert len(half.placebos) == len(full.placebos), f"{method.name}: {len(half.placebos)} placebos with half of the answers, {len(full.placebos)} with all"
+    assert len(half.placebos) == len(full.placebos), (
+        f"{method.name}: {len(half.placebos)} placebos with half of the answers, {len(full.placebos)} with all"
+    )
     assert np.isfinite([half.source, *half.placebos]).all(), f"{method.name}: half of the answers give scores that are not finite"
     assert np.array_equal(given, rows), f"{method.name}: changed the answers it was given"
     assert all(np.array_equal(value, claim.tensors[key]) for key, value in tensors.items()), f"{method.name}: changed its claim"
@@ -295,7 +305,9 @@ def replay_agrees(method: Method, owner: Owner, claim: Claim) -> None:
         null = "placebos" if method.score(claim, _shown(method.needs, owner.source, claim)).placebos else "references"
         live = verify(claim, oracle, alpha=0.5, null=null, transcript=path)
         again = verify(claim, Replay(path), alpha=0.5, null=null)
-    assert (live.score, live.p_value, live.verdict) == (again.score, again.p_value, again.verdict), f"{method.name}: the replay found {again.score}, p {again.p_value}; live {live.score}, p {live.p_value}"
+    assert (live.score, live.p_value, live.verdict) == (again.score, again.p_value, again.verdict), (
+        f"{method.name}: the replay found {again.score}, p {again.p_value}; live {live.score}, p {live.p_value}"
+    )
 
 
 METHOD: dict[str, Callable[[Method, Owner, Claim], None]] = {

@@ -33,12 +33,19 @@ app = typer.Typer(
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Settings = Annotated[list[str], typer.Option("--set", help="A setting of the method or attack, NAME=VALUE; may be given again.")]
-DataName = Annotated[str, typer.Option("--data", help="Data set: a name (birthmark list datasets), an .npz file, or a folder of images by class.")]
+DataName = Annotated[
+    str, typer.Option("--data", help="Data set: a name (birthmark list datasets), an .npz file, or a folder of images by class.")
+]
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Where the data set's files are.")]
 DataSeed = Annotated[int, typer.Option("--data-seed", help="Seed of the splits.")]
 Cache = Annotated[Path, typer.Option("--cache", help="Folder of trained models; a rerun continues from it.")]
 Workers = Annotated[int, typer.Option("--workers", help="Processes that train side by side; 0 means one a core.")]
-Architecture = Annotated[str, typer.Option("--architecture", help="Of a model file without a card: a built-in name or module:function ((shape, outputs) -> network).")]
+Architecture = Annotated[
+    str,
+    typer.Option(
+        "--architecture", help="Of a model file without a card: a built-in name or module:function ((shape, outputs) -> network)."
+    ),
+]
 Shape = Annotated[str, typer.Option("--shape", help="One input's shape of a model file without a card, e.g. 1x28x28.")]
 Classes = Annotated[int, typer.Option("--classes", help="Number of classes (or values) of a model file without a card.")]
 
@@ -112,16 +119,26 @@ def demo(
 @command("enroll")
 def enroll(
     source: Annotated[Path, typer.Option("--source", help="The model to protect: a safetensors file.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder that the claim is written to; with several methods one folder each inside it.")],
-    recipe: Annotated[str, typer.Option("--recipe", help="How to train a twin: a built-in architecture (res:width=24) or module:function (seed -> trained network); default the source file's own card.")] = "",
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder that the claim is written to; with several methods one folder each inside it.")
+    ],
+    recipe: Annotated[
+        str,
+        typer.Option(
+            "--recipe",
+            help="How to train a twin: a built-in architecture (res:width=24) or module:function (seed -> trained network); default the source file's own card.",
+        ),
+    ] = "",
     data: DataName = "digits",
     split: Annotated[str, typer.Option("--split", help="Part of the data that the source was trained on.")] = "owner",
-    methods: Annotated[list[str], typer.Option("--method", help="Fingerprint method (birthmark list methods); may be given again.")] = ["kinship"],  # noqa: B006
+    methods: Annotated[list[str], typer.Option("--method", help="Fingerprint method (birthmark list methods); may be given again.")] = [
+        "kinship"
+    ],
     twins: Annotated[int, typer.Option("--twins", help="Placebos: 19 reach p = .05, 99 reach p = .01.")] = 19,
     references: Annotated[int, typer.Option("--references", help="Independent models that guard the verdict.")] = 8,
     surrogates: Annotated[int, typer.Option("--surrogates", help="Own thefts that the expected power is measured on.")] = 3,
-    training: Annotated[list[str], typer.Option("--training", help="A setting of the built-in training loop, NAME=VALUE.")] = [],  # noqa: B006
-    settings: Settings = [],  # noqa: B006
+    training: Annotated[list[str], typer.Option("--training", help="A setting of the built-in training loop, NAME=VALUE.")] = [],
+    settings: Settings = [],
     seed: Annotated[int, typer.Option("--seed")] = 0,
     data_dir: DataDir = None,
     data_seed: DataSeed = 0,
@@ -175,11 +192,22 @@ def verify(
     alpha: Annotated[float, typer.Option("--alpha", help="Share of innocents that may be accused.")] = 0.01,
     budget: Annotated[int | None, typer.Option("--budget", help="Most queries to send.")] = None,
     null: Annotated[str, typer.Option("--null", help="What the score is ranked among: placebos or references.")] = "placebos",
-    spec: Annotated[Path | None, typer.Option("--spec", help="TOML file that describes the suspect: dialect, layout, range, classes, answers.")] = None,
-    answers: Annotated[str, typer.Option("--answers", help="What the suspect answers: labels, probabilities, logits or values; default its card's word, or logits.")] = "",
-    authorisation: Annotated[str, typer.Option("--i-am-authorised", help="On what ground you query a remote suspect; goes into the evidence.")] = "",
+    spec: Annotated[
+        Path | None, typer.Option("--spec", help="TOML file that describes the suspect: dialect, layout, range, classes, answers.")
+    ] = None,
+    answers: Annotated[
+        str,
+        typer.Option(
+            "--answers", help="What the suspect answers: labels, probabilities, logits or values; default its card's word, or logits."
+        ),
+    ] = "",
+    authorisation: Annotated[
+        str, typer.Option("--i-am-authorised", help="On what ground you query a remote suspect; goes into the evidence.")
+    ] = "",
     report: Annotated[Path | None, typer.Option("--report", help="Write one self-contained HTML page.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Folder for evidence.json and the transcript; an interrupted run continues from it.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder for evidence.json and the transcript; an interrupted run continues from it.")
+    ] = None,
     architecture: Architecture = "",
     shape: Shape = "",
     classes: Classes = 0,
@@ -192,7 +220,9 @@ def verify(
     from birthmark.verify import verify as test
 
     made, digest = Claim.load(claim)
-    oracle = open_suspect(suspect, made.task, answers=answers, spec=spec, authorisation=authorisation, architecture=architecture, shape=shape, classes=classes)
+    oracle = open_suspect(
+        suspect, made.task, answers=answers, spec=spec, authorisation=authorisation, architecture=architecture, shape=shape, classes=classes
+    )
     with bar(f"asking {oracle.name}", quiet=as_json) as progress:
         evidence = test(
             made, oracle, alpha=alpha, budget=budget, null=null, digest=digest, authorisation=authorisation,
@@ -228,7 +258,9 @@ def open_suspect(
 
     given: dict[str, Any] = {"answers": answers, "architecture": architecture, "shape": _shape(shape), "classes": classes}
     said = SuspectSpec.read(spec) if spec else SuspectSpec()
-    return connect.open(target, spec=replace(said, **{key: value for key, value in given.items() if value}), task=task, authorisation=authorisation)
+    return connect.open(
+        target, spec=replace(said, **{key: value for key, value in given.items() if value}), task=task, authorisation=authorisation
+    )
 
 
 @command("attack")
@@ -240,7 +272,7 @@ def attack(
     split: Annotated[str, typer.Option("--split", help="Part of the data that the thief has.")] = "attacker",
     budget: Annotated[int | None, typer.Option("--budget", help="Most queries to the target.")] = None,
     preset: Annotated[str, typer.Option("--preset", help="A paper's settings by name, see docs/attacks.md; --set overrules them.")] = "",
-    settings: Settings = [],  # noqa: B006
+    settings: Settings = [],
     seed: Annotated[int, typer.Option("--seed")] = 0,
     data_dir: DataDir = None,
     data_seed: DataSeed = 0,
@@ -260,10 +292,16 @@ def attack(
 
     parts = datasets.load(data, seed=data_seed, directory=data_dir)
     task = Task(parts.shape, parts["test"].outputs, not parts.classes)
-    oracle = open_suspect(target, task, answers=answers, spec=spec, authorisation=authorisation, architecture=architecture, shape=shape, classes=classes)
+    oracle = open_suspect(
+        target, task, answers=answers, spec=spec, authorisation=authorisation, architecture=architecture, shape=shape, classes=classes
+    )
     chosen = {**(registry.preset("attacks", name, preset) if preset else {}), **settings_of(settings)}
     found = steal(name, oracle, out, parts, split=split, budget=budget, settings=chosen, seed=seed)
-    print(json.dumps(found) if as_json else f"{name}: {out}  accuracy {found['accuracy']:.3f} (target {found['target_accuracy']})  agreement {found['agreement']}  {found['queries']} queries  {found['seconds']} s")
+    print(
+        json.dumps(found)
+        if as_json
+        else f"{name}: {out}  accuracy {found['accuracy']:.3f} (target {found['target_accuracy']})  agreement {found['agreement']}  {found['queries']} queries  {found['seconds']} s"
+    )
     return 0
 
 

@@ -75,7 +75,9 @@ def zoo_list(plan: PlanName, store: StoreFolder = Path("zoo"), source: Sources =
         typer.echo(json.dumps(rows))
         return
     for row in rows:
-        typer.echo(f"{'x' if row['there'] else '.'} {row['key']}  {row['role']:<9} {row['source'] if row['source'] is not None else '-':>2}  {row['name']}")
+        typer.echo(
+            f"{'x' if row['there'] else '.'} {row['key']}  {row['role']:<9} {row['source'] if row['source'] is not None else '-':>2}  {row['name']}"
+        )
     typer.echo(f"{sum(row['there'] for row in rows)} of {len(rows)} are there")
 
 
@@ -105,7 +107,9 @@ def bench_run(
 @ours
 def bench_table(
     records: Annotated[Path, typer.Argument(help="Folder of records.")],
-    group: Annotated[str, typer.Option("--group", help="Only this group of thefts, or 'all' (the default prints all groups at --at queries).")] = "",
+    group: Annotated[
+        str, typer.Option("--group", help="Only this group of thefts, or 'all' (the default prints all groups at --at queries).")
+    ] = "",
     at: Annotated[int, typer.Option("--at", help="Only this number of queries; 0 for every one (the default with --json).")] = 0,
     fpr: Annotated[float, typer.Option("--fpr", help="False-positive rate that the true-positive rate is read at.")] = 0.05,
     as_json: Json = False,
@@ -113,14 +117,20 @@ def bench_table(
     """Print AUC, ARUC, power and false accusations by attack group and by tier of innocents."""
     from birthmark.bench import tables
 
-    found = [row for row in tables.rows(tables.load(records), fpr=fpr) if (not group or row["group"] == group) and at in (0, row["queries"])]
+    found = [
+        row for row in tables.rows(tables.load(records), fpr=fpr) if (not group or row["group"] == group) and at in (0, row["queries"])
+    ]
     if as_json:
         typer.echo(json.dumps(found))
         return
     pooled = [row for row in found if row["group"] == row["tier"]]
     _print("all thefts against all innocents", pooled)
     for plan, task, method, access in dict.fromkeys((row["plan"], row["task"], row["method"], row["access"]) for row in found):
-        own = [row for row in found if (row["plan"], row["task"], row["method"], row["access"]) == (plan, task, method, access) and row["group"] != row["tier"]]
+        own = [
+            row
+            for row in found
+            if (row["plan"], row["task"], row["method"], row["access"]) == (plan, task, method, access) and row["group"] != row["tier"]
+        ]
         size = max((row["queries"] for row in own if row["queries"] <= 100), default=max((row["queries"] for row in own), default=0))
         _print(f"{method}, {access}, {task}", [row for row in own if row["queries"] == size])
 
@@ -194,7 +204,9 @@ def _view(*, quiet: bool = False) -> "Iterator[Callable[[Progress], None] | None
     if quiet:
         yield None
     elif not sys.stderr.isatty():
-        yield lambda state: typer.echo(f"{state.done}/{state.total} {state.per_minute:5.1f}/min {_minutes(state.eta)} left  {state.event}", err=True)
+        yield lambda state: typer.echo(
+            f"{state.done}/{state.total} {state.per_minute:5.1f}/min {_minutes(state.eta)} left  {state.event}", err=True
+        )
     else:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn

@@ -23,13 +23,19 @@ LogFolder = Annotated[Path | None, typer.Option("--log", help="The gateway's que
 @key.command("new")
 @ours
 def key_new(
-    secret: Annotated[Path, typer.Option("--secret", help="New file for the master key, mode 600; never overwritten.")] = Path("birthmark.key"),
-    out: Annotated[Path | None, typer.Option("--keyring", help="Folder for the keyring; needs --source. Without it only a master key is made.")] = None,
+    secret: Annotated[Path, typer.Option("--secret", help="New file for the master key, mode 600; never overwritten.")] = Path(
+        "birthmark.key"
+    ),
+    out: Annotated[
+        Path | None, typer.Option("--keyring", help="Folder for the keyring; needs --source. Without it only a master key is made.")
+    ] = None,
     source: Annotated[Path | None, typer.Option("--source", help="The model behind the API: a safetensors file.")] = None,
     recipe: Annotated[str, typer.Option("--recipe", help="How the source was trained, if its file does not say.")] = "",
     data: Annotated[str, typer.Option("--data", help="Data set: a name, an .npz file, or a folder of images by class.")] = "digits",
     split: Annotated[str, typer.Option("--split", help="Part of the data that the source was trained on.")] = "owner",
-    references: Annotated[int, typer.Option("--references", help="Unmarked models that keys are checked against and answers are read against.")] = 6,
+    references: Annotated[
+        int, typer.Option("--references", help="Unmarked models that keys are checked against and answers are read against.")
+    ] = 6,
     queries: Annotated[int, typer.Option("--queries", help="Held-out inputs for claims.")] = 1000,
     placebos: Annotated[int, typer.Option("--placebos", help="Placebo keys; 999 reach p = .001.")] = 999,
     seed: Annotated[int, typer.Option("--seed", help="Of the placebo keys.")] = 0,
@@ -50,7 +56,9 @@ def key_new(
     result: dict[str, Any] = {"secret": str(secret), "fingerprint": master.fingerprint}
     if out is not None:
         if source is None:
-            raise SettingError("a keyring is made from the model behind the API: give --source, or leave --keyring out for a master key alone")
+            raise SettingError(
+                "a keyring is made from the model behind the API: give --source, or leave --keyring out for a master key alone"
+            )
         from birthmark.marking import make_keyring
         from birthmark.progress import bar
         from birthmark.workshop import open_owner
@@ -62,13 +70,21 @@ def key_new(
                 architecture="", shape=(), classes=0, twins=0, references=references, progress=progress,
             )  # fmt: skip
             ring = make_keyring(owner, references=references, seed=seed, queries=queries, placebos=placebos)
-        result |= {"keyring": str(out), "digest": ring.save(out), "queries": len(ring.queries), "references": len(ring.references), "placebos": len(ring.placebos)}
+        result |= {
+            "keyring": str(out),
+            "digest": ring.save(out),
+            "queries": len(ring.queries),
+            "references": len(ring.references),
+            "placebos": len(ring.placebos),
+        }
     if as_json:
         typer.echo(json.dumps(result))
     else:
         typer.echo(f"master key {master.fingerprint} in {secret}: keep it where only the gateway can read it")
         if out is not None:
-            typer.echo(f"keyring in {out}: {result['queries']} queries, {result['references']} references, {result['placebos']} placebo keys, digest {result['digest']}")
+            typer.echo(
+                f"keyring in {out}: {result['queries']} queries, {result['references']} references, {result['placebos']} placebo keys, digest {result['digest']}"
+            )
 
 
 @key.command("claim")
@@ -80,7 +96,12 @@ def key_claim(
     secret: SecretPlace = "birthmark.key",
     strength: Annotated[str, typer.Option("--strength", help="That the gateway marked with.")] = "default",
     log: LogFolder = None,
-    views: Annotated[int, typer.Option("--views", help="Of each logged near-tie: itself and shifted copies; 5 find thieves who augmented, at five times the queries.")] = 1,
+    views: Annotated[
+        int,
+        typer.Option(
+            "--views", help="Of each logged near-tie: itself and shifted copies; 5 find thieves who augmented, at five times the queries."
+        ),
+    ] = 1,
     as_json: Json = False,
 ) -> None:
     """Make the claim on whoever trained on a client's answers; with --log the one for suspects that show labels only."""
@@ -93,7 +114,11 @@ def key_claim(
         Keyring.load(keyring), read_secret(secret), client, strength=strength, ties=ties(read(log), client) if log else None, views=views
     )  # fmt: skip
     result = {"claim": str(out), "digest": claim.save(out), "method": claim.method, "queries": len(claim.queries), "client": client}
-    typer.echo(json.dumps(result) if as_json else "{method} claim for client {client} in {claim}: {queries} queries, digest {digest}".format(**result))
+    typer.echo(
+        json.dumps(result)
+        if as_json
+        else "{method} claim for client {client} in {claim}: {queries} queries, digest {digest}".format(**result)
+    )
 
 
 @ours
@@ -115,7 +140,9 @@ def gateway(
     chosen = read_config(config, upstream=upstream, secret=secret, keyring=keyring)
     if check:
         keys = Keys.load(chosen)
-        typer.echo(f"in order: key {keys.secret.fingerprint}, strength {chosen.strength}, policy {chosen.policy}, dialect {chosen.wire.dialect}")
+        typer.echo(
+            f"in order: key {keys.secret.fingerprint}, strength {chosen.strength}, policy {chosen.policy}, dialect {chosen.wire.dialect}"
+        )
         return
     serve(chosen, host=host, port=port)
 
@@ -151,7 +178,11 @@ def trace(
     from birthmark.tables import table
 
     rows = [[s.client, f"{s.z:.2f}", f"{s.p_value:.4g}", f"{s.corrected:.4g}", "named" if s.named else ""] for s in found.clients[:20]]
-    table(f"{found.queries} queries, {found.placebos} placebo keys, {len(found.clients)} clients", ["client", "z", "p", "p corrected", ""], rows)
+    table(
+        f"{found.queries} queries, {found.placebos} placebo keys, {len(found.clients)} clients",
+        ["client", "z", "p", "p corrected", ""],
+        rows,
+    )
     if found.pair:
         typer.echo(f"together: {' and '.join(found.pair)} (p = {found.pair_p:.3g}); neither is named alone")
     elif not any(s.named for s in found.clients):
@@ -184,7 +215,12 @@ def utility(
     samples = datasets.load(data, seed=data_seed, directory=data_dir)[split]
     module, _, _ = load_module(source, architecture="", shape=samples.shape, classes=samples.classes)
     ring, master = Keyring.load(keyring), read_secret(secret)
-    found = measure([ring.client(master, f"utility-{i}") for i in range(clients)], samples.inputs, probabilities(module, samples.inputs), samples.targets.astype(int))
+    found = measure(
+        [ring.client(master, f"utility-{i}") for i in range(clients)],
+        samples.inputs,
+        probabilities(module, samples.inputs),
+        samples.targets.astype(int),
+    )
     if plot is not None:
         draw(found, plot)
     if as_json:
@@ -194,7 +230,11 @@ def utility(
 
     rows = [[u.strength, f"{u.top1_agreement:.4f}", f"{u.accuracy_change:+.4f}", f"{u.l1:.3f}", f"{u.kl:.3f}", f"{u.ece_before:.3f} -> {u.ece:.3f}",
              "  ".join(f"{q}: {z:.1f}" for q, z in u.evidence.items())] for u in found]  # fmt: skip
-    table(f"{len(samples)} held-out inputs, {clients} keys", ["strength", "top-1 kept", "accuracy", "L1", "KL", "ECE", "z of a perfect student by queries"], rows)
+    table(
+        f"{len(samples)} held-out inputs, {clients} keys",
+        ["strength", "top-1 kept", "accuracy", "L1", "KL", "ECE", "z of a perfect student by queries"],
+        rows,
+    )
 
 
 def mount(app: typer.Typer) -> None:

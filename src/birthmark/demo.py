@@ -47,7 +47,16 @@ def suspects(source: Card) -> list[Suspect]:
     """Eleven thefts on the attacker's data, and ten innocents, half of them on the source's own data."""
 
     def stolen(attack: str, **settings: Any) -> Card:
-        return Card(kind="stolen", data=source.data, split="attacker", recipe="", seed=source.seed + 50, attack=attack, settings=settings, parents=(source.key,))
+        return Card(
+            kind="stolen",
+            data=source.data,
+            split="attacker",
+            recipe="",
+            seed=source.seed + 50,
+            attack=attack,
+            settings=settings,
+            parents=(source.key,),
+        )
 
     thefts = [
         ("last layer tuned", stolen("ftll")),
@@ -102,7 +111,13 @@ def run(out: Path, *, seed: int, workers: int, quiet: bool) -> dict[str, Any]:
     result = {
         "seconds": round(time.monotonic() - started, 1),
         "alpha": ALPHA,
-        "source": {"architecture": source.recipe, "accuracy": accuracy(module, parts["test"]), "twins": TWINS, "claim": digest, "queries": len(claim.queries)},
+        "source": {
+            "architecture": source.recipe,
+            "accuracy": accuracy(module, parts["test"]),
+            "twins": TWINS,
+            "claim": digest,
+            "queries": len(claim.queries),
+        },
         "suspects": rows,
         "report": str(report),
     }
@@ -111,7 +126,9 @@ def run(out: Path, *, seed: int, workers: int, quiet: bool) -> dict[str, Any]:
     return result
 
 
-def _row(suspect: Suspect, evidence: Evidence, source: torch.nn.Module, model: torch.nn.Module, inputs: np.ndarray[Any, Any]) -> dict[str, Any]:
+def _row(
+    suspect: Suspect, evidence: Evidence, source: torch.nn.Module, model: torch.nn.Module, inputs: np.ndarray[Any, Any]
+) -> dict[str, Any]:
     agreement = float((outputs(source, inputs).argmax(1) == outputs(model, inputs).argmax(1)).mean())
     return {
         "name": suspect.name,
@@ -148,4 +165,6 @@ def _print(result: dict[str, Any]) -> None:
     caught = sum(r["verdict"] == "supported" for r in rows if r["kind"] == "derived")
     accused = sum(r["verdict"] == "supported" for r in rows if r["kind"] == "independent")
     thefts = sum(r["kind"] == "derived" for r in rows)
-    print(f"{caught} of {thefts} thefts supported, {accused} of {len(rows) - thefts} innocents accused, {result['seconds']} s; open {result['report']}")
+    print(
+        f"{caught} of {thefts} thefts supported, {accused} of {len(rows) - thefts} innocents accused, {result['seconds']} s; open {result['report']}"
+    )

@@ -27,7 +27,15 @@ BUDGETS = (20, 50, 100, 200, 500, 1000, 2000)
 REFUSED = 0.01  # a claim is refused if so many references would be accused by chance with less than this probability
 
 
-def enroll(owner: Owner, method: Method, *, seed: int, test: Samples | None = None, surrogates: int = 3, progress: Callable[[float], None] | None = None) -> Claim:
+def enroll(
+    owner: Owner,
+    method: Method,
+    *,
+    seed: int,
+    test: Samples | None = None,
+    surrogates: int = 3,
+    progress: Callable[[float], None] | None = None,
+) -> Claim:
     """Make a claim, check it on the owner's own models, and say what it can reach.
 
     Args:
@@ -54,7 +62,11 @@ def enroll(owner: Owner, method: Method, *, seed: int, test: Samples | None = No
     facts = {
         **claim.facts,
         "versions": versions(),
-        "source": {"accuracy": accuracy(owner.source, test), "parameters": sum(p.numel() for p in owner.source.parameters()), "card": owner.card.key},
+        "source": {
+            "accuracy": accuracy(owner.source, test),
+            "parameters": sum(p.numel() for p in owner.source.parameters()),
+            "card": owner.card.key,
+        },
         "twins": {"n": len(twins), "accuracy": [round(accuracy(twin, test), 4) for twin in twins]},
         "self_check": checked,
         "reach": reach(claim),
@@ -72,7 +84,9 @@ def check_source(owner: Owner, test: Samples) -> None:
     try:
         rows = outputs(owner.source, test.inputs[:4])
     except (RuntimeError, ValueError) as error:
-        raise ShapeError(f"the source cannot answer inputs of shape {test.shape}: {str(error).splitlines()[0]}; give the data it was made for") from None
+        raise ShapeError(
+            f"the source cannot answer inputs of shape {test.shape}: {str(error).splitlines()[0]}; give the data it was made for"
+        ) from None
     if rows.shape[1] != owner.task.outputs:
         raise ShapeError(f"the source answers {rows.shape[1]} outputs, the data have {owner.task.outputs}; give the data it was trained on")
     if not owner.values and (rows >= 0).all() and np.allclose(rows.sum(axis=1), 1, atol=1e-4):
@@ -84,7 +98,8 @@ def self_check(claim: Claim) -> dict[str, Any]:
     answers = claim.references[0] if len(claim.references) else np.zeros((len(claim.queries), claim.task.outputs))
     scores = reference_scores(claim, answers)
     rows = [
-        {"z": stats.standardised(s.source, s.placebos), "p": stats.rank_p(s.source, s.placebos)} if s.placebos else {"raw": s.raw} for s in scores
+        {"z": stats.standardised(s.source, s.placebos), "p": stats.rank_p(s.source, s.placebos)} if s.placebos else {"raw": s.raw}
+        for s in scores
     ]
     accused = sum(row.get("p", 1.0) <= 0.05 for row in rows)
     chance = float(1 - _binomial_below(accused, len(rows), 0.05)) if rows else 1.0
@@ -112,7 +127,9 @@ def kinds(owner: Owner, twins: Sequence[nn.Module], test: Samples) -> list[str]:
         found.append("the source's architecture differs from its twins': they are no reruns of it, and the placebo p is not exact")
     mine, theirs = accuracy(owner.source, test), [accuracy(twin, test) for twin in twins]
     if min(stats.student_p(mine, theirs), stats.student_p(-mine, [-a for a in theirs])) < 0.001:
-        found.append(f"the source's accuracy ({mine:.3f}) is not that of its twins ({min(theirs):.3f}-{max(theirs):.3f}): they are no reruns of it, and the placebo p is not exact")
+        found.append(
+            f"the source's accuracy ({mine:.3f}) is not that of its twins ({min(theirs):.3f}-{max(theirs):.3f}): they are no reruns of it, and the placebo p is not exact"
+        )
     return found
 
 
@@ -145,7 +162,9 @@ def power(claim: Claim, owner: Owner, n: int) -> list[dict[str, Any]]:
         for kind in (Answers.VALUES,) if owner.values else (Answers.PROBABILITIES, Answers.LABELS):
             found = _curve(claim, outputs(model, claim.queries), kind)
             if found:
-                rows.append({"theft": card.attack, "student": str(card.settings.get("student", "")), "answers": kind.value, "by_queries": found})
+                rows.append(
+                    {"theft": card.attack, "student": str(card.settings.get("student", "")), "answers": kind.value, "by_queries": found}
+                )
     return rows
 
 
@@ -164,11 +183,16 @@ def _curve(claim: Claim, rows: Floats, kind: Answers) -> list[dict[str, float]]:
         except (ShapeError, ValueError):
             continue
         if scores.placebos:
-            curve.append({"queries": budget, "z": stats.standardised(scores.source, scores.placebos), "p": stats.rank_p(scores.source, scores.placebos)})
+            curve.append(
+                {
+                    "queries": budget,
+                    "z": stats.standardised(scores.source, scores.placebos),
+                    "p": stats.rank_p(scores.source, scores.placebos),
+                }
+            )
     return curve
 
 
 def versions() -> dict[str, str]:
     """Versions of what could change a bit."""
     return {name: version(name) for name in ("birthmark", "torch", "numpy")}
-

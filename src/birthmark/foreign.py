@@ -35,7 +35,9 @@ def with_foreign(data: Data, *, seed: int, directory: Path | None = None, size: 
     random = np.random.default_rng([seed, 77])
     if data.shape == (1, 28, 28):
         inputs = mixed_digits(random, size)
-    elif data.shape == (3, 32, 32) and (found := next((p for p in (place / "train.bin", place / "cifar-100-binary" / "train.bin") if p.is_file()), None)):
+    elif data.shape == (3, 32, 32) and (
+        found := next((p for p in (place / "train.bin", place / "cifar-100-binary" / "train.bin") if p.is_file()), None)
+    ):
         inputs = cifar100(found, random, size)
     elif data.shape[0] == 1:
         inputs = strokes(random, size, data.shape)

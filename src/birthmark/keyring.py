@@ -81,9 +81,13 @@ class Keyring:
         if len(inputs) < 50 or len(queries) < 20:
             raise SettingError(f"expected at least 50 of the owner's inputs and 20 held-out ones, got {len(inputs)} and {len(queries)}")
         if source.shape[0] != len(queries) or references.shape[1:] != source.shape:
-            raise ShapeError(f"expected answers to {len(queries)} queries, got the source's {source.shape} and the references' {references.shape}")
+            raise ShapeError(
+                f"expected answers to {len(queries)} queries, got the source's {source.shape} and the references' {references.shape}"
+            )
         if not values and source.shape[1] < 3:
-            raise SettingError("the mark is written on the classes below the top one, so it needs three or more; two classes leave nothing to write on")
+            raise SettingError(
+                "the mark is written on the classes below the top one, so it needs three or more; two classes leave nothing to write on"
+            )
         spread = np.maximum(source.std(axis=0), 1e-12) if values else np.ones(source.shape[1])
         whitening = Whitening.fit(inputs, coordinates)
         ring = cls(
@@ -98,7 +102,9 @@ class Keyring:
             kept += [i for i, z in zip(numbers, lean, strict=True) if z <= LEAN]
             start += CHUNK
             if start > 100 * placebos + 10_000:
-                raise SettingError("nearly every key leans on one of the owner's unmarked models; give more held-out queries, or other references")
+                raise SettingError(
+                    "nearly every key leans on one of the owner's unmarked models; give more held-out queries, or other references"
+                )
         return replace(ring, placebos=tuple(kept[:placebos]))
 
     def placebo(self, number: int) -> Secret:

@@ -20,11 +20,19 @@ def make_keyring(owner: Owner, *, references: int, seed: int, queries: int = QUE
     others = [ask(model, x) for model in owner.references(references)] if references else []
     shape = (0, len(x), owner.task.outputs)
     return Keyring.make(
-        owner.train.inputs, x, ask(owner.source, x), np.stack(others) if others else np.zeros(shape), seed=seed, values=owner.values, placebos=placebos
+        owner.train.inputs,
+        x,
+        ask(owner.source, x),
+        np.stack(others) if others else np.zeros(shape),
+        seed=seed,
+        values=owner.values,
+        placebos=placebos,
     )
 
 
-def make_claim(ring: Keyring, master: Secret, client: str, *, strength: str, ties: tuple[Array, Floats] | None = None, views: int = 1) -> Claim:
+def make_claim(
+    ring: Keyring, master: Secret, client: str, *, strength: str, ties: tuple[Array, Floats] | None = None, views: int = 1
+) -> Claim:
     """A client's claim: the soft one on the keyring's queries, or the one on near-ties from the query log.
 
     Args:

@@ -73,5 +73,7 @@ def attractors(weights: Sequence[Floats]) -> dict[str, Any]:
     found = [j for j in range(m) if first[j] and binom.sf(first[j] - 1, len(weights), 1 / m) < 0.01 / m]
     facts: dict[str, Any] = {"attractors": found, "leaning": [int(n) for n in first]}
     if 0 in found:
-        facts["warnings"] = [f"{first[0]} of {len(weights)} independent references lean to the source more than to any twin: it attracts innocents"]
+        facts["warnings"] = [
+            f"{first[0]} of {len(weights)} independent references lean to the source more than to any twin: it attracts innocents"
+        ]
     return facts

@@ -38,7 +38,9 @@ def _stage(wide: int, out: int, smooth: bool, stride: int = 1) -> nn.Module:
 
 def unet(shape: Sequence[int], outputs: int, width: int = 8, smooth: int = 0) -> nn.Module:
     if len(shape) != 3 or outputs % prod(shape[1:]):
-        raise SettingError(f"architecture 'unet' maps images to images of the same size, got inputs of shape {tuple(shape)} and {outputs} outputs")
+        raise SettingError(
+            f"architecture 'unet' maps images to images of the same size, got inputs of shape {tuple(shape)} and {outputs} outputs"
+        )
     return UNet(shape[0], outputs // prod(shape[1:]), width, bool(smooth))
 
 

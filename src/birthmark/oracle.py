@@ -109,7 +109,9 @@ class Probabilities(Wrapper):
         if self.inner.answers is not Answers.LOGITS:
             return rows
         if rows.ndim == 2 and rows.shape[1] > 1 and len(rows) and rows.min() >= 0 and np.abs(rows.sum(axis=1) - 1).max() < 1e-4:
-            raise OracleError(f"{self.name}: expected logits, got rows that all lie on the simplex: these are probabilities; declare them so")
+            raise OracleError(
+                f"{self.name}: expected logits, got rows that all lie on the simplex: these are probabilities; declare them so"
+            )
         return softmax(rows)
 
 

@@ -48,16 +48,28 @@ def print_claim(facts: Mapping[str, Any]) -> None:
     reach = facts["reach"]
     console.print(f"[bold]{facts['method']}[/] claim written to {facts['claim']}  (digest {facts['digest'][:16]}…)")
     smallest = "none" if reach["smallest_p"] is None else f"{reach['smallest_p']:.3g}"
-    console.print(f"  smallest p {smallest} among {reach['n']} {reach['null']}; alpha .05 takes {reach['needed_for_.05']}, alpha .01 takes {reach['needed_for_.01']}")
-    console.print(f"  {reach['queries']} distinct queries for the whole test; source accuracy {facts['source']['accuracy']:.3f}; made in {facts['seconds']} s")
+    console.print(
+        f"  smallest p {smallest} among {reach['n']} {reach['null']}; alpha .05 takes {reach['needed_for_.05']}, alpha .01 takes {reach['needed_for_.01']}"
+    )
+    console.print(
+        f"  {reach['queries']} distinct queries for the whole test; source accuracy {facts['source']['accuracy']:.3f}; made in {facts['seconds']} s"
+    )
     for warning in facts["warnings"]:
         console.print(f"  warning: {warning}", markup=False)
     rows = [
-        (row["theft"] + (f" -> {row['student']}" if row["student"] else ""), row["answers"], *(f"{c['queries']}: z {c['z']:.1f}, p {c['p']:.2g}" for c in row["by_queries"][-3:]))
+        (
+            row["theft"] + (f" -> {row['student']}" if row["student"] else ""),
+            row["answers"],
+            *(f"{c['queries']}: z {c['z']:.1f}, p {c['p']:.2g}" for c in row["by_queries"][-3:]),
+        )
         for row in facts["power"]
     ]
     if rows:
-        table("  what it says of your own thefts (queries: z, p)", ("theft", "answers", "", "", ""), [tuple(row) + ("",) * (5 - len(row)) for row in rows])
+        table(
+            "  what it says of your own thefts (queries: z, p)",
+            ("theft", "answers", "", "", ""),
+            [tuple(row) + ("",) * (5 - len(row)) for row in rows],
+        )
 
 
 def names(what: str) -> list[dict[str, str]]:
@@ -80,9 +92,16 @@ def names(what: str) -> list[dict[str, str]]:
     if what == "architectures":
         from birthmark.architectures import ARCHITECTURES
 
-        return [{"name": name, "summary": ", ".join(f"{key}={value}" for key, value in settings.items())} for name, (_, settings) in ARCHITECTURES.items()]
+        return [
+            {"name": name, "summary": ", ".join(f"{key}={value}" for key, value in settings.items())}
+            for name, (_, settings) in ARCHITECTURES.items()
+        ]
     if what == "plans":
-        return [{"name": file.name.removesuffix(".toml"), "summary": ""} for file in sorted(files("birthmark.plans").iterdir(), key=str) if file.name.endswith(".toml")]
+        return [
+            {"name": file.name.removesuffix(".toml"), "summary": ""}
+            for file in sorted(files("birthmark.plans").iterdir(), key=str)
+            if file.name.endswith(".toml")
+        ]
     if what == "dialects":
         from birthmark import connect
 

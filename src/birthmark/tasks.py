@@ -44,7 +44,9 @@ def parts(name: str, seed: int, images: Images) -> Mapping[str, Samples]:
     return TASKS[name].data(seed, images)
 
 
-def _cut(inputs: Array, targets: np.ndarray[Any, Any], sizes: Mapping[str, int], random: np.random.Generator, classes: int = 0) -> dict[str, Samples]:
+def _cut(
+    inputs: Array, targets: np.ndarray[Any, Any], sizes: Mapping[str, int], random: np.random.Generator, classes: int = 0
+) -> dict[str, Samples]:
     order = random.permutation(len(inputs))
     ends = np.cumsum(list(sizes.values()))
     y = targets.astype(np.int64) if classes else np.ascontiguousarray(targets.reshape(len(targets), -1), dtype=np.float32)
@@ -65,7 +67,18 @@ def _around(rows: Array, n: int, random: np.random.Generator) -> Array:
 
 def _table(inputs: np.ndarray[Any, Any], targets: np.ndarray[Any, Any], random: np.random.Generator) -> dict[str, Samples]:
     n = len(inputs)
-    cut = _cut(inputs, targets, {"owner": round(0.36 * n), "reserve": round(0.12 * n), "attacker": round(0.26 * n), "innocent": round(0.16 * n), "test": round(0.1 * n) - 1}, random)
+    cut = _cut(
+        inputs,
+        targets,
+        {
+            "owner": round(0.36 * n),
+            "reserve": round(0.12 * n),
+            "attacker": round(0.26 * n),
+            "innocent": round(0.16 * n),
+            "test": round(0.1 * n) - 1,
+        },
+        random,
+    )
     queries = _around(np.concatenate([cut["owner"].inputs, cut["reserve"].inputs]), 3000, random)
     return {**cut, "queries": Samples(queries, np.zeros((len(queries), cut["owner"].outputs), np.float32), 0)}
 

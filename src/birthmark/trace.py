@@ -60,7 +60,14 @@ class Trace:
 
 
 def trace(
-    ring: Keyring, master: Secret, clients: Sequence[str], oracle: Oracle, *, alpha: float = 0.01, queries: int | None = None, placebos: int | None = None
+    ring: Keyring,
+    master: Secret,
+    clients: Sequence[str],
+    oracle: Oracle,
+    *,
+    alpha: float = 0.01,
+    queries: int | None = None,
+    placebos: int | None = None,
 ) -> Trace:
     """Ask a suspect the keyring's queries and rank the clients.
 
@@ -78,7 +85,9 @@ def trace(
     return ranked(ring, master, clients, ask(claim, suspect, len(claim.queries)), alpha=alpha, placebos=placebos)
 
 
-def ranked(ring: Keyring, master: Secret, clients: Sequence[str], answers: Floats, *, alpha: float = 0.01, placebos: int | None = None) -> Trace:
+def ranked(
+    ring: Keyring, master: Secret, clients: Sequence[str], answers: Floats, *, alpha: float = 0.01, placebos: int | None = None
+) -> Trace:
     """Rank clients by a suspect's answers (q', k) to the keyring's first q' queries."""
     if not clients or len(set(clients)) != len(clients):
         raise SettingError(f"expected clients' names, each once, got {len(clients)} names, {len(set(clients))} of them different")
@@ -93,11 +102,22 @@ def ranked(ring: Keyring, master: Secret, clients: Sequence[str], answers: Float
     order = np.sort(null)
     p = (1 + n - np.searchsorted(order, mine, side="left")) / (1 + n)
     found = [
-        Suspicion(name, float(t), float((t - mean) / sd), float(one), stats.bonferroni(float(one), len(clients)), bool(one * len(clients) <= alpha))
+        Suspicion(
+            name,
+            float(t),
+            float((t - mean) / sd),
+            float(one),
+            stats.bonferroni(float(one), len(clients)),
+            bool(one * len(clients) <= alpha),
+        )
         for name, t, one in zip(clients, mine, p, strict=True)
     ]
     found.sort(key=lambda s: -s.score)
-    reach = "" if len(clients) / (n + 1) <= alpha else f"{n} placebo keys cannot name one of {len(clients)} clients at alpha {alpha:g}; it takes {ceil(len(clients) / alpha)}"
+    reach = (
+        ""
+        if len(clients) / (n + 1) <= alpha
+        else f"{n} placebo keys cannot name one of {len(clients)} clients at alpha {alpha:g}; it takes {ceil(len(clients) / alpha)}"
+    )
     result = Trace(tuple(found), (), 1.0, alpha, n, q, reach)
     if len(clients) < 2 or found[0].named:
         return result

@@ -16,7 +16,9 @@ from torch.overrides import TorchFunctionMode
 from birthmark.errors import SettingError
 from birthmark.types import Array
 
-EXACT = frozenset({"relu", "relu_", "leaky_relu", "leaky_relu_", "prelu", "rrelu", "relu6", "hardtanh", "threshold", "clamp", "clamp_min", "clip"})
+EXACT = frozenset(
+    {"relu", "relu_", "leaky_relu", "leaky_relu_", "prelu", "rrelu", "relu6", "hardtanh", "threshold", "clamp", "clamp_min", "clip"}
+)
 NEARLY = frozenset({"gelu", "silu", "elu", "selu", "celu", "softplus", "mish", "hardswish"})
 INPLACE = frozenset({"relu_", "leaky_relu_"})
 
@@ -75,7 +77,15 @@ def kinds(module: nn.Module, inputs: Tensor) -> list[str]:
 
 
 def find_kinks(
-    module: nn.Module, starts: Array, n: int, *, step: float, box: tuple[Array, Array] | None, seed: int | list[int], newton: int = 25, rounds: int = 6
+    module: nn.Module,
+    starts: Array,
+    n: int,
+    *,
+    step: float,
+    box: tuple[Array, Array] | None,
+    seed: int | list[int],
+    newton: int = 25,
+    rounds: int = 6,
 ) -> Array:
     """Points on the bends of a network's hidden units, each with its two neighbours across the bend: (n, 3, *d).
 

@@ -175,7 +175,11 @@ def loss(outputs: Tensor, targets: Tensor, teacher: Tensor | None, how: Training
     """Cross-entropy on labels, temperature-scaled KL on soft labels, or mean squared error on values."""
     if targets.is_floating_point():
         return functional.mse_loss(outputs.reshape(len(targets), -1), (targets if teacher is None else teacher).reshape(len(targets), -1))
-    hard = functional.cross_entropy(outputs, targets, label_smoothing=how.smoothing) if teacher is None or how.hard_share else outputs.new_zeros(())
+    hard = (
+        functional.cross_entropy(outputs, targets, label_smoothing=how.smoothing)
+        if teacher is None or how.hard_share
+        else outputs.new_zeros(())
+    )
     if teacher is None:
         return hard
     heat = how.temperature

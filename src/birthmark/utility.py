@@ -44,7 +44,9 @@ class Utility:
     evidence: dict[int, float]
 
 
-def utility(keys: Sequence[ClientKey], inputs: Array, answers: Floats, targets: Labels, strengths: Sequence[str] = tuple(STRENGTHS)) -> list[Utility]:
+def utility(
+    keys: Sequence[ClientKey], inputs: Array, answers: Floats, targets: Labels, strengths: Sequence[str] = tuple(STRENGTHS)
+) -> list[Utility]:
     """Measure strengths on held-out inputs (n, *d) with the source's answers (n, k) and true classes (n,).
 
     Raises:
@@ -78,7 +80,9 @@ def ece(answers: Floats, targets: Labels, bins: int = BINS) -> float:
     """Expected calibration error (Guo et al. 2017): mean |accuracy - confidence| over equal bins of the top probability."""
     top, right = answers.max(axis=1), answers.argmax(axis=1) == targets
     place = np.minimum((top * bins).astype(int), bins - 1)
-    return float(sum(abs(right[place == b].mean() - top[place == b].mean()) * (place == b).mean() for b in range(bins) if (place == b).any()))
+    return float(
+        sum(abs(right[place == b].mean() - top[place == b].mean()) * (place == b).mean() for b in range(bins) if (place == b).any())
+    )
 
 
 def plot(found: Sequence[Utility], path: Path) -> None:

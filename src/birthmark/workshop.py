@@ -39,14 +39,18 @@ def open_owner(
     parts = datasets.load(data, seed=data_seed, directory=data_dir)
     code = is_code(recipe) and not architecture
     if code:
-        raise SettingError(f"the recipe {recipe} trains networks of your own: give --architecture module:function too, (shape, outputs) -> untrained network, to read {source.name}")
+        raise SettingError(
+            f"the recipe {recipe} trains networks of your own: give --architecture module:function too, (shape, outputs) -> untrained network, to read {source.name}"
+        )
     module, model, about = load_module(source, architecture=architecture, shape=shape or parts.shape, classes=classes or parts.classes)
     datasets.require(parts, model.shape, model.outputs)
     card = source_card(source, about.get("card"), recipe=recipe, data=data, data_seed=data_seed, split=split, training=training)
     store = Store(cache, trusted=(architecture,) if is_code(architecture) else ())
     make = workshop(module, card, store, parts, engine, _shares(progress))
     make([*twin_cards(card, twins), *reference_cards(card, references)])
-    return Owner(module, card, parts[card.split], parts["reserve"], parts["queries"], make, values=not parts.classes, scratch=cache / "crafted"), parts["test"]
+    return Owner(
+        module, card, parts[card.split], parts["reserve"], parts["queries"], make, values=not parts.classes, scratch=cache / "crafted"
+    ), parts["test"]
 
 
 def source_card(
@@ -60,7 +64,9 @@ def source_card(
     if not recipe and said and said.get("kind") == "trained":
         return as_card(said)
     if not recipe:
-        raise SettingError(f"{source} does not say how it was trained, so no twin can be made; give --recipe (a built-in architecture, or module:function: seed -> trained network)")
+        raise SettingError(
+            f"{source} does not say how it was trained, so no twin can be made; give --recipe (a built-in architecture, or module:function: seed -> trained network)"
+        )
     about = {"name": data, "seed": data_seed}
     return Card(kind="given", data=about, split=split, recipe=recipe, seed=0, training=training, settings={"sha256": file_digest(source)})
 
@@ -86,7 +92,12 @@ def steal(
     test = parts["test"]
     mine, theirs = outputs(stolen, test.inputs), target(test.inputs)
     kind = Answers.LOGITS if parts.classes else Answers.VALUES
-    save_model(out, stolen, ModelCard(architecture_of(stolen), parts.shape, mine.shape[1], kind), {"attack": name, "settings": dict(settings), "seed": seed})
+    save_model(
+        out,
+        stolen,
+        ModelCard(architecture_of(stolen), parts.shape, mine.shape[1], kind),
+        {"attack": name, "settings": dict(settings), "seed": seed},
+    )
     return {
         "attack": name,
         "model": str(out),

@@ -21,10 +21,22 @@ SMALL: dict[str, Any] = {
     "sources": [0, 1],
     "cohort": {"twins": 5, "references": 4},
     "source": {"recipe": "mlp", "split": "owner", "training": {"epochs": 6}, "suspect": True},
-    "methods": {"kinship": {"placebos": 5, "references": 4}, "akh": {"placebos": 5, "references": 4}, "random-queries": {"placebos": 5, "references": 4}},
+    "methods": {
+        "kinship": {"placebos": 5, "references": 4},
+        "akh": {"placebos": 5, "references": 4},
+        "random-queries": {"placebos": 5, "references": 4},
+    },
     "rule": [
         {"name": "ft", "of": "source", "attack": "ftal", "group": "tuned", "split": "attacker"},
-        {"name": "pruned {x}", "of": "source", "attack": "prune", "group": "pruned", "split": "attacker", "settings": {"amount": "{x}"}, "each": {"x": [0.1, 0.3]}},
+        {
+            "name": "pruned {x}",
+            "of": "source",
+            "attack": "prune",
+            "group": "pruned",
+            "split": "attacker",
+            "settings": {"amount": "{x}"},
+            "each": {"x": [0.1, 0.3]},
+        },
         {"name": "rounded", "of": "ft", "group": "evasion", "evasion": ["round:digits=1"]},
         {"name": "other classes", "of": "source", "attack": "transfer", "group": "transfer", "split": "attacker"},
         {"name": "other {i}", "split": "innocent", "tier": "other data", "training": {"epochs": 6}, "count": 4},
@@ -78,14 +90,18 @@ def test_a_copy_is_found_and_agrees_with_verify(place: Path, records: list[dict[
 
 def test_rows_have_what_a_table_needs(records: list[dict[str, Any]]) -> None:
     rows = tables.rows(records, rounds=200)
-    whole = next(r for r in rows if (r["method"], r["access"], r["queries"], r["group"], r["tier"]) == ("kinship", "probs", 50, "all", "all"))
+    whole = next(
+        r for r in rows if (r["method"], r["access"], r["queries"], r["group"], r["tier"]) == ("kinship", "probs", 50, "all", "all")
+    )
     assert (whole["n_pos"], whole["n_neg"], whole["sources"]) == (2 * 5, 2 * 7, 2)
     assert whole["auc"] > 0.8
     assert whole["auc_low"] <= whole["auc"] <= whole["auc_high"]
     assert 0 <= whole["fpr_low"] <= whole["fpr"] <= whole["fpr_high"] <= 1
     assert len(whole["fpr_by_source"]) == 2
     assert whole["aruc"] is None  # cosines are not on [0, 1]
-    baseline = next(r for r in rows if (r["method"], r["access"], r["queries"], r["group"], r["tier"]) == ("random-queries", "labels", 50, "all", "all"))
+    baseline = next(
+        r for r in rows if (r["method"], r["access"], r["queries"], r["group"], r["tier"]) == ("random-queries", "labels", 50, "all", "all")
+    )
     assert 0 < baseline["aruc"] < 0.5
     assert {r["tier"] for r in rows} == {"all", "other data", "same data"}
     assert {r["group"] for r in rows} == {"all", "copy", "tuned", "pruned", "evasion"}

@@ -57,21 +57,42 @@ class Upstream:
             if b"binary_data_size" in body[:300]:
                 head, end = json.JSONDecoder().raw_decode(body[:400].decode("latin-1"))
                 rows = predict(np.frombuffer(body[end:], "<f4").reshape(head["inputs"][0]["shape"])).astype("<f4")
-                out = {"model_name": "m", "outputs": [{"name": "p", "shape": list(rows.shape), "datatype": "FP32", "parameters": {"binary_data_size": rows.nbytes}}]}
+                out = {
+                    "model_name": "m",
+                    "outputs": [
+                        {"name": "p", "shape": list(rows.shape), "datatype": "FP32", "parameters": {"binary_data_size": rows.nbytes}}
+                    ],
+                }
                 return 200, "application/octet-stream", json.dumps(out).encode() + b"\0\0END" + rows.tobytes()
             assert cut == -1
             tensor = json.loads(body)["inputs"][0]
             rows = predict(np.asarray(tensor["data"]).reshape(tensor["shape"]))
-            out = {"model_name": "m", "id": "7", "outputs": [{"name": "p", "shape": list(rows.shape), "datatype": "FP32", "data": rows.ravel().tolist()}]}
+            out = {
+                "model_name": "m",
+                "id": "7",
+                "outputs": [{"name": "p", "shape": list(rows.shape), "datatype": "FP32", "data": rows.ravel().tolist()}],
+            }
             return 200, "application/json", json.dumps(out).encode()
         if path.endswith(":predict"):
-            return 200, "application/json", json.dumps({"predictions": predict(np.asarray(json.loads(body)["instances"])).tolist()}).encode()
+            return (
+                200,
+                "application/json",
+                json.dumps({"predictions": predict(np.asarray(json.loads(body)["instances"])).tolist()}).encode(),
+            )
         if path == "/invocations":
             rows = predict(np.asarray(json.loads(body)["inputs"]))
-            return 200, "application/json", json.dumps({"predictions": [dict(zip(map(str, range(10)), row, strict=True)) for row in rows.tolist()]}).encode()
+            return (
+                200,
+                "application/json",
+                json.dumps({"predictions": [dict(zip(map(str, range(10)), row, strict=True)) for row in rows.tolist()]}).encode(),
+            )
         if path == "/classify":
             rows = predict(np.asarray(json.loads(body)["data"]["images"]))
-            return 200, "application/json", json.dumps({"took": 3, "results": [{"id": i, "scores": row} for i, row in enumerate(rows.tolist())]}).encode()
+            return (
+                200,
+                "application/json",
+                json.dumps({"took": 3, "results": [{"id": i, "scores": row} for i, row in enumerate(rows.tolist())]}).encode(),
+            )
         if path == "/v2/health/live":
             return 200, "application/json", b"{}"
         return 404, "application/json", b'{"error": "no such path"}'
@@ -105,7 +126,9 @@ def through(config: Config, upstream: Any, use: Callable[[httpx2.AsyncClient, Ga
 
     async def run() -> Gateway:
         gateway = Gateway(config, transport=httpx2.ASGITransport(upstream))
-        async with httpx2.AsyncClient(transport=httpx2.ASGITransport(gateway, client=("127.0.0.1", 1)), base_url="http://gateway") as client:
+        async with httpx2.AsyncClient(
+            transport=httpx2.ASGITransport(gateway, client=("127.0.0.1", 1)), base_url="http://gateway"
+        ) as client:
             try:
                 await use(client, gateway)
             finally:

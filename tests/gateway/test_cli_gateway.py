@@ -62,7 +62,23 @@ def test_key_new_claim_trace_and_utility(tmp_path: Path, digits: data.Data) -> N
     save_model(file, model, ModelCard("mlp", digits.shape, 10, Answers.LOGITS), {"kind": "given"})
     key, ring = str(tmp_path / "k"), str(tmp_path / "ring")
     common = ["--keyring", ring, "--secret", key]
-    made = run("key", "new", *common, "--source", str(file), "--recipe", "mlp", "--references", "2", "--cache", str(tmp_path / "zoo"), "--workers", "1", "--placebos", "199")
+    made = run(
+        "key",
+        "new",
+        *common,
+        "--source",
+        str(file),
+        "--recipe",
+        "mlp",
+        "--references",
+        "2",
+        "--cache",
+        str(tmp_path / "zoo"),
+        "--workers",
+        "1",
+        "--placebos",
+        "199",
+    )
     assert made["references"] == 2
     assert Path(key).read_text().strip() not in json.dumps(made)
     claim = run("key", "claim", *common, "--client", "alice", "--out", str(tmp_path / "claim"))
@@ -77,7 +93,21 @@ def test_key_new_claim_trace_and_utility(tmp_path: Path, digits: data.Data) -> N
 def test_an_open_key_file_is_one_clear_line(tmp_path: Path) -> None:
     run("key", "new", "--secret", str(tmp_path / "k"))
     os.chmod(tmp_path / "k", 0o644)
-    found = CliRunner().invoke(APP, ["key", "claim", "--client", "a", "--out", str(tmp_path / "c"), "--keyring", str(tmp_path / "none"), "--secret", str(tmp_path / "k")])
+    found = CliRunner().invoke(
+        APP,
+        [
+            "key",
+            "claim",
+            "--client",
+            "a",
+            "--out",
+            str(tmp_path / "c"),
+            "--keyring",
+            str(tmp_path / "none"),
+            "--secret",
+            str(tmp_path / "k"),
+        ],
+    )
     assert found.exit_code == 5
     assert "Traceback" not in found.output
 
@@ -108,7 +138,9 @@ def test_a_killed_gateway_comes_back_with_its_log(tmp_path: Path, server: str, r
     answered, first = 0, None
     for end in (signal.SIGKILL, signal.SIGTERM):
         with (tmp_path / "out").open("a") as out:
-            process = subprocess.Popen([sys.executable, "-c", SERVE, "gateway", "--config", str(config), "--port", str(port)], stdout=out, stderr=out)
+            process = subprocess.Popen(
+                [sys.executable, "-c", SERVE, "gateway", "--config", str(config), "--port", str(port)], stdout=out, stderr=out
+            )
         wait(f"{url}/healthz")
         for _ in range(20):
             got = httpx2.post(f"{url}/v1/models/m:predict", json={"instances": x.tolist()}, headers={"X-Client-Id": "alice"})
@@ -123,5 +155,3 @@ def test_a_killed_gateway_comes_back_with_its_log(tmp_path: Path, server: str, r
         assert len(list(read(tmp_path / "log"))) >= answered
     assert answered == 40
     assert (tmp_path / "k").read_text().strip() not in (tmp_path / "out").read_text()
-
-

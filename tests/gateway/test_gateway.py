@@ -30,7 +30,9 @@ def expected(ring: Keyring, x: Any = X, client: str = "alice", secret: Secret = 
 
 
 def binary(x: Any) -> tuple[bytes, dict[str, str]]:
-    head = json.dumps({"inputs": [{"name": "x", "shape": list(x.shape), "datatype": "FP32", "parameters": {"binary_data_size": x.nbytes}}]}).encode()
+    head = json.dumps(
+        {"inputs": [{"name": "x", "shape": list(x.shape), "datatype": "FP32", "parameters": {"binary_data_size": x.nbytes}}]}
+    ).encode()
     return head + x.tobytes(), {"Inference-Header-Content-Length": str(len(head)), "Content-Type": "application/octet-stream"}
 
 
@@ -70,7 +72,11 @@ def test_marks_every_dialect_and_keeps_the_rest_of_the_answer(config: Config, up
 
 def test_one_query_and_pixels_of_another_range_get_the_same_mark(config: Config, upstream: Upstream, ring: Keyring) -> None:
     want = expected(ring)
-    upstream.answer = lambda path, body: (200, "application/json", json.dumps({"predictions": predict(np.asarray(json.loads(body)["instances"]) / 255).tolist()}).encode())
+    upstream.answer = lambda path, body: (
+        200,
+        "application/json",
+        json.dumps({"predictions": predict(np.asarray(json.loads(body)["instances"]) / 255).tolist()}).encode(),
+    )
 
     async def use(client: httpx2.AsyncClient, _: Gateway) -> None:
         pixels = (X[2:3] * 255).transpose(0, 2, 3, 1)
@@ -247,7 +253,9 @@ def test_logged_ties_make_the_label_only_claim(config: Config, upstream: Upstrea
     x = np.random.default_rng(9).random((1600, 1, 8, 8)).astype(np.float32)
 
     async def use(client: httpx2.AsyncClient, _: Gateway) -> None:
-        answers = await asyncio.gather(*(client.post("/v1/models/m:predict", json={"instances": x[i : i + 50].tolist()}, headers=ALICE) for i in range(0, 1600, 50)))
+        answers = await asyncio.gather(
+            *(client.post("/v1/models/m:predict", json={"instances": x[i : i + 50].tolist()}, headers=ALICE) for i in range(0, 1600, 50))
+        )
         assert all(answer.status_code == 200 for answer in answers)
 
     through(config, upstream, use)
@@ -263,8 +271,14 @@ def test_logged_ties_make_the_label_only_claim(config: Config, upstream: Upstrea
 
 def test_settings_from_toml_and_environment(tmp_path: Path) -> None:
     file = tmp_path / "gateway.toml"
-    file.write_text('upstream = "http://a"\nkeyring = "ring"\nsecret = "env:S"\n[wire]\ndialect = "mlflow"\nhigh = 255\n[log]\nfolder = "log"\n')
-    config = read_config(file, {"BIRTHMARK_GATEWAY_POLICY": "open", "BIRTHMARK_GATEWAY_CLIENTS": "a, b", "BIRTHMARK_GATEWAY_LOG_FSYNC": "always"}, upstream="http://b")
+    file.write_text(
+        'upstream = "http://a"\nkeyring = "ring"\nsecret = "env:S"\n[wire]\ndialect = "mlflow"\nhigh = 255\n[log]\nfolder = "log"\n'
+    )
+    config = read_config(
+        file,
+        {"BIRTHMARK_GATEWAY_POLICY": "open", "BIRTHMARK_GATEWAY_CLIENTS": "a, b", "BIRTHMARK_GATEWAY_LOG_FSYNC": "always"},
+        upstream="http://b",
+    )
     assert (config.upstream, config.policy, config.clients, config.wire.high) == ("http://b", "open", ("a", "b"), 255)
     assert config.log == LogSettings(Path("log"), fsync="always")
     for text, match in (

@@ -56,7 +56,9 @@ def test_conformance(owner, name):
 
 
 def test_another_seed_gives_another_claim(claims, owner):
-    assert not np.array_equal(registry.make("methods", "ipguard", {"queries": 12, "steps": 5}).fit(owner, seed=2).queries, claims["ipguard"].queries)
+    assert not np.array_equal(
+        registry.make("methods", "ipguard", {"queries": 12, "steps": 5}).fit(owner, seed=2).queries, claims["ipguard"].queries
+    )
 
 
 @pytest.mark.parametrize("name", QUICK)

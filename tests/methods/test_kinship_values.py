@@ -25,9 +25,16 @@ def rank(claim: Claim, answers: np.ndarray) -> float:
 
 @pytest.mark.parametrize(
     ("attack", "settings"),
-    [("ftal", {"epochs": 2}), ("quantise", {"bits": 4}), ("weight-noise", {"level": 0.1}), ("distill", {"student": "mlp:width=32", "epochs": 25})],
+    [
+        ("ftal", {"epochs": 2}),
+        ("quantise", {"bits": 4}),
+        ("weight-noise", {"level": 0.1}),
+        ("distill", {"student": "mlp:width=32", "epochs": 25}),
+    ],
 )
-def test_copies_and_students_of_a_regressor_rank_first_exact_and_rounded(regression: tuple[Workshop, Claim], attack: str, settings: dict[str, object]) -> None:
+def test_copies_and_students_of_a_regressor_rank_first_exact_and_rounded(
+    regression: tuple[Workshop, Claim], attack: str, settings: dict[str, object]
+) -> None:
     task, claim = regression
     split = "queries[:1500]" if attack == "distill" else "attacker"  # a student needs more inputs than 115 patients
     answers = outputs(task.stolen(attack, split=split, **settings), claim.queries)
@@ -44,7 +51,9 @@ def test_innocent_regressors_are_accused_no_more_often_than_chance_allows(regres
 def test_images_are_values_with_many_outputs() -> None:
     random = np.random.default_rng(0)
     owners = random.random((6, 30, 64))
-    claim = Claim("kinship", {}, diabetes().owner().task.__class__((12,), 64, True), 0, {"queries": np.zeros((30, 12), np.float32), "owners": owners})
+    claim = Claim(
+        "kinship", {}, diabetes().owner().task.__class__((12,), 64, True), 0, {"queries": np.zeros((30, 12), np.float32), "owners": owners}
+    )
     blurred = 0.5 * owners[0] + 0.5 * random.random((30, 64))
     scores = METHOD.score(claim, np.round(blurred * 255) / 255)
     assert stats.rank_p(scores.source, scores.placebos) == 1 / 6

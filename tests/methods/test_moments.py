@@ -41,7 +41,9 @@ def sampler(module: object, seed: int = 0) -> Sampled:
     return Sampled(Open(module, Answers.VALUES), 8, seed=seed)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("attack", "settings"), [("quantise", {"bits": 8}), ("ftal", {"epochs": 1, "rate": 1e-4}), ("prune", {"amount": 0.2})])
+@pytest.mark.parametrize(
+    ("attack", "settings"), [("quantise", {"bits": 8}), ("ftal", {"epochs": 1, "rate": 1e-4}), ("prune", {"amount": 0.2})]
+)
 def test_copies_are_known_by_their_samples_alone(claim: Claim, attack: str, settings: dict[str, object]) -> None:
     found = verify(claim, sampler(generator().stolen(attack, **settings)), alpha=0.1)
     assert found.p_value == 0.1

@@ -37,7 +37,10 @@ def z(scores: Scores) -> float:
     return stats.standardised(scores.source, scores.placebos)
 
 
-@pytest.mark.parametrize(("attack", "settings"), [("ftal", {"epochs": 2}), ("prune", {"amount": 0.3}), ("quantise", {"bits": 4}), ("weight-noise", {"level": 0.1})])
+@pytest.mark.parametrize(
+    ("attack", "settings"),
+    [("ftal", {"epochs": 2}), ("prune", {"amount": 0.3}), ("quantise", {"bits": 4}), ("weight-noise", {"level": 0.1})],
+)
 def test_copies_of_regressors_rank_first(regression: tuple[Workshop, Claim], attack: str, settings: dict[str, object]) -> None:
     task, claim = regression
     scores = METHOD.score(claim, outputs(task.stolen(attack, **settings), claim.queries))
@@ -45,7 +48,9 @@ def test_copies_of_regressors_rank_first(regression: tuple[Workshop, Claim], att
     assert z(scores) > 3
 
 
-@pytest.mark.parametrize(("attack", "settings"), [("ftal", {"epochs": 1, "rate": 1e-4}), ("prune", {"amount": 0.3}), ("quantise", {"bits": 8})])
+@pytest.mark.parametrize(
+    ("attack", "settings"), [("ftal", {"epochs": 1, "rate": 1e-4}), ("prune", {"amount": 0.3}), ("quantise", {"bits": 8})]
+)
 def test_copies_of_convolutional_classifiers_rank_first(classes: tuple[Workshop, Claim], attack: str, settings: dict[str, object]) -> None:
     task, claim = classes
     scores = METHOD.score(claim, probabilities(task.stolen(attack, **settings), claim.queries))

@@ -19,7 +19,9 @@ from birthmark.zoo.cluster import Ray
 from birthmark.zoo.executors import Serial
 from birthmark.zoo.store import Store
 
-pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::FutureWarning", "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
 DIGITS = datasets.load("digits")
 SOURCE = Card("trained", {"name": "digits", "seed": 0}, "owner", "mlp", 0, training={"epochs": 3})
 

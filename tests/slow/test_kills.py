@@ -18,7 +18,9 @@ PLAN = "fingerbench-digits"
 
 
 def start(folder: Path) -> "subprocess.Popen[bytes]":
-    command = f"from birthmark.cli_bench import zoo; zoo(['build', '{PLAN}', '--source', '0', '--store', {str(folder)!r}, '--workers', '2'])"
+    command = (
+        f"from birthmark.cli_bench import zoo; zoo(['build', '{PLAN}', '--source', '0', '--store', {str(folder)!r}, '--workers', '2'])"
+    )
     return subprocess.Popen([sys.executable, "-c", command], stderr=subprocess.DEVNULL)
 
 

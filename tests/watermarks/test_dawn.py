@@ -27,7 +27,9 @@ def test_share_of_lies_and_probabilities_kept(alice: ClientKey) -> None:
     np.testing.assert_array_equal(rows, DAWN(rate=0.05, key=alice).mark(x + np.float32(1e-7), p))
 
 
-def test_student_of_lies_is_supported_and_an_innocent_is_not(source: nn.Module, unmarked: list[nn.Module], alice: ClientKey, digits: data.Data) -> None:
+def test_student_of_lies_is_supported_and_an_innocent_is_not(
+    source: nn.Module, unmarked: list[nn.Module], alice: ClientKey, digits: data.Data
+) -> None:
     x = digits["attacker"].inputs
     plain = probabilities(source, x)
     mark = DAWN(rate=0.08, key=alice)

@@ -96,7 +96,9 @@ def thief(digits: data.Data, source: nn.Module, alice: ClientKey) -> nn.Module:
     return trained(Samples(x, rows.argmax(axis=1).astype(np.int64), 10), seed=30, epochs=50, soft=rows, rate=3e-3)
 
 
-def test_verify_supports_the_claim_on_a_student_and_not_on_an_innocent(alice: ClientKey, thief: nn.Module, digits: data.Data, tmp_path: Path) -> None:
+def test_verify_supports_the_claim_on_a_student_and_not_on_an_innocent(
+    alice: ClientKey, thief: nn.Module, digits: data.Data, tmp_path: Path
+) -> None:
     DynaMarks(strength="strong", key=alice).claim().save(tmp_path / "claim")
     claim, _ = Claim.load(tmp_path / "claim")
     evidence = verify(claim, Probabilities(Open(thief)), alpha=0.01)
@@ -108,7 +110,9 @@ def test_verify_supports_the_claim_on_a_student_and_not_on_an_innocent(alice: Cl
     assert "directions" not in said
 
 
-def test_label_only_student_is_found_by_logged_ties(source: nn.Module, unmarked: list[nn.Module], alice: ClientKey, digits: data.Data) -> None:
+def test_label_only_student_is_found_by_logged_ties(
+    source: nn.Module, unmarked: list[nn.Module], alice: ClientKey, digits: data.Data
+) -> None:
     x = np.concatenate([digits["attacker"].inputs, digits["innocent"].inputs])
     random = np.random.default_rng(0)
     blurred = [np.float32(0.55) * x + np.float32(0.45) * x[random.permutation(len(x))] for _ in range(2)]  # digits have few near-ties

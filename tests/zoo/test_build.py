@@ -76,6 +76,7 @@ def test_a_truncated_model_is_rebuilt(tmp_path: Path) -> None:
 def test_a_killed_worker_loses_only_its_card(tmp_path: Path) -> None:
     store, cards = Store(tmp_path), [replace(SOURCE, seed=seed, training={"epochs": 60}) for seed in range(4)]
     with closing(Pool(2)) as pool:
+
         def kill() -> None:
             while "started" not in kinds(store):
                 time.sleep(0.01)

@@ -68,7 +68,11 @@ def test_descent_decides_what_is_a_positive_and_what_is_shared() -> None:
 @pytest.mark.parametrize(
     ("change", "error", "words"),
     [
-        ({"rule": [{"name": "a", "of": "b", "attack": "ftal"}, {"name": "b", "of": "a", "attack": "ftal"}]}, SettingError, "each other's parents: a -> b -> a"),
+        (
+            {"rule": [{"name": "a", "of": "b", "attack": "ftal"}, {"name": "b", "of": "a", "attack": "ftal"}]},
+            SettingError,
+            "each other's parents: a -> b -> a",
+        ),
         ({"rule": [{"name": "a", "of": "sauce", "attack": "ftal"}]}, UnknownName, "did you mean source"),
         ({"rule": [{"name": "a", "off": "source"}]}, SettingError, "no key off"),
         ({"rule": [{"name": "a"}]}, SettingError, "no split"),
@@ -108,7 +112,9 @@ def test_plans_share_models(tmp_path: Path) -> None:
 def cifar(folder: Path, n: int) -> Path:
     random = np.random.default_rng(0)
     for name in ("data_batch_1.bin", "test_batch.bin"):
-        (folder / name).write_bytes(np.concatenate([np.arange(n)[:, None] % 10, random.integers(0, 256, (n, 3072))], axis=1).astype(np.uint8).tobytes())
+        (folder / name).write_bytes(
+            np.concatenate([np.arange(n)[:, None] % 10, random.integers(0, 256, (n, 3072))], axis=1).astype(np.uint8).tobytes()
+        )
     return folder
 
 

@@ -81,7 +81,9 @@ def run(
             del wanted[name]
     missing = [entry.name for source in sources or plan.sources for entry in plan.of(source) if entry.card.key not in store]
     if missing:
-        raise SettingError(f"{len(missing)} models of the plan are not in {folder}, the first: {missing[0]!r}; run birthmark zoo build {plan.name} --store {folder}")
+        raise SettingError(
+            f"{len(missing)} models of the plan are not in {folder}, the first: {missing[0]!r}; run birthmark zoo build {plan.name} --store {folder}"
+        )
     kept, files, failures = store.keep_data(data), list[Path](), list[str]()
     crew = _Crew(executor, progress)
     for source in sources or plan.sources:
@@ -90,7 +92,11 @@ def run(
         base = {"folder": str(folder), "data": kept, "source": plain(asdict(owner))}
         claims = {name: digest_of([owner.key, name, settings, seed, VERSION, kept])[:16] for name, settings in wanted.items()}
         failures += crew.all(
-            Job(f"enrol {name} {source}", "birthmark.bench.run:enrol", {**base, "method": name, "settings": wanted[name], "seed": seed, "key": claims[name]})
+            Job(
+                f"enrol {name} {source}",
+                "birthmark.bench.run:enrol",
+                {**base, "method": name, "settings": wanted[name], "seed": seed, "key": claims[name]},
+            )
             for name in wanted
             if not (store.folder / "claims" / claims[name] / "manifest.json").is_file()
         )
@@ -110,14 +116,23 @@ def run(
             Job(
                 f"score {name} {source}",
                 "birthmark.bench.run:score",
-                {**base, "key": there[name], "suspects": [plain(asdict(entry)) for entry in asked], "budgets": list(budgets), "out": str(out), "facts": facts},
+                {
+                    **base,
+                    "key": there[name],
+                    "suspects": [plain(asdict(entry)) for entry in asked],
+                    "budgets": list(budgets),
+                    "out": str(out),
+                    "facts": facts,
+                },
             )
             for name in there
         )
         write_atomically(out / f"suspects-{source}.json", canonical(_suspects(store, owner, asked, facts)) + b"\n")
         files += sorted(out.glob(f"*-{source}.json"))
     if failures:
-        raise BirthmarkError(f"{len(failures)} jobs failed, the first: {failures[0]}; the other records are in {out}, and a new run tries these again")
+        raise BirthmarkError(
+            f"{len(failures)} jobs failed, the first: {failures[0]}; the other records are in {out}, and a new run tries these again"
+        )
     return files
 
 
@@ -146,14 +161,18 @@ class _Crew:
                         raise BirthmarkError(f"{failures[-1]}; the run stopped, and continues when it is started again")
                 if self.progress is not None:
                     event = f"{outcome.name} {outcome.error or '{:.1f} s'.format(outcome.result.get('seconds', 0))}"
-                    self.progress(Progress(total, done - len(failures), done, tuple(running), len(failures), time.monotonic() - started, event))
+                    self.progress(
+                        Progress(total, done - len(failures), done, tuple(running), len(failures), time.monotonic() - started, event)
+                    )
         except BaseException:
             self.executor.close()
             raise
         return failures
 
 
-def enrol(folder: str, data: str, source: Mapping[str, Any], method: str, settings: Mapping[str, Any], seed: int, key: str) -> dict[str, Any]:
+def enrol(
+    folder: str, data: str, source: Mapping[str, Any], method: str, settings: Mapping[str, Any], seed: int, key: str
+) -> dict[str, Any]:
     """Make one claim; a job."""
     store, card, started = Store(folder), as_card(source), time.monotonic()
     with store.alone(key):
@@ -177,7 +196,12 @@ def enrol(folder: str, data: str, source: Mapping[str, Any], method: str, settin
             self_check(claim)
         except BirthmarkError as error:
             refused = str(error)
-        facts = {"seconds": round(time.monotonic() - started - training, 2), "models": len(used), "refused": refused, "versions": versions()}
+        facts = {
+            "seconds": round(time.monotonic() - started - training, 2),
+            "models": len(used),
+            "refused": refused,
+            "versions": versions(),
+        }
         replace(claim, facts={**claim.facts, "bench": facts}).save(store.folder / "claims" / key)
     return {"seconds": time.monotonic() - started}
 
@@ -233,8 +257,22 @@ def score(
             if answers.shape[1] != claim.task.outputs and not scorer.any_outputs:
                 continue
             shown = np.eye(answers.shape[1])[answers.argmax(axis=1)] if level is Access.LABELS else answers.astype(np.float64)
-            cells = {str(size): cell for size in sizes if (cell := _cell(claim, scorer, shown[:size], null, entry.evasion, facts["alpha"])) is not None}
-            rows.append({"name": entry.name, "role": entry.role, "group": entry.group, "tier": entry.tier, "key": entry.card.key, "shared": entry.source is None, "by_queries": cells})
+            cells = {
+                str(size): cell
+                for size in sizes
+                if (cell := _cell(claim, scorer, shown[:size], null, entry.evasion, facts["alpha"])) is not None
+            }
+            rows.append(
+                {
+                    "name": entry.name,
+                    "role": entry.role,
+                    "group": entry.group,
+                    "tier": entry.tier,
+                    "key": entry.card.key,
+                    "shared": entry.source is None,
+                    "by_queries": cells,
+                }
+            )
         bench = claim.facts["bench"]
         record = {
             "format": FORMAT, **facts, "source": as_card(source).key, "method": claim.method, "settings": plain(claim.settings), "access": access, "seed": claim.seed,
@@ -278,7 +316,12 @@ def machine() -> dict[str, Any]:
     with suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
-    return {"system": platform.system(), "processor": model or platform.machine(), "processors": os.cpu_count(), "python": platform.python_version()}
+    return {
+        "system": platform.system(),
+        "processor": model or platform.machine(),
+        "processors": os.cpu_count(),
+        "python": platform.python_version(),
+    }
 
 
 def _who(entry: Entry) -> str:
@@ -301,7 +344,9 @@ def _suspects(store: Store, owner: Card, entries: Sequence[Entry], facts: Mappin
     rows = []
     for entry in entries:
         found = json.loads(_grades(store, entry, owner).read_bytes())
-        rows.append({"name": entry.name, "made": title(entry.card), "key": entry.card.key, "evasion": list(entry.evasion), **_rounded(found)})
+        rows.append(
+            {"name": entry.name, "made": title(entry.card), "key": entry.card.key, "evasion": list(entry.evasion), **_rounded(found)}
+        )
     return {"format": "birthmark/suspects/1", **facts, "source": owner.key, "suspects": rows}
 
 

@@ -153,4 +153,11 @@ def compare(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, An
         }
         if moved:
             found.append({**head, "change": "changed", **moved})
-    return sorted(found, key=lambda row: -abs((row.get("auc") or {}).get("after", 0) - (row.get("auc") or {}).get("before", 0)) if isinstance(row.get("auc"), dict) else 0.0)
+    return sorted(
+        found,
+        key=lambda row: (
+            -abs((row.get("auc") or {}).get("after", 0) - (row.get("auc") or {}).get("before", 0))
+            if isinstance(row.get("auc"), dict)
+            else 0.0
+        ),
+    )

@@ -104,7 +104,9 @@ def cells() -> list[Cell]:
 class Workshop:
     """Data, the source, the owner's references and the keyring; every network made once and kept in `cache`."""
 
-    def __init__(self, cache: Path, *, epochs: int = 6, train: int = 10_000, source: str = "res-wide", dataset: str = "fashion-mnist") -> None:
+    def __init__(
+        self, cache: Path, *, epochs: int = 6, train: int = 10_000, source: str = "res-wide", dataset: str = "fashion-mnist"
+    ) -> None:
         torch.set_num_threads(1)
         self.cache, self.epochs = cache, epochs
         self.data = data.load(dataset)
@@ -122,7 +124,15 @@ class Workshop:
         return self.network(f"reference-{i}", architecture, samples, Training(epochs=self.epochs), seed=seed, soft=soft)
 
     def network(
-        self, name: str, architecture: str, samples: Samples, how: Training, *, seed: int, soft: Floats | None = None, start: nn.Module | None = None
+        self,
+        name: str,
+        architecture: str,
+        samples: Samples,
+        how: Training,
+        *,
+        seed: int,
+        soft: Floats | None = None,
+        start: nn.Module | None = None,
     ) -> nn.Module:
         """Train, or read what was trained before under that name."""
         path = self.cache / f"{name}.safetensors"

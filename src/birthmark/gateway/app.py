@@ -75,7 +75,9 @@ class Keys:
         if client not in self.marks:
             while len(self.marks) >= MOST_CLIENTS:
                 del self.marks[next(iter(self.marks))]
-            self.marks[client] = DynaMarks(strength=config.strength, answers=config.answers, placebos=1, key=self.ring.client(self.secret, client))
+            self.marks[client] = DynaMarks(
+                strength=config.strength, answers=config.answers, placebos=1, key=self.ring.client(self.secret, client)
+            )
         return self.marks[client]
 
 
@@ -304,7 +306,11 @@ class Gateway:
     def _request(self, scope: Scope, content: bytes | AsyncIterator[bytes]) -> httpx2.Request:
         predicts = isinstance(content, bytes)
         query = scope.get("query_string", b"")
-        url = self.base + (scope.get("raw_path") or scope["path"].encode()).decode("latin-1").partition("?")[0] + (f"?{query.decode('latin-1')}" if query else "")
+        url = (
+            self.base
+            + (scope.get("raw_path") or scope["path"].encode()).decode("latin-1").partition("?")[0]
+            + (f"?{query.decode('latin-1')}" if query else "")
+        )
         left_out = {b"host", b"content-length", b"accept-encoding"} if predicts else {b"host"}
         headers = [(name, value) for name, value in scope["headers"] if name not in HOP and name not in left_out]
         if predicts:
@@ -385,4 +391,14 @@ def serve(config: Config, *, host: str, port: int) -> None:
         import uvicorn
     except ImportError:
         raise SettingError("the gateway needs uvicorn; pip install 'birthmark[serve]'") from None
-    uvicorn.run(Gateway(config), host=host, port=port, workers=1, log_level="warning", access_log=False, lifespan="on", timeout_graceful_shutdown=20, server_header=False)
+    uvicorn.run(
+        Gateway(config),
+        host=host,
+        port=port,
+        workers=1,
+        log_level="warning",
+        access_log=False,
+        lifespan="on",
+        timeout_graceful_shutdown=20,
+        server_header=False,
+    )

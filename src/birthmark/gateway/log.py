@@ -52,12 +52,16 @@ class LogSettings:
 
     def __post_init__(self) -> None:
         if self.fsync not in FSYNC or self.when_full not in FULL:
-            raise SettingError(f"expected fsync among {', '.join(FSYNC)} and when_full among {', '.join(FULL)}, got {self.fsync!r} and {self.when_full!r}")
+            raise SettingError(
+                f"expected fsync among {', '.join(FSYNC)} and when_full among {', '.join(FULL)}, got {self.fsync!r} and {self.when_full!r}"
+            )
         if not 1 << 12 <= self.segment <= self.largest:
             raise SettingError(f"expected 4096 <= segment <= largest bytes, got {self.segment} and {self.largest}")
 
 
-def entry(client: str, key: str, inputs: Array, marked: bool, reason: str, near: np.ndarray[Any, Any], answers: Floats | None) -> dict[str, Any]:
+def entry(
+    client: str, key: str, inputs: Array, marked: bool, reason: str, near: np.ndarray[Any, Any], answers: Floats | None
+) -> dict[str, Any]:
     """One answered request as plain data.
 
     Args:
@@ -92,7 +96,9 @@ class QueryLog:
             folder.mkdir(parents=True, exist_ok=True)
             self._guard = (folder / "lock").open("a")
         except OSError as error:
-            raise ArtifactError(f"{folder}: the query log cannot be written ({error.strerror}); mount its disk or choose another folder") from None
+            raise ArtifactError(
+                f"{folder}: the query log cannot be written ({error.strerror}); mount its disk or choose another folder"
+            ) from None
         try:
             fcntl.flock(self._guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -176,7 +182,9 @@ class QueryLog:
         while self.size + size > self.settings.largest:
             oldest = next(iter(self._sizes))
             if self.settings.when_full == "refuse" or oldest == self._path:
-                raise ArtifactError(f"{self.settings.folder}: the query log holds {self.size} bytes and may hold {self.settings.largest}; move old segments away or raise largest")
+                raise ArtifactError(
+                    f"{self.settings.folder}: the query log holds {self.size} bytes and may hold {self.settings.largest}; move old segments away or raise largest"
+                )
             oldest.unlink(missing_ok=True)
             del self._sizes[oldest]
 
@@ -319,7 +327,9 @@ def _ended(path: Path) -> Iterator[tuple[dict[str, Any] | None, str, dict[str, A
                 last = digest
                 record = json.loads(body)
             except (ValueError, KeyError, TypeError):
-                raise ArtifactError(f"{path}: the line that ends at byte {end} does not follow from the one before; the log was edited or damaged") from None
+                raise ArtifactError(
+                    f"{path}: the line that ends at byte {end} does not follow from the one before; the log was edited or damaged"
+                ) from None
             yield None, last, record, end
 
 

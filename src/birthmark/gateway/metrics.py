@@ -65,5 +65,9 @@ class Metrics:
                 lines += [f"{name}_sum {total[0]:.6f}", f"{name}_count {seen}"]
         for name, value in gauges.items():
             lines += [f"# HELP {name} {HELP[name]}", f"# TYPE {name} gauge", f"{name} {value:g}"]
-        lines += ["# HELP birthmark_key_info Fingerprint of the master key in force.", "# TYPE birthmark_key_info gauge", f'birthmark_key_info{{key="{key}"}} 1']
+        lines += [
+            "# HELP birthmark_key_info Fingerprint of the master key in force.",
+            "# TYPE birthmark_key_info gauge",
+            f'birthmark_key_info{{key="{key}"}} 1',
+        ]
         return "\n".join(lines) + "\n"

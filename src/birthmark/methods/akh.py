@@ -56,7 +56,9 @@ class AKH(Method):
         wrong = said != truth
         candidates = np.flatnonzero(wrong.any(axis=0))
         if not len(candidates):
-            raise DataError(f"akh needs inputs that the source gets wrong, and it gets none of {len(truth)} wrong; give a larger or harder pool, or use kinship")
+            raise DataError(
+                f"akh needs inputs that the source gets wrong, and it gets none of {len(truth)} wrong; give a larger or harder pool, or use kinship"
+            )
         shuffled = np.random.default_rng(seed).permutation(candidates)
         others = np.array([len(np.unique(said[:, i])) for i in shuffled])
         chosen = shuffled[np.argsort(-others, kind="stable")][: self.queries] if self.placebos else shuffled[: self.queries]

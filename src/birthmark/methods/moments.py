@@ -70,11 +70,16 @@ class Moments(Method):
         from birthmark.training import outputs
 
         if not owner.values or len(owner.task.shape) != 1:
-            raise DataError(f"moments needs a generator with latents (z,) as inputs, got inputs of shape {owner.task.shape}; use kinship or tafa")
+            raise DataError(
+                f"moments needs a generator with latents (z,) as inputs, got inputs of shape {owner.task.shape}; use kinship or tafa"
+            )
         width = owner.task.shape[0]
         real = np.asarray(owner.pool.targets, dtype=np.float64).reshape(len(owner.pool), -1)
         mean, basis = principal(real, self.components)
-        features = [phi(outputs(model, latents(self.samples, width, seed=seed + 1 + i)), mean, basis) for i, model in enumerate([owner.source, *owner.twins(self.placebos)])]
+        features = [
+            phi(outputs(model, latents(self.samples, width, seed=seed + 1 + i)), mean, basis)
+            for i, model in enumerate([owner.source, *owner.twins(self.placebos)])
+        ]
         within = np.mean([np.cov(rows.T) for rows in features], axis=0)
         size = np.trace(within) / len(within)
         values, vectors = np.linalg.eigh(within + self.shrink * size * np.eye(len(within)))

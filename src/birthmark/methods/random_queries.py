@@ -49,7 +49,9 @@ class RandomQueries(Method):
         said = np.stack([outputs(model, queries).argmax(1) for model in [owner.source, *owner.twins(self.placebos)]])
         tensors = {"queries": queries, "labels": said}
         if self.references:
-            tensors["references"] = np.eye(owner.task.outputs)[np.stack([outputs(m, queries).argmax(1) for m in owner.references(self.references)])]
+            tensors["references"] = np.eye(owner.task.outputs)[
+                np.stack([outputs(m, queries).argmax(1) for m in owner.references(self.references)])
+            ]
         return Claim(self.name, asdict(self), owner.task, seed, tensors)
 
     def score(self, claim: Claim, answers: Floats) -> Scores:

@@ -127,7 +127,9 @@ class Tafa(Method):
         whole = 3 * len(owners)
         q = len(answers) // whole * whole
         if q == 0:
-            raise ShapeError(f"tafa: expected answers to at least {whole} queries (one kink of each of the {len(owners)} owners), got {len(answers)}")
+            raise ShapeError(
+                f"tafa: expected answers to at least {whole} queries (one kink of each of the {len(owners)} owners), got {len(answers)}"
+            )
         if answers.ndim != 2 or answers.shape[1] != owners.shape[2]:
             raise ShapeError(f"tafa: expected answers of {owners.shape[2]} outputs, got shape {answers.shape}")
         answers, owners = answers[:q], self._met(claim, answers[:q])

@@ -29,20 +29,28 @@ def page(records: Sequence[Mapping[str, Any]], *, queries: int = 100, command: s
     """
     plans = sorted({record["plan"] for record in records})
     if len(plans) != 1:
-        raise ArtifactError(f"a leaderboard is about one plan, these records are about {', '.join(plans) or 'none'}; give one plan's folder")
+        raise ArtifactError(
+            f"a leaderboard is about one plan, these records are about {', '.join(plans) or 'none'}; give one plan's folder"
+        )
     rows = tables.rows(records)
     pooled = [row for row in rows if row["group"] == row["tier"] == tables.ALL]
-    chosen = {(method, access): max((q for q in sizes if q <= queries), default=min(sizes)) for (method, access), sizes in _sizes(pooled).items()}
+    chosen = {
+        (method, access): max((q for q in sizes if q <= queries), default=min(sizes)) for (method, access), sizes in _sizes(pooled).items()
+    }
     best = sorted((row for row in pooled if chosen[row["method"], row["access"]] == row["queries"]), key=lambda row: -(row["auc"] or 0))
     series = [(row["method"], row["access"], row["queries"]) for row in best]
-    environment = Environment(loader=PackageLoader("birthmark.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        loader=PackageLoader("birthmark.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     environment.filters["score"] = _score
     return environment.get_template("leaderboard.html.jinja").render(
         title=records[0]["title"],
         plan=plans[0],
         version=__version__,
         command=command or f"birthmark bench run {plans[0]}",
-        machines=sorted({f"{r['machine']['processor']}, {r['machine']['processors']} processors, Python {r['machine']['python']}" for r in records}),
+        machines=sorted(
+            {f"{r['machine']['processor']}, {r['machine']['processors']} processors, Python {r['machine']['python']}" for r in records}
+        ),
         versions=sorted({f"{name} {value}" for r in records for name, value in r["versions"].items()}),
         sources=sorted({record["source_seed"] for record in records}),
         alpha=records[0]["alpha"],
@@ -76,10 +84,16 @@ def _heat(rows: Sequence[Mapping[str, Any]], series: Sequence[tuple[str, str, in
 
 def _cell(row: Mapping[str, Any] | None) -> dict[str, Any]:
     value = None if row is None else row["auc"]
-    return {"value": value, "n": "" if row is None else f"{row['n_pos']} + {row['n_neg']}", "share": 0 if value is None else round(max(0.0, 2 * value - 1) * 70)}
+    return {
+        "value": value,
+        "n": "" if row is None else f"{row['n_pos']} + {row['n_neg']}",
+        "share": 0 if value is None else round(max(0.0, 2 * value - 1) * 70),
+    }
 
 
-def _suspects(records: Sequence[Mapping[str, Any]], series: tuple[str, str, int]) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
+def _suspects(
+    records: Sequence[Mapping[str, Any]], series: tuple[str, str, int]
+) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
     method, access, queries = series
     here = [
         (suspect["role"], suspect["by_queries"][str(queries)])
@@ -112,7 +126,9 @@ def _robust(positives: Sequence[Mapping[str, Any]], negatives: Sequence[Mapping[
     return [[(float(t), float((a >= t).mean())) for t in cuts], [(float(t), float((b < t).mean())) for t in cuts]]
 
 
-def _figure(records: Sequence[Mapping[str, Any]], series: Sequence[tuple[str, str, int]], draw: Any, across: str, up: str) -> list[dict[str, Any]]:
+def _figure(
+    records: Sequence[Mapping[str, Any]], series: Sequence[tuple[str, str, int]], draw: Any, across: str, up: str
+) -> list[dict[str, Any]]:
     """Small multiples: one square SVG a series."""
     found = []
     for one in series:

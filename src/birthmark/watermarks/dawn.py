@@ -70,7 +70,9 @@ class DAWN(Watermark):
         top = ring.source.argmax(axis=1)
         picked, wrong = self._lies(key.secret, ring.queries, top, ring.task.outputs)
         if picked.sum() < LEAST:
-            raise DataError(f"expected at least {LEAST} marked answers among the logged inputs, found {picked.sum()} in {len(top)}; DAWN needs more queries or a higher rate")
+            raise DataError(
+                f"expected at least {LEAST} marked answers among the logged inputs, found {picked.sum()} in {len(top)}; DAWN needs more queries or a higher rate"
+            )
         targets = [wrong[picked]]
         for i in range(self.placebos):
             targets.append(self._lies(ring.placebo(i), ring.queries[picked], top[picked], ring.task.outputs)[1])

@@ -76,9 +76,13 @@ class DynaMarks(Watermark):
         if self.answers not in ANSWERS:
             raise SettingError(f"expected answers among {', '.join(ANSWERS)}, got {self.answers!r}")
         if not 0 <= self.rho < 1 or self.tolerance <= 0 or self.placebos < 1:
-            raise SettingError(f"expected rho in [0, 1), tolerance > 0 and placebos >= 1, got {self.rho}, {self.tolerance}, {self.placebos}")
+            raise SettingError(
+                f"expected rho in [0, 1), tolerance > 0 and placebos >= 1, got {self.rho}, {self.tolerance}, {self.placebos}"
+            )
         if self.key is not None and self.placebos > len(self.key.ring.placebos):
-            raise SettingError(f"the keyring holds {len(self.key.ring.placebos)} placebo keys, fewer than {self.placebos}; make it with more")
+            raise SettingError(
+                f"the keyring holds {len(self.key.ring.placebos)} placebo keys, fewer than {self.placebos}; make it with more"
+            )
 
     @property
     def epsilon(self) -> float:
@@ -104,7 +108,9 @@ class DynaMarks(Watermark):
         key = self._key()
         rows = np.array(answers, dtype=np.float64)
         if rows.shape != (len(inputs), key.ring.task.outputs):
-            raise ShapeError(f"expected answers of shape ({len(inputs)}, {key.ring.task.outputs}) as the key was made for, got {rows.shape}")
+            raise ShapeError(
+                f"expected answers of shape ({len(inputs)}, {key.ring.task.outputs}) as the key was made for, got {rows.shape}"
+            )
         if not np.isfinite(rows).all():
             raise ShapeError("expected finite answers to mark, got NaN or infinity")
         if not len(rows):
@@ -112,14 +118,23 @@ class DynaMarks(Watermark):
         h = key.field(inputs)
         if key.ring.task.values:
             return rows + self.tolerance * key.ring.spread * np.tanh(h)
-        marked = softly(swapped(rows, h, self.delta), h, 0.0 if self.answers == "labels" else self.epsilon, self.beta, self.rho, self.answers == "top-k")
+        marked = softly(
+            swapped(rows, h, self.delta), h, 0.0 if self.answers == "labels" else self.epsilon, self.beta, self.rho, self.answers == "top-k"
+        )
         return np.eye(rows.shape[1])[marked.argmax(axis=1)] if self.answers == "labels" else marked
 
     def claim(self) -> Claim:
         """The claim on all held-out inputs of the keyring. It holds the client's secret: keep it as you keep the key."""
         key = self._key()
         ring = key.ring
-        return Claim(self.name, self._settings(), ring.task, ring.seed, {**self._secret_tensors(), "queries": ring.queries, "source": ring.source, "references": ring.references}, self._facts())
+        return Claim(
+            self.name,
+            self._settings(),
+            ring.task,
+            ring.seed,
+            {**self._secret_tensors(), "queries": ring.queries, "source": ring.source, "references": ring.references},
+            self._facts(),
+        )
 
     def score(self, claim: Claim, answers: Floats) -> Scores:
         """Correlation of what is left of the suspect's answers with the key's field, and with every placebo key's."""
@@ -151,7 +166,13 @@ class DynaMarks(Watermark):
 
     def _facts(self) -> dict[str, Any]:
         key = self._key()
-        return {"client": key.client, "key": key.secret.fingerprint, "screened_by": len(key.ring.references), "screened_at_z": LEAN, "secret": "this claim holds a client's secret key: publish its digest, not its content"}
+        return {
+            "client": key.client,
+            "key": key.secret.fingerprint,
+            "screened_by": len(key.ring.references),
+            "screened_at_z": LEAN,
+            "secret": "this claim holds a client's secret key: publish its digest, not its content",
+        }
 
 
 @dataclass(frozen=True)
@@ -188,7 +209,9 @@ class DynaMarksTies(DynaMarks):
         ring = key.ring
         ties = Ties.of(ring.source, self.delta)
         if len(ties.rows) < LEAST:
-            raise DataError(f"expected at least {LEAST} near-ties among the logged inputs, found {len(ties.rows)} in {len(ring.queries)}; a client needs to have asked more")
+            raise DataError(
+                f"expected at least {LEAST} near-ties among the logged inputs, found {len(ties.rows)} in {len(ring.queries)}; a client needs to have asked more"
+            )
         if self.views > 1 and len(ring.task.shape) != 3:
             raise SettingError(f"views are shifted images; inputs of shape {ring.task.shape} have none, use views=1")
         asked = ring.queries[ties.rows]
@@ -251,7 +274,17 @@ def swapped(rows: Floats, h: Floats, delta: float) -> Floats:
     return rows
 
 
-VIEWS = ((0, 0, False), (1, 0, False), (-1, 0, False), (0, 1, False), (0, -1, False), (0, 0, True), (1, 1, False), (-1, -1, False), (1, -1, False))
+VIEWS = (
+    (0, 0, False),
+    (1, 0, False),
+    (-1, 0, False),
+    (0, 1, False),
+    (0, -1, False),
+    (0, 0, True),
+    (1, 1, False),
+    (-1, -1, False),
+    (1, -1, False),
+)
 
 
 def viewed(images: Array, which: int) -> Array:

@@ -178,14 +178,18 @@ def _keep_given(card: Card, model: nn.Module, store: Store, data: Data) -> None:
         if not store.sound(card.key):
             store.log("given", card.key, digest=store.save(card, model, data.shape, values=not data.classes))
         elif store.digest(card.key) != tensors_digest(model.state_dict()):
-            raise SettingError(f"{store.folder} holds another model under the card {card.key}; choose another folder, or remove {store.path(card.key)}")
+            raise SettingError(
+                f"{store.folder} holds another model under the card {card.key}; choose another folder, or remove {store.path(card.key)}"
+            )
 
 
 def _order(by_key: Mapping[str, Card], store: Store) -> TopologicalSorter[str]:
     for card in by_key.values():
         missing = [key for key in card.parents if key not in by_key and not _there(key, store)]
         if missing:
-            raise SettingError(f"card {card.key} ({title(card)}) has the parent {missing[0]}, which is neither among the cards nor in {store.folder}")
+            raise SettingError(
+                f"card {card.key} ({title(card)}) has the parent {missing[0]}, which is neither among the cards nor in {store.folder}"
+            )
         if card.kind == "given" and not _there(card.key, store):
             raise SettingError(f"card {card.key} is a given model, and neither its network nor a sound copy in {store.folder} is there")
     order = TopologicalSorter({key: [p for p in card.parents if p in by_key] for key, card in by_key.items()})

@@ -36,7 +36,9 @@ class Ray:
         self.started = not ray.is_initialized()
         if self.started:
             address = os.environ.get("RAY_ADDRESS")
-            local: dict[str, Any] = {} if address else {"num_cpus": os.cpu_count(), "object_store_memory": 100 << 20, "include_dashboard": False}
+            local: dict[str, Any] = (
+                {} if address else {"num_cpus": os.cpu_count(), "object_store_memory": 100 << 20, "include_dashboard": False}
+            )
             try:
                 ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **local)
             except Exception as error:
@@ -51,7 +53,9 @@ class Ray:
         for name, wanted in (("CPU", job.cpus), ("GPU", job.gpus)):
             most = max((node["Resources"].get(name, 0.0) for node in self.ray.nodes() if node["Alive"]), default=0.0)
             if wanted > most:
-                raise SettingError(f"{job.name} asks for {wanted:g} {name}, and the largest node of this Ray cluster has {most:g}; ask for less, or add a node")
+                raise SettingError(
+                    f"{job.name} asks for {wanted:g} {name}, and the largest node of this Ray cluster has {most:g}; ask for less, or add a node"
+                )
         self.running[self.perform.options(num_cpus=job.cpus, num_gpus=job.gpus, max_retries=self.retries).remote(job)] = job
 
     def wait(self) -> Outcome:
@@ -60,7 +64,9 @@ class Ray:
         try:
             outcome: Outcome = self.ray.get(done)
         except self.ray.exceptions.RayError as error:
-            return Outcome(job.name, error=f"its worker died {self.retries + 1} times ({type(error).__name__}); if memory ran out, run fewer at a time")
+            return Outcome(
+                job.name, error=f"its worker died {self.retries + 1} times ({type(error).__name__}); if memory ran out, run fewer at a time"
+            )
         return outcome
 
     def close(self) -> None:

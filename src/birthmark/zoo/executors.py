@@ -186,7 +186,9 @@ class Pool:
             return None
         self.deaths[job.name] = self.deaths.get(job.name, 0) + 1
         if self.deaths[job.name] > self.retries:
-            return Outcome(job.name, error=f"its worker died {self.deaths[job.name]} times (exit code {code}); if memory ran out, use fewer --workers")
+            return Outcome(
+                job.name, error=f"its worker died {self.deaths[job.name]} times (exit code {code}); if memory ran out, use fewer --workers"
+            )
         self.queue.insert(0, job)
         return None
 

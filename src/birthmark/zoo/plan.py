@@ -205,7 +205,11 @@ class _Family:
         alike = recipe == self.source.recipe
         training = dict(self.source.training if alike else self.said.get("students", {}).get(recipe, self.source.training))
         card = replace(
-            self.source, recipe=recipe, split=_filled(rule.get("split", ""), values), seed=_seed(title, 0), training={**training, **_filled(rule.get("training", {}), values)}
+            self.source,
+            recipe=recipe,
+            split=_filled(rule.get("split", ""), values),
+            seed=_seed(title, 0),
+            training={**training, **_filled(rule.get("training", {}), values)},
         )
         if not card.split:
             raise SettingError(f"plan {self.plan}: the model {title!r} has no split to be trained on")

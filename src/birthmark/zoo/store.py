@@ -73,7 +73,9 @@ class Store:
         if not name and like is None:
             raise ArtifactError(f"{path}: its architecture has no name, so it can only be read beside its source")
         if ":" in name and name.partition(":")[0] not in architectures.ARCHITECTURES and name not in self.trusted:
-            raise ArtifactError(f"{path}: its card names code to import ({name!r}), which birthmark does not run on a file's word; give --architecture {name} if you trust it")
+            raise ArtifactError(
+                f"{path}: its card names code to import ({name!r}), which birthmark does not run on a file's word; give --architecture {name} if you trust it"
+            )
         module = deepcopy(like) if like is not None and not name else make_network(ModelCard(name, tuple(entry["shape"]), entry["outputs"]))
         try:
             module.load_state_dict(tensors)
@@ -157,7 +159,11 @@ class Store:
 
     def keep_data(self, data: Data) -> str:
         """Write a data set once, for workers to map; returns its digest."""
-        total = sha256(canonical({"name": data.name, "parts": {part: [*data.parts[part].inputs.shape, data.parts[part].classes] for part in data.parts}}))
+        total = sha256(
+            canonical(
+                {"name": data.name, "parts": {part: [*data.parts[part].inputs.shape, data.parts[part].classes] for part in data.parts}}
+            )
+        )
         for part in sorted(data.parts):
             total.update(np.ascontiguousarray(data.parts[part].inputs).data)
             total.update(np.ascontiguousarray(data.parts[part].targets).data)
@@ -172,7 +178,9 @@ class Store:
                     fresh = place / f".{part}.{name}.{os.getpid()}.npy"
                     np.save(fresh, np.ascontiguousarray(array), allow_pickle=False)
                     os.replace(fresh, place / f"{part}.{name}.npy")
-        write_atomically(place / "parts.json", canonical({"name": data.name, "classes": {part: s.classes for part, s in data.parts.items()}}))
+        write_atomically(
+            place / "parts.json", canonical({"name": data.name, "classes": {part: s.classes for part, s in data.parts.items()}})
+        )
         return digest
 
     def data(self, digest: str) -> Data:

@@ -27,7 +27,9 @@ BUDGETS = (60, 100, 300, 600)
 
 def source_card(task: str, seed: int) -> Card:
     """A source's card."""
-    return Card(kind="trained", data={"name": task, "seed": 0}, split="owner", recipe=TASKS[task].recipe, seed=seed, training=TASKS[task].training)
+    return Card(
+        kind="trained", data={"name": task, "seed": 0}, split="owner", recipe=TASKS[task].recipe, seed=seed, training=TASKS[task].training
+    )
 
 
 def treatments(task: str) -> dict[str, tuple[str, dict[str, Any]]]:
@@ -55,12 +57,17 @@ def treatments(task: str) -> dict[str, tuple[str, dict[str, Any]]]:
 
 def stolen(parent: Card, attack: str, settings: Mapping[str, Any], seed: int) -> Card:
     """A theft of `parent` on the attacker's data."""
-    return Card(kind="stolen", data=parent.data, split="attacker", recipe="", seed=seed, attack=attack, settings=settings, parents=(parent.key,))
+    return Card(
+        kind="stolen", data=parent.data, split="attacker", recipe="", seed=seed, attack=attack, settings=settings, parents=(parent.key,)
+    )
 
 
 def derived(task: str, source: Card) -> dict[str, Card]:
     """All thefts of a source, by name."""
-    return {name: stolen(source, attack, settings, source.seed * 1000 + 50 + i) for i, (name, (attack, settings)) in enumerate(treatments(task).items())}
+    return {
+        name: stolen(source, attack, settings, source.seed * 1000 + 50 + i)
+        for i, (name, (attack, settings)) in enumerate(treatments(task).items())
+    }
 
 
 def innocents(task: str, base: int = 700, same: int = 4, other: int = 4, architectures: int = 4) -> dict[str, tuple[str, Card]]:
@@ -74,7 +81,14 @@ def innocents(task: str, base: int = 700, same: int = 4, other: int = 4, archite
     first, second = found["same-data-0"][1], found["other-data-0"][1]
     done = treatments(task)
     for i, (name, parent) in enumerate(
-        [("ftal-light", first), ("ftal-heavy", second), ("prune-60-ft", first), ("quantise-4", second), ("noise-.2", second), ("distill-other", first)]
+        [
+            ("ftal-light", first),
+            ("ftal-heavy", second),
+            ("prune-60-ft", first),
+            ("quantise-4", second),
+            ("noise-.2", second),
+            ("distill-other", first),
+        ]
     ):
         found[f"attacked-{name}"] = ("attacked copy of an independent", stolen(parent, *done[name], base + 60 + i))
     return found
@@ -94,7 +108,9 @@ def plan(task: str, *, sources: tuple[int, ...] = (1, 2, 3)) -> Plan:
         source = source_card(task, seed)
         entries += [Entry("source", source, "source", "source", source=seed)]
         entries += [Entry(f"twin {i}", card, "twin", "twin", source=seed) for i, card in enumerate(twin_cards(source, twins))]
-        entries += [Entry(f"reference {i}", card, "craft", "reference", source=seed) for i, card in enumerate(reference_cards(source, REFERENCES))]
+        entries += [
+            Entry(f"reference {i}", card, "craft", "reference", source=seed) for i, card in enumerate(reference_cards(source, REFERENCES))
+        ]
         entries += [Entry(name, card, "positive", name, source=seed) for name, card in derived(task, source).items()]
     entries += [Entry(name, card, "negative", "clean", tier) for name, (tier, card) in innocents(task).items()]
     if task in MORE_TWINS:
