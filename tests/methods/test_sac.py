@@ -13,7 +13,7 @@ from birthmark.correlation import closeness, features
 from birthmark.errors import SettingError, ShapeError
 from birthmark.images import cutmix, eight_bit, jpeg
 from birthmark.methods.sac import by_common_mistakes, in_turns
-from birthmark.oracle import HardLabels, Probabilities
+from birthmark.oracle import Function, HardLabels, Probabilities
 from birthmark.verify import verify
 
 sys.path.append(str(Path(__file__).parents[1] / "reference"))
@@ -87,9 +87,7 @@ def test_common_mistakes_come_first():
 def test_a_suspect_with_other_classes_is_scored(claims, bench):
     other = bench.trained("innocent", 5, "cnn:width=8")
     merged = Probabilities(Open(other))
-    five = type(
-        "Five", (), {"access": merged.access, "answers": merged.answers, "name": "five", "__call__": lambda self, x: _merge(merged(x))}
-    )()
+    five = Function(lambda x: _merge(merged(x)), merged.answers, "five")
     assert np.isfinite(verify(claims["sac-m"], five, alpha=0.2).score)
 
 
