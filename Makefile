@@ -30,7 +30,7 @@ check: $(VENV)/.installed
 
 # the same suspects behind real servers, each in a virtual environment of its own under .interop/
 interop: $(VENV)/.installed
-	$(BIN)/python interop/run.py litserve mlserver mlflow --speed
+	$(BIN)/python interop/run.py litserve mlserver mlflow
 
 interop-all: $(VENV)/.installed
 	$(BIN)/python interop/run.py litserve mlserver mlflow kserve triton torchserve --speed

@@ -107,7 +107,7 @@ def demo(
     workers: Workers = 0,
     as_json: Json = False,
 ) -> int:
-    """Train a model on digits, steal it ten ways, and verify the thefts beside ten innocents."""
+    """Train a model on digits, steal it eleven ways, and verify the thefts beside ten innocents."""
     from birthmark.demo import run
 
     found = run(out, seed=seed, workers=workers, quiet=as_json)

@@ -60,7 +60,7 @@ def print_claim(facts: Mapping[str, Any]) -> None:
         (
             row["theft"] + (f" -> {row['student']}" if row["student"] else ""),
             row["answers"],
-            *(f"{c['queries']}: z {c['z']:.1f}, p {c['p']:.2g}" for c in row["by_queries"][-3:]),
+            *(f"{c['queries']}: {c['z']:.1f}, {c['p']:.2g}" for c in row["by_queries"][-3:]),
         )
         for row in facts["power"]
     ]
