@@ -10,7 +10,7 @@ source's on the pool. Neither has an error rate, so records hold scores alone.
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -111,7 +111,7 @@ def metav(
     return x.detach(), lambda rows: verifier(rows.flatten()).detach()  # the logit: its order is the probability's
 
 
-def run(task: str, seed: int, store: Store, out: Path) -> None:
+def run(task: str, seed: int, store: Store, out: Path, budgets: Sequence[int]) -> None:
     """Craft and score both methods at every budget for one source."""
     said = plan(task, sources=(seed,))
     data, source = said.load(), source_card(task, seed)
@@ -127,7 +127,7 @@ def run(task: str, seed: int, store: Store, out: Path) -> None:
     for name, craft in (("liteguard", liteguard), ("metav", metav)):
         began = time.monotonic()
         cells: list[dict[str, dict[str, float]]] = [{} for _ in suspects]
-        for budget in BUDGETS:
+        for budget in budgets:
             starts = pool[random.permutation(len(pool))[:budget]]
             queries, verdict = craft(ours, derived, independent, starts, seed=seed)
             for cell, network in zip(cells, theirs, strict=True):
@@ -135,7 +135,7 @@ def run(task: str, seed: int, store: Store, out: Path) -> None:
                 cell[str(budget)] = {"score": value, "raw": value}
         record = {
             "format": FORMAT, "plan": NAME, "task": task, "title": said.title, "source_seed": seed, "alpha": 0.05, "source": source.key, "method": name,
-            "settings": {"version": "task-agnostic, benchmarks/tasks_baselines.py"}, "access": "probs", "seed": seed, "claim": "", "queries": max(BUDGETS),
+            "settings": {"version": "task-agnostic, benchmarks/tasks_baselines.py"}, "access": "probs", "seed": seed, "claim": "", "queries": max(budgets),
             "enrol_seconds": round(time.monotonic() - began, 2), "enrol_models": len(cards) - 1, "refused": "", "score_seconds": 0.0, "versions": versions(), "machine": machine(),
             "suspects": [
                 {"name": e.name, "role": e.role, "group": e.group, "tier": e.tier, "key": e.card.key, "shared": e.source is None, "by_queries": cell}
@@ -149,13 +149,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--store", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--queries", type=int, action="append", help=f"numbers of queries, default {BUDGETS}; one crafting each")
     parser.add_argument("task", nargs="+")
     said = parser.parse_args()
     torch.set_num_threads(1)
     for name in said.task:
         task, _, seeds = name.partition(":")
         for seed in map(int, (seeds or "1,2,3").split(",")):
-            run(task, seed, Store(said.store), said.out)
+            run(task, seed, Store(said.store), said.out, said.queries or BUDGETS)
 
 
 if __name__ == "__main__":
