@@ -21,10 +21,11 @@ import torch
 from birthmark import registry, stats
 from birthmark.architectures import build as network
 from birthmark.artifact import digest_of
-from birthmark.claim import Claim, Owner
+from birthmark.claim import Claim
 from birthmark.cohort import recipe
-from birthmark.images import eight_bit
+from birthmark.crafting.images import eight_bit
 from birthmark.oracle import softmax
+from birthmark.owner import Owner
 from birthmark.training import Training, fit, outputs
 from birthmark.types import Samples
 from birthmark.zoo.build import workshop

@@ -17,8 +17,8 @@ import torch
 
 from birthmark import data as datasets
 from birthmark.architectures import build
-from birthmark.crafting import prepared
-from birthmark.images import cutmix, eight_bit
+from birthmark.crafting.images import cutmix, eight_bit
+from birthmark.crafting.queries import prepared
 from birthmark.methods.cem import CEM, mean_probabilities, objective
 from birthmark.training import probabilities
 

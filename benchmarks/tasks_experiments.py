@@ -24,9 +24,10 @@ from torch import nn
 from birthmark import architectures, registry, stats
 from birthmark.artifact import canonical, write_atomically
 from birthmark.card import Card
-from birthmark.claim import Claim, Owner
+from birthmark.claim import Claim
 from birthmark.cohort import twin_cards
 from birthmark.connect.local import Open
+from birthmark.crafting.sampling import latents
 from birthmark.data import Data
 from birthmark.data import load as load_data
 from birthmark.errors import BirthmarkError
@@ -34,7 +35,7 @@ from birthmark.method import Method
 from birthmark.methods.kinship import Kinship
 from birthmark.methods.moments import Moments
 from birthmark.methods.tafa import Tafa
-from birthmark.sampling import latents
+from birthmark.owner import Owner
 from birthmark.training import Training, fit, outputs, probabilities
 from birthmark.types import Answers, Floats, Samples
 from birthmark.zoo.build import build

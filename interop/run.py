@@ -29,12 +29,13 @@ import torch
 
 from birthmark import connect, data
 from birthmark.card import Card
-from birthmark.claim import Claim, Owner
+from birthmark.claim import Claim
 from birthmark.connect.local import Open
 from birthmark.evidence import Evidence
 from birthmark.methods.kinship import Kinship
 from birthmark.oracle import Oracle, Probabilities, Recorded, Rounded, TopK, Transcript
-from birthmark.suspect import SuspectSpec
+from birthmark.owner import Owner
+from birthmark.suspects.description import SuspectSpec
 from birthmark.verify import verify
 from birthmark.zoo.build import workshop
 from birthmark.zoo.executors import executor

@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 from birthmark import data
-from birthmark.claim import Claim, Owner
+from birthmark.claim import Claim
 from birthmark.methods.kinship import Kinship
+from birthmark.owner import Owner
 from birthmark.zoo.build import workshop
 from birthmark.zoo.executors import executor
 from birthmark.zoo.make import make

@@ -6,9 +6,9 @@ from functools import cache
 from torch import nn
 
 from birthmark import data as datasets
-from birthmark import tasks
 from birthmark.card import Card
-from birthmark.claim import Owner
+from birthmark.data import tasks
+from birthmark.owner import Owner
 from birthmark.zoo.make import make
 
 

@@ -10,11 +10,12 @@ from torch import nn
 from birthmark.attack import Attack
 from birthmark.attacks.distill import Distill
 from birthmark.checks import METHOD, conformance, small_owner
-from birthmark.claim import Claim, Owner, Scores
+from birthmark.claim import Claim, Scores
 from birthmark.method import Method
 from birthmark.methods.akh import AKH
 from birthmark.methods.kinship import Kinship
 from birthmark.oracle import Oracle
+from birthmark.owner import Owner
 from birthmark.theft import train_student
 from birthmark.training import Training, probabilities
 from birthmark.types import Access, Answers, Floats, Samples

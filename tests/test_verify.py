@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from torch import nn
 
-from birthmark.claim import Claim, Owner, Task
+from birthmark.claim import Claim, Task
 from birthmark.connect.local import Open
 from birthmark.errors import AccessError, BudgetError, NullError, OracleError
 from birthmark.evidence import Verdict
 from birthmark.methods.kinship import Kinship
 from birthmark.oracle import Flaky, Function, HardLabels, Metered, Replay, Rounded, TopK
+from birthmark.owner import Owner
 from birthmark.types import Access, Answers
 from birthmark.verify import decide, fitting, verify
 from cards import theft_card

@@ -18,9 +18,9 @@ import torch
 from birthmark import data as datasets
 from birthmark import registry
 from birthmark.checks import small_owner
-from birthmark.claim import Owner
 from birthmark.connect.local import Open
 from birthmark.oracle import Probabilities
+from birthmark.owner import Owner
 from birthmark.theft import carry_out
 from birthmark.training import accuracy
 from birthmark.verify import verify

@@ -28,8 +28,8 @@ import numpy as np
 
 from birthmark import data
 from birthmark.gateway.log import read
-from birthmark.keyring import Keyring
-from birthmark.keys import Secret, write_secret
+from birthmark.marks.keyring import Keyring
+from birthmark.marks.keys import Secret, write_secret
 from birthmark.oracle import softmax
 from birthmark.watermarks.dynamarks import DynaMarks
 

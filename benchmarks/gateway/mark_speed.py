@@ -8,8 +8,8 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
 
-from birthmark.keyring import Keyring
-from birthmark.keys import Secret
+from birthmark.marks.keyring import Keyring
+from birthmark.marks.keys import Secret
 from birthmark.watermarks.dynamarks import DynaMarks
 
 random = np.random.default_rng(0)

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from birthmark.attack import Attack as Attack
     from birthmark.card import Card as Card
     from birthmark.claim import Claim as Claim
-    from birthmark.claim import Owner as Owner
     from birthmark.claim import Scores as Scores
     from birthmark.claim import Task as Task
     from birthmark.connect.local import Open as Open
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from birthmark.oracle import Probabilities as Probabilities
     from birthmark.oracle import Recorded as Recorded
     from birthmark.oracle import Replay as Replay
+    from birthmark.owner import Owner as Owner
     from birthmark.types import Access as Access
     from birthmark.types import Answers as Answers
     from birthmark.types import Samples as Samples
@@ -49,7 +49,8 @@ _PLACES = {
     "types": ("Access", "Answers", "Samples"),
     "oracle": ("HardLabels", "Metered", "Oracle", "Probabilities", "Recorded", "Replay"),
     "card": ("Card",),
-    "claim": ("Claim", "Owner", "Scores", "Task"),
+    "claim": ("Claim", "Scores", "Task"),
+    "owner": ("Owner",),
     "evidence": ("Evidence", "Verdict"),
     "method": ("Method",),
     "attack": ("Attack",),

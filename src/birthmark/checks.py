@@ -26,11 +26,12 @@ from birthmark import registry
 from birthmark.architectures import build
 from birthmark.attack import Attack
 from birthmark.card import Card
-from birthmark.claim import Claim, Owner, Scores
+from birthmark.claim import Claim, Scores
 from birthmark.connect.local import Open
 from birthmark.errors import AccessError, BirthmarkError, BudgetError, DataError, OracleError
 from birthmark.method import Method
 from birthmark.oracle import HardLabels, Metered, Oracle, Probabilities, Recorded, Replay, Transcript, Wrapper
+from birthmark.owner import Owner
 from birthmark.training import outputs, probabilities
 from birthmark.types import Access, Answers, Array, Floats
 from birthmark.verify import verify

@@ -1,23 +1,18 @@
-"""What an owner has, and what is remembered of the source.
+"""What is remembered of the source.
 
-A `Claim` is data only: it can be written, hashed, committed before a dispute and read again without torch. An `Owner`
-is the workshop it is made in: the source, samples and a way to make more models (twins, references, surrogates).
+A `Claim` is data only: it can be written, hashed, committed before a dispute and read again without torch.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from birthmark.artifact import load_folder, save_folder
-from birthmark.card import Card
 from birthmark.errors import ArtifactError
-from birthmark.types import Array, Floats, Samples
-
-if TYPE_CHECKING:
-    from torch import nn
+from birthmark.types import Array, Floats
 
 FORMAT = "birthmark/claim/1"
 
@@ -117,44 +112,3 @@ class Claim:
         if claim.queries.shape[1:] != claim.task.shape:
             raise ArtifactError(f"{folder}: queries of shape {claim.queries.shape[1:]} for a task of shape {claim.task.shape}")
         return claim, artifact.digest
-
-
-@dataclass(frozen=True)
-class Owner:
-    """The source, the owner's samples, and a way to make more models from cards.
-
-    Attributes:
-        source: returns logits, or values for regressors and generators.
-        card: of the source; twins are the same card with other seeds.
-        train: what the source was trained on.
-        reserve: the owner's second sample, never seen by the source: data of surrogates and of half the references.
-        pool: held-out inputs that queries are chosen from.
-        make: builds the models of cards, cached and resumable, in the cards' order.
-        values: true for regressors and generators.
-        scratch: folder where long crafting keeps each owner's part, so that an interrupted enrolment continues; None keeps nothing.
-    """
-
-    source: "nn.Module"
-    card: Card
-    train: Samples
-    reserve: Samples
-    pool: Samples
-    make: Callable[[Sequence[Card]], Sequence["nn.Module"]]
-    values: bool = False
-    scratch: Path | None = None
-
-    @property
-    def task(self) -> Task:
-        return Task(self.train.shape, self.train.outputs, self.values)
-
-    def twins(self, n: int) -> Sequence["nn.Module"]:
-        """`n` models of the source's recipe and data with other seeds."""
-        from birthmark.cohort import twin_cards
-
-        return self.make(twin_cards(self.card, n))
-
-    def references(self, n: int) -> Sequence["nn.Module"]:
-        """`n` independent models: other architectures, half on the source's data, half on the reserve."""
-        from birthmark.cohort import reference_cards
-
-        return self.make(reference_cards(self.card, n))

@@ -20,15 +20,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from birthmark.card import Card
-from birthmark.errors import BirthmarkError, SettingError, nearest
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from birthmark.claim import Owner
+from birthmark.errors import SettingError, nearest
 
 REFERENCE_ARCHITECTURES = ("cnn", "res", "vgg", "lenet", "mobile", "squeeze")
 RELATIVES = {  # of families that no image classifier can stand in for
@@ -42,7 +37,6 @@ RELATIVES = {  # of families that no image classifier can stand in for
 }
 TWIN_SEED, REFERENCE_SEED, SURROGATE_SEED, STUDENT_SEED = 1_000, 2_000, 3_000, 4_000
 DERIVED_SEED, INDEPENDENT_SEED, MIRRORED_SEED = 5_000, 6_000, 8_000
-LEAST = 2  # models on each side of a cohort
 
 
 def origin(card: Card) -> Card:
@@ -103,19 +97,6 @@ class Family:
 
     derived: tuple[Card, ...]
     independent: tuple[Card, ...]
-
-
-@dataclass(frozen=True)
-class Cohort:
-    """An owner's cohort as networks. `derived` starts with the owner's model itself.
-
-    Attributes:
-        warnings: what could not be made.
-    """
-
-    derived: tuple["nn.Module", ...]
-    independent: tuple["nn.Module", ...]
-    warnings: tuple[str, ...] = ()
 
 
 def recipe(name: str) -> Mapping[str, Any]:
@@ -194,41 +175,3 @@ def _treatments(plan: Mapping[str, Any], owner: Card, seed: int) -> Sequence[Car
                      settings={**table.get("settings", {}), **named}, parents=(owner.key,), seed=seed + owner.seed * 100_000 + len(cards))
             )  # fmt: skip
     return cards
-
-
-def gather(owner: "Owner", plan: Mapping[str, Any], card: Card | None = None, *, twins: int = 0) -> Cohort:
-    """Make the models of one owner's cohort; members that fail to train are left out, with a warning.
-
-    Args:
-        card: the twin whose cohort it is; default the source.
-        twins: as in `family`.
-
-    Raises:
-        BirthmarkError: fewer than two models on one side are left.
-    """
-    mine = owner.card if card is None else card
-    cards = family(plan, mine, owner.card, twins=twins)
-    wanted = [one for one in (mine, *cards.independent, *cards.derived) if one.key != owner.card.key]
-    made, lost = _survivors(owner, wanted)
-    made[owner.card.key] = owner.source
-    derived = tuple(made[c.key] for c in (mine, *cards.derived) if c.key in made)
-    independent = tuple(made[c.key] for c in cards.independent if c.key in made)
-    if len(derived) < LEAST or len(independent) < LEAST:
-        raise BirthmarkError(
-            f"expected at least {LEAST} derived and {LEAST} independent models to craft with, got {len(derived)} and {len(independent)}; "
-            f"give a wider cohort recipe{'' if not lost else ': ' + lost[0]}"
-        )
-    return Cohort(derived, independent, tuple(lost))
-
-
-def _survivors(owner: "Owner", cards: Sequence[Card]) -> "tuple[dict[str, nn.Module], list[str]]":
-    try:
-        return dict(zip([card.key for card in cards], owner.make(cards), strict=True)), []
-    except BirthmarkError:  # all others are there now; find out which are not
-        made, lost = dict[str, Any](), list[str]()
-        for card in cards:
-            try:
-                made[card.key] = owner.make([card])[0]
-            except BirthmarkError as error:
-                lost.append(f"cohort member {card.attack or card.recipe} on {card.split} could not be made: {error}")
-        return made, lost

@@ -14,11 +14,12 @@ import numpy as np
 from torch import nn
 
 from birthmark import registry, stats
-from birthmark.claim import Claim, Owner
+from birthmark.claim import Claim
 from birthmark.cohort import surrogate_cards
 from birthmark.errors import BirthmarkError, ShapeError
 from birthmark.method import Method
 from birthmark.oracle import Function, Probabilities
+from birthmark.owner import Owner
 from birthmark.training import accuracy, outputs
 from birthmark.types import Answers, Floats, Samples
 from birthmark.verify import reference_scores

@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from birthmark.claim import Claim, Owner
-from birthmark.keyring import Keyring, logged
-from birthmark.keys import Secret
+from birthmark.claim import Claim
+from birthmark.marks.keyring import Keyring, logged
+from birthmark.marks.keys import Secret
+from birthmark.owner import Owner
 from birthmark.types import Array, Floats
 from birthmark.watermarks.dynamarks import DynaMarks, DynaMarksTies
 

@@ -3,7 +3,8 @@
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
-from birthmark.claim import Claim, Owner, Scores
+from birthmark.claim import Claim, Scores
+from birthmark.owner import Owner
 from birthmark.types import Access, Floats
 
 

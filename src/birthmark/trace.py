@@ -17,9 +17,9 @@ import numpy as np
 from birthmark import stats
 from birthmark.claim import Claim
 from birthmark.errors import SettingError
-from birthmark.field import Ground, aligned
-from birthmark.keyring import Keyring
-from birthmark.keys import Secret
+from birthmark.marks.field import Ground, aligned
+from birthmark.marks.keyring import Keyring
+from birthmark.marks.keys import Secret
 from birthmark.oracle import Oracle
 from birthmark.types import Floats
 from birthmark.verify import ask, fitting

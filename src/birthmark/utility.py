@@ -15,7 +15,7 @@ import numpy as np
 from birthmark import stats
 from birthmark.claim import Claim
 from birthmark.errors import SettingError
-from birthmark.keyring import ClientKey
+from birthmark.marks.keyring import ClientKey
 from birthmark.types import Array, Floats, Labels
 from birthmark.watermarks.dynamarks import STRENGTHS, DynaMarks
 

@@ -30,7 +30,7 @@ from birthmark.oracle import (
     is_labels,
     rounding_step,
 )
-from birthmark.sanity import doubt
+from birthmark.scoring.sanity import doubt
 from birthmark.types import Access, Answers, Floats
 
 BATCH = 100  # queries between two writes of the transcript

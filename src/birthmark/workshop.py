@@ -9,11 +9,11 @@ from birthmark import data as datasets
 from birthmark import registry
 from birthmark.artifact import file_digest
 from birthmark.card import Card
-from birthmark.claim import Owner
 from birthmark.cohort import reference_cards, twin_cards
 from birthmark.connect.local import ModelCard, load_module, save_model
 from birthmark.errors import SettingError
 from birthmark.oracle import Metered, Oracle
+from birthmark.owner import Owner
 from birthmark.training import accuracy, outputs
 from birthmark.types import Answers, Samples
 from birthmark.zoo.build import Progress, workshop

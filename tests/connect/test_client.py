@@ -10,9 +10,9 @@ from servers import Answer, Reply, drip, endless, hang_up, serving
 
 from birthmark.connect import client as module
 from birthmark.connect.client import Client, Failed, Pace, secret
-from birthmark.dialect import Request
 from birthmark.errors import SettingError
-from birthmark.suspect import SuspectSpec
+from birthmark.suspects.description import SuspectSpec
+from birthmark.suspects.dialect import Request
 
 ASK = Request("POST", "/ask", b'{"x": 1}', {"Content-Type": "application/json"})
 SECRET = "s3cret-value"

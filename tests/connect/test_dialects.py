@@ -10,7 +10,7 @@ from birthmark import connect
 from birthmark.claim import Task
 from birthmark.errors import OracleError, SettingError, UnknownName
 from birthmark.oracle import softmax
-from birthmark.suspect import SuspectSpec
+from birthmark.suspects.description import SuspectSpec
 
 TASK = Task((1, 8, 8), 10)
 WEIGHTS = np.random.default_rng(0).normal(size=(64, 10))

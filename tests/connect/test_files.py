@@ -14,7 +14,7 @@ from birthmark.claim import Claim, Task
 from birthmark.connect.local import ModelCard, Open, Program, save_model
 from birthmark.errors import ArtifactError, SettingError
 from birthmark.evidence import Verdict
-from birthmark.suspect import SuspectSpec, Translated
+from birthmark.suspects.description import SuspectSpec, Translated
 from birthmark.types import Access, Answers
 from birthmark.verify import verify
 

@@ -19,7 +19,7 @@ from birthmark.connect.local import Open
 from birthmark.errors import OracleError
 from birthmark.evidence import Evidence, Verdict
 from birthmark.oracle import HardLabels, Oracle, Probabilities, Rounded, TopK
-from birthmark.suspect import SuspectSpec
+from birthmark.suspects.description import SuspectSpec
 from birthmark.verify import verify
 
 MINE = "own service"

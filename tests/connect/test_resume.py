@@ -20,7 +20,7 @@ from birthmark.connect.local import Open
 from birthmark.errors import OracleError
 from birthmark.evidence import Verdict
 from birthmark.oracle import Probabilities, Replay
-from birthmark.suspect import SuspectSpec
+from birthmark.suspects.description import SuspectSpec
 from birthmark.verify import verify
 
 SCRIPT = """
@@ -28,7 +28,7 @@ import sys
 from pathlib import Path
 from birthmark import connect
 from birthmark.claim import Claim
-from birthmark.suspect import SuspectSpec
+from birthmark.suspects.description import SuspectSpec
 from birthmark.verify import verify
 claim, _ = Claim.load(Path(sys.argv[1]))
 suspect = connect.open(sys.argv[2], spec=SuspectSpec(batch=4), task=claim.task, authorisation="own service")

@@ -15,8 +15,8 @@ from birthmark.gateway.app import Gateway
 from birthmark.gateway.codec import Wire
 from birthmark.gateway.config import Config
 from birthmark.gateway.log import LogSettings
-from birthmark.keyring import Keyring
-from birthmark.keys import Secret, write_secret
+from birthmark.marks.keyring import Keyring
+from birthmark.marks.keys import Secret, write_secret
 from birthmark.oracle import softmax
 
 SECRET = Secret(b"s" * 32)

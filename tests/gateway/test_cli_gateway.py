@@ -18,19 +18,20 @@ import typer
 import uvicorn
 from typer.testing import CliRunner
 
-from birthmark import cli_gateway, data
+from birthmark import data
 from birthmark.claim import Claim
+from birthmark.cli import gateway
 from birthmark.connect.local import ModelCard, save_model
 from birthmark.gateway.log import read
-from birthmark.keyring import Keyring
+from birthmark.marks.keyring import Keyring
 from birthmark.types import Answers
 from birthmark.zoo.make import make
 from cards import digits_card
 from gateway.conftest import Upstream, predict
 
 APP = typer.Typer()
-cli_gateway.mount(APP)
-SERVE = "import typer; from birthmark import cli_gateway; a = typer.Typer(); cli_gateway.mount(a); a()"
+gateway.mount(APP)
+SERVE = "import typer; from birthmark.cli import gateway; a = typer.Typer(); gateway.mount(a); a()"
 
 
 def run(*arguments: str) -> Any:

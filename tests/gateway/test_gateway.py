@@ -16,8 +16,8 @@ from birthmark.gateway.app import Gateway
 from birthmark.gateway.codec import Wire
 from birthmark.gateway.config import Config, read_config
 from birthmark.gateway.log import LogSettings, read, ties
-from birthmark.keyring import Keyring, logged
-from birthmark.keys import Secret, write_secret
+from birthmark.marks.keyring import Keyring, logged
+from birthmark.marks.keys import Secret, write_secret
 from birthmark.watermarks.dynamarks import DynaMarks, DynaMarksTies
 from gateway.conftest import SECRET, Upstream, on, predict, through
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from birthmark import data as datasets
 from birthmark.card import Card
-from birthmark.claim import Owner
+from birthmark.owner import Owner
 from birthmark.zoo.make import make
 
 torch.set_num_threads(1)

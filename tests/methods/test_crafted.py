@@ -9,12 +9,13 @@ import torch
 
 from birthmark import registry
 from birthmark.checks import conformance
-from birthmark.cohort import gather, recipe
+from birthmark.cohort import recipe
 from birthmark.connect.local import Open
-from birthmark.crafting import conferrability, prepared, transform, varied
+from birthmark.crafting.images import eight_bit
+from birthmark.crafting.queries import conferrability, prepared, transform, varied
 from birthmark.errors import BirthmarkError, DataError, SettingError, ShapeError, UnknownName
-from birthmark.images import eight_bit
 from birthmark.oracle import HardLabels
+from birthmark.owner import gather
 from birthmark.training import outputs
 from birthmark.verify import verify
 
@@ -125,7 +126,7 @@ def test_interrupted_crafting_continues(owner, tmp_path, monkeypatch):
     asked = []
     again = made("ipguard", replace(kept, train=owner.train), placebos=2)
     assert all(np.array_equal(again.tensors[key], value) for key, value in first.tensors.items())
-    monkeypatch.setattr("birthmark.crafting.starts", lambda *a, **k: asked.append(a))
+    monkeypatch.setattr("birthmark.crafting.queries.starts", lambda *a, **k: asked.append(a))
     made("ipguard", kept, placebos=2)
     assert not asked
 

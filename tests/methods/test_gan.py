@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
+from birthmark.crafting.gan import Discriminator, Generator, restored, sampled, tensors, train
 from birthmark.errors import ShapeError
-from birthmark.gan import Discriminator, Generator, restored, sampled, tensors, train
 from birthmark.types import Samples
 
 

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from birthmark.claim import Claim, Owner, Task
+from birthmark.claim import Claim, Task
 from birthmark.errors import SettingError, ShapeError
 from birthmark.methods.kinship import Kinship, disagreement
+from birthmark.owner import Owner
 
 
 def probabilities(random: np.random.Generator, *shape: int) -> np.ndarray:

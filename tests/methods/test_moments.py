@@ -8,10 +8,10 @@ import pytest
 from birthmark import stats
 from birthmark.claim import Claim
 from birthmark.connect.local import Open
+from birthmark.crafting.sampling import Sampled
 from birthmark.data import Data
 from birthmark.errors import DataError, SettingError, ShapeError
 from birthmark.methods.moments import Moments, phi, principal
-from birthmark.sampling import Sampled
 from birthmark.types import Answers, Samples
 from birthmark.verify import verify
 from tasks_bench import Workshop

@@ -9,11 +9,11 @@ from birthmark import registry
 from birthmark.checks import conformance
 from birthmark.claim import Claim
 from birthmark.connect.local import Open
-from birthmark.correlation import closeness, features
+from birthmark.crafting.images import cutmix, eight_bit, jpeg
 from birthmark.errors import SettingError, ShapeError
-from birthmark.images import cutmix, eight_bit, jpeg
 from birthmark.methods.sac import by_common_mistakes, in_turns
 from birthmark.oracle import Function, HardLabels, Probabilities
+from birthmark.scoring.correlation import closeness, features
 from birthmark.verify import verify
 
 sys.path.append(str(Path(__file__).parents[1] / "reference"))

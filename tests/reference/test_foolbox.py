@@ -12,7 +12,7 @@ import torch
 from torch.nn import functional
 
 from birthmark import architectures
-from birthmark.adversarial import deepfool
+from birthmark.crafting.adversarial import deepfool
 from birthmark.data import load
 from birthmark.training import Training, fit, pgd
 

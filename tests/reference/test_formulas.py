@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from birthmark.crafting import margin
+from birthmark.crafting.queries import margin
 from birthmark.methods.cem import CEM, objective
 from birthmark.methods.ipguard import boundary
 from birthmark.methods.liteguard import verified

@@ -19,7 +19,7 @@ PLAN = "fingerbench-digits"
 
 def start(folder: Path) -> "subprocess.Popen[bytes]":
     command = (
-        f"from birthmark.cli_bench import zoo; zoo(['build', '{PLAN}', '--source', '0', '--store', {str(folder)!r}, '--workers', '2'])"
+        f"from birthmark.cli.bench import zoo; zoo(['build', '{PLAN}', '--source', '0', '--store', {str(folder)!r}, '--workers', '2'])"
     )
     return subprocess.Popen([sys.executable, "-c", command], stderr=subprocess.DEVNULL)
 

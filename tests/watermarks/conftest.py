@@ -5,8 +5,8 @@ import pytest
 from torch import nn
 
 from birthmark import architectures, data
-from birthmark.keyring import ClientKey, Keyring
-from birthmark.keys import Secret
+from birthmark.marks.keyring import ClientKey, Keyring
+from birthmark.marks.keys import Secret
 from birthmark.training import Training, fit, probabilities
 from birthmark.types import Floats, Samples
 

@@ -8,7 +8,7 @@ from birthmark import data
 from birthmark.connect.local import Open
 from birthmark.errors import DataError, SettingError
 from birthmark.evidence import Verdict
-from birthmark.keyring import ClientKey, logged
+from birthmark.marks.keyring import ClientKey, logged
 from birthmark.oracle import HardLabels, Probabilities
 from birthmark.training import probabilities
 from birthmark.types import Samples

@@ -15,8 +15,8 @@ from birthmark.claim import Claim
 from birthmark.connect.local import Open
 from birthmark.errors import DataError, SettingError, ShapeError
 from birthmark.evidence import Verdict
-from birthmark.field import Ground, Waves, aligned
-from birthmark.keyring import LEAN, ClientKey, Keyring, logged
+from birthmark.marks.field import Ground, Waves, aligned
+from birthmark.marks.keyring import LEAN, ClientKey, Keyring, logged
 from birthmark.oracle import HardLabels, Probabilities
 from birthmark.training import probabilities
 from birthmark.types import Samples

@@ -7,7 +7,7 @@ from torch import nn
 from birthmark import data
 from birthmark.connect.local import Open
 from birthmark.errors import SettingError
-from birthmark.keyring import ClientKey, Keyring
+from birthmark.marks.keyring import ClientKey, Keyring
 from birthmark.oracle import Probabilities
 from birthmark.trace import ranked, trace
 from birthmark.training import probabilities

@@ -135,7 +135,7 @@ def test_a_split_without_samples_is_named(tmp_path: Path) -> None:
 
 
 def test_the_foreign_pool_is_of_the_same_shape_and_the_same_each_time() -> None:
-    from birthmark.foreign import crops, strokes, with_foreign
+    from birthmark.data.foreign import crops, strokes, with_foreign
 
     digits = datasets.load("digits")
     pools = [with_foreign(digits, seed=0, size=20)["foreign"] for _ in range(2)]

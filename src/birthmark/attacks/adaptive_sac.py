@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from birthmark.attack import Attack
+from birthmark.crafting.images import cutmix
 from birthmark.errors import SettingError
-from birthmark.images import cutmix
 from birthmark.oracle import Oracle
 from birthmark.theft import at_least, fits, obtained, own_models
 from birthmark.training import Training, device, fit

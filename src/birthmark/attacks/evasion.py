@@ -18,7 +18,7 @@ from inspect import Parameter, signature
 import numpy as np
 from scipy import ndimage
 
-from birthmark import images
+from birthmark.crafting import images
 from birthmark.errors import DataError, SettingError, ShapeError, nearest
 from birthmark.oracle import HardLabels, Oracle, Probabilities, Rounded, TopK, Wrapper, query_digest
 from birthmark.types import Answers, Array, Floats

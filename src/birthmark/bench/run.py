@@ -25,11 +25,12 @@ from birthmark import registry, stats
 from birthmark.artifact import canonical, digest_of, disk_errors, plain, write_atomically
 from birthmark.attacks.evasion import evade
 from birthmark.card import VERSION, Card
-from birthmark.claim import Claim, Owner
+from birthmark.claim import Claim
 from birthmark.connect.local import Open
 from birthmark.enroll import self_check, versions
 from birthmark.errors import ArtifactError, BirthmarkError, SettingError, ShapeError
 from birthmark.oracle import Oracle, Probabilities
+from birthmark.owner import Owner
 from birthmark.training import accuracy, outputs
 from birthmark.types import Access, Answers, Floats
 from birthmark.verify import decide, reference_scores
@@ -187,7 +188,10 @@ def enrol(
             used.update({one.key: one for one in cards})
             return make(cards)
 
-        owner = Owner(module, card, parts[card.split], parts["reserve"], parts["queries"], counted, values=not parts.classes)
+        scratch = store.folder / "crafted"
+        owner = Owner(
+            module, card, parts[card.split], parts["reserve"], parts["queries"], counted, values=not parts.classes, scratch=scratch
+        )
         claim = registry.make("methods", method, settings).fit(owner, seed=seed)
         built = [event for event in store.events()[before:] if event["event"] == "built" and event["key"] in used]
         training = sum(event["seconds"] for event in built)

@@ -23,9 +23,9 @@ from torch import nn
 from birthmark import architectures, data, stats
 from birthmark.artifact import canonical, write_atomically
 from birthmark.errors import SettingError
-from birthmark.field import Ground, aligned
-from birthmark.keyring import ClientKey, Keyring, logged
-from birthmark.keys import Secret
+from birthmark.marks.field import Ground, aligned
+from birthmark.marks.keyring import ClientKey, Keyring, logged
+from birthmark.marks.keys import Secret
 from birthmark.oracle import softmax
 from birthmark.training import Training, fit, outputs
 from birthmark.types import Array, Floats, Samples

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit, urlunsplit
 
 from birthmark.errors import ArtifactError, BirthmarkError, OracleError, SettingError, nearest
-from birthmark.suspect import SuspectSpec, Translated, declared
+from birthmark.suspects.description import SuspectSpec, Translated, declared
 from birthmark.types import Answers
 
 if TYPE_CHECKING:
     from birthmark.claim import Task
-    from birthmark.dialect import Dialect, Response
     from birthmark.oracle import Oracle
+    from birthmark.suspects.dialect import Dialect, Response
 
 OTHERS = frozenset({"local", "onnx", "folder", "client", "remote"})  # modules here that are no dialects
 
@@ -106,7 +106,7 @@ def open_url(url: str, spec: SuspectSpec, task: "Task", authorisation: str, tran
 @cache
 def dialects() -> Mapping[str, type["Dialect"]]:
     """All dialects by name, in the order of their probes: every module here that is one, then installed entry points "birthmark.dialects"."""
-    from birthmark.dialect import Dialect
+    from birthmark.suspects.dialect import Dialect
 
     found = list[type[Dialect]]()
     for module in iter_modules(__path__):

@@ -23,9 +23,9 @@ import httpcore2
 import httpx2
 
 from birthmark import __version__
-from birthmark.dialect import Request, Response, said
 from birthmark.errors import OracleError, SettingError
-from birthmark.suspect import SuspectSpec
+from birthmark.suspects.description import SuspectSpec
+from birthmark.suspects.dialect import Request, Response, said
 
 GENTLE = 10.0  # requests a second to another machine, unless declared
 PUT_OFF = frozenset({408, 425, 429, 502, 503, 504})  # the server did not do it: sending again is what it asks for

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from birthmark.claim import Task
 from birthmark.errors import ArtifactError, BirthmarkError, SettingError
-from birthmark.suspect import SuspectSpec
+from birthmark.suspects.description import SuspectSpec
 
 
 class Classifier(nn.Module):

@@ -19,9 +19,9 @@ import jmespath
 from jmespath.exceptions import JMESPathError
 
 from birthmark.claim import Task
-from birthmark.dialect import Dialect, Request, Response, json_request
 from birthmark.errors import OracleError, SettingError
-from birthmark.suspect import SuspectSpec, base64_text, encoded, picture
+from birthmark.suspects.description import SuspectSpec, base64_text, encoded, picture
+from birthmark.suspects.dialect import Dialect, Request, Response, json_request
 from birthmark.types import Array
 
 BATCH, ONE = "$inputs", ("$input", "$png_base64", "$jpeg_base64")

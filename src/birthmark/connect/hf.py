@@ -7,8 +7,8 @@ the suspect's name for each of the source's classes. Pixels travel as 8-bit PNG 
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from birthmark.dialect import Dialect, Request, Response, json_request
-from birthmark.suspect import SuspectSpec, base64_text, picture
+from birthmark.suspects.description import SuspectSpec, base64_text, picture
+from birthmark.suspects.dialect import Dialect, Request, Response, json_request
 from birthmark.types import Array
 
 

@@ -20,7 +20,7 @@ from birthmark import architectures
 from birthmark.artifact import canonical, write_atomically
 from birthmark.errors import ArtifactError, OracleError, SettingError
 from birthmark.oracle import Oracle
-from birthmark.programs import open_program
+from birthmark.suspects.programs import open_program
 from birthmark.training import outputs
 from birthmark.types import Access, Answers, Array, Floats
 

@@ -13,9 +13,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from birthmark.claim import Task
-from birthmark.dialect import Dialect, Found, Get, Request, Response, field_of, json_request
 from birthmark.errors import OracleError, SettingError
-from birthmark.suspect import DATATYPES, SuspectSpec, encoded, layout_of
+from birthmark.suspects.description import DATATYPES, SuspectSpec, encoded, layout_of
+from birthmark.suspects.dialect import Dialect, Found, Get, Request, Response, field_of, json_request
 from birthmark.types import Array
 
 HEAD = "inference-header-content-length"

@@ -8,7 +8,7 @@ import numpy as np
 from birthmark.claim import Task
 from birthmark.errors import ArtifactError, BirthmarkError, OracleError, SettingError
 from birthmark.oracle import Oracle
-from birthmark.suspect import SuspectSpec, access, declared, encoded, layout_of, rows
+from birthmark.suspects.description import SuspectSpec, access, declared, encoded, layout_of, rows
 from birthmark.types import Array, Floats
 
 TYPES = {

@@ -8,9 +8,9 @@ import re
 from typing import Any, ClassVar
 
 from birthmark.claim import Task
-from birthmark.dialect import Dialect, Found, Get, Request, Response, json_request
 from birthmark.errors import OracleError, SettingError
-from birthmark.suspect import SuspectSpec, encoded, picture
+from birthmark.suspects.description import SuspectSpec, encoded, picture
+from birthmark.suspects.dialect import Dialect, Found, Get, Request, Response, json_request
 from birthmark.types import Array
 
 

@@ -20,13 +20,13 @@ import httpx2
 import numpy as np
 
 from birthmark.errors import BirthmarkError, OracleError, SettingError
-from birthmark.field import Ties
 from birthmark.gateway.codec import Codec, codec
 from birthmark.gateway.config import ANONYMOUS, Config
 from birthmark.gateway.log import QueryLog, entry
 from birthmark.gateway.metrics import Metrics
-from birthmark.keyring import Keyring
-from birthmark.keys import Secret, read_secret
+from birthmark.marks.field import Ties
+from birthmark.marks.keyring import Keyring
+from birthmark.marks.keys import Secret, read_secret
 from birthmark.types import Array, Floats
 from birthmark.watermarks.dynamarks import DynaMarks
 

@@ -14,8 +14,8 @@ import numpy as np
 
 from birthmark.claim import Task
 from birthmark.connect.oip import HEAD, decoded
-from birthmark.dialect import Response, field_of
 from birthmark.errors import OracleError, SettingError
+from birthmark.suspects.dialect import Response, field_of
 from birthmark.types import Array, Floats
 
 

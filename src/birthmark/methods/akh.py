@@ -18,9 +18,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from birthmark.claim import Claim, Owner, Scores
+from birthmark.claim import Claim, Scores
 from birthmark.errors import DataError, SettingError, ShapeError
 from birthmark.method import Method
+from birthmark.owner import Owner
 from birthmark.types import Access, Floats
 
 

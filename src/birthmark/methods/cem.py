@@ -26,11 +26,11 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from birthmark.claim import Claim, Owner, Scores
-from birthmark.cohort import Cohort
+from birthmark.claim import Claim, Scores
 from birthmark.errors import SettingError
-from birthmark.matching import matches
 from birthmark.method import Method
+from birthmark.owner import Cohort, Owner
+from birthmark.scoring.matching import matches
 from birthmark.types import Access, Floats
 
 
@@ -80,7 +80,7 @@ class CEM(Method):
             )
 
     def fit(self, owner: Owner, *, seed: int) -> Claim:
-        from birthmark.crafting import enrolled
+        from birthmark.crafting.queries import enrolled
 
         return enrolled(self, owner, self._craft, cohort=self.cohort, placebos=self.placebos, references=self.references, seed=seed)
 
@@ -90,7 +90,7 @@ class CEM(Method):
     def _craft(self, owner: Owner, cohort: Cohort, seed: int) -> dict[str, NDArray[Any]]:
         import torch
 
-        from birthmark.crafting import best, conferrability, finished, prepared, starts, varied
+        from birthmark.crafting.queries import best, conferrability, finished, prepared, starts, varied
         from birthmark.training import outputs, seeded
 
         derived, independent = prepared(cohort.derived), prepared(cohort.independent)
@@ -121,7 +121,7 @@ class CEM(Method):
         """Members that survive drop-out at this step; one at least."""
         import torch
 
-        from birthmark.crafting import drawn
+        from birthmark.crafting.queries import drawn
 
         alive = [member for member, roll in zip(members, torch.rand(len(members)).tolist(), strict=True) if roll >= self.dropout]
         return drawn(alive or members[:1], self.members or len(members))

@@ -20,11 +20,11 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from birthmark.claim import Claim, Owner, Scores
-from birthmark.cohort import Cohort
+from birthmark.claim import Claim, Scores
 from birthmark.errors import SettingError
-from birthmark.matching import matches
 from birthmark.method import Method
+from birthmark.owner import Cohort, Owner
+from birthmark.scoring.matching import matches
 from birthmark.types import Access, Floats
 
 
@@ -60,7 +60,7 @@ class IPGuard(Method):
             )
 
     def fit(self, owner: Owner, *, seed: int) -> Claim:
-        from birthmark.crafting import enrolled
+        from birthmark.crafting.queries import enrolled
 
         return enrolled(self, owner, self._craft, cohort="", placebos=self.placebos, references=self.references, seed=seed)
 
@@ -70,7 +70,7 @@ class IPGuard(Method):
     def _craft(self, owner: Owner, cohort: Cohort, seed: int) -> dict[str, NDArray[Any]]:
         import torch
 
-        from birthmark.crafting import finished, prepared, starts, unbounded
+        from birthmark.crafting.queries import finished, prepared, starts, unbounded
         from birthmark.training import outputs, seeded
 
         source = prepared(cohort.derived[:1], bf16=False)[0]

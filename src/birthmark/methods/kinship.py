@@ -4,7 +4,7 @@ Ours. Owners are the source and its twins: reruns of one recipe on one data set,
 answer one shared set of queries, the held-out inputs on which their answers differ most (a rule symmetric in the
 owners, so that the source's score and its placebos' stay exchangeable). What is left of an owner's answers after the
 family's mean is its birthmark: one ridge regression explains the suspect's residual by all owners' at once
-(`birthmark.mixture`), and an owner's weight in it is its score.
+(`birthmark.scoring.mixture`), and an owner's weight in it is its score.
 
     probabilities   T(p) = log(p + eps), less its class mean, for owners and suspect
     labels          the suspect's one-hot rows against the owners' probabilities
@@ -23,11 +23,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from birthmark.claim import Claim, Owner, Scores
+from birthmark.claim import Claim, Scores
 from birthmark.errors import SettingError, ShapeError
 from birthmark.method import Method
-from birthmark.mixture import owner_mixture
 from birthmark.oracle import is_labels, rounding_step
+from birthmark.owner import Owner
+from birthmark.scoring.mixture import owner_mixture
 from birthmark.types import Access, Floats
 
 

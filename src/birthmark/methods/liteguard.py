@@ -21,11 +21,11 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from birthmark.claim import Claim, Owner, Scores
-from birthmark.cohort import Cohort
+from birthmark.claim import Claim, Scores
 from birthmark.errors import SettingError, ShapeError
-from birthmark.matching import by_owner
 from birthmark.method import Method
+from birthmark.owner import Cohort, Owner
+from birthmark.scoring.matching import by_owner
 from birthmark.types import Access, Floats
 
 
@@ -76,7 +76,7 @@ class LiteGuard(Method):
             )
 
     def fit(self, owner: Owner, *, seed: int) -> Claim:
-        from birthmark.crafting import enrolled
+        from birthmark.crafting.queries import enrolled
 
         return enrolled(self, owner, self._craft, cohort=self.cohort, placebos=self.placebos, references=self.references, seed=seed)
 
@@ -91,7 +91,7 @@ class LiteGuard(Method):
         import torch
         from torch.nn.functional import softplus
 
-        from birthmark.crafting import best, drawn, finished, mined, prepared, starts, unbounded, varied
+        from birthmark.crafting.queries import best, drawn, finished, mined, prepared, starts, unbounded, varied
         from birthmark.training import probabilities, seeded
 
         n, k = int(self.queries * self.candidates), owner.task.outputs

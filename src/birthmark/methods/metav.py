@@ -22,9 +22,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from birthmark.claim import Claim, Owner, Scores
+from birthmark.claim import Claim, Scores
 from birthmark.errors import SettingError, ShapeError
 from birthmark.method import Method
+from birthmark.owner import Owner
 from birthmark.types import Access, Floats
 
 
@@ -64,8 +65,9 @@ class MetaV(Method):
             )
 
     def fit(self, owner: Owner, *, seed: int) -> Claim:
-        from birthmark.cohort import gather, recipe
-        from birthmark.crafting import weak
+        from birthmark.cohort import recipe
+        from birthmark.crafting.queries import weak
+        from birthmark.owner import gather
         from birthmark.training import probabilities
 
         cohort = gather(owner, recipe(self.cohort))
@@ -90,7 +92,7 @@ class MetaV(Method):
         from torch import nn
         from torch.nn.functional import cross_entropy
 
-        from birthmark.crafting import drawn, finished, prepared, starts, unbounded, varied
+        from birthmark.crafting.queries import drawn, finished, prepared, starts, unbounded, varied
         from birthmark.training import probabilities, seeded
 
         n, k = self.queries, owner.task.outputs

@@ -8,7 +8,7 @@ whitened principal components of real held-out data, clipped to +-4, and
     C = mean over owners of the covariance of phi within one owner's samples,
 
 all moments are weighed by how well samples can tell them: in the coordinates of (C + shrink * mean eigenvalue)^-1/2 the
-suspect's mean over its samples is put into one ridge regression on all owners' (`birthmark.mixture`). The source's
+suspect's mean over its samples is put into one ridge regression on all owners' (`birthmark.scoring.mixture`). The source's
 weight is ranked among its twins'. Plain moments, each scaled by its spread over owners, do worse (docs/tasks.md).
 
 Cost: the twins, and a few thousand samples of each, once. Use it when latents cannot be sent; otherwise kinship.
@@ -19,11 +19,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from birthmark.claim import Claim, Owner, Scores, Task
+from birthmark.claim import Claim, Scores, Task
+from birthmark.crafting.sampling import latents, requests
 from birthmark.errors import DataError, SettingError, ShapeError
 from birthmark.method import Method
-from birthmark.mixture import attractors, owner_mixture
-from birthmark.sampling import latents, requests
+from birthmark.owner import Owner
+from birthmark.scoring.mixture import attractors, owner_mixture
 from birthmark.types import Access, Floats
 
 LEAST = 20  # samples that a mean can be taken of

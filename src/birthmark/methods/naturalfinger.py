@@ -29,15 +29,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from birthmark.claim import Claim, Owner, Scores
-from birthmark.cohort import Cohort
+from birthmark.claim import Claim, Scores
 from birthmark.errors import SettingError
-from birthmark.matching import matches
 from birthmark.method import Method
+from birthmark.owner import Cohort, Owner
+from birthmark.scoring.matching import matches
 from birthmark.types import Access, Floats
 
 if TYPE_CHECKING:
-    from birthmark.gan import Gan
+    from birthmark.crafting.gan import Gan
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class NaturalFinger(Method):
             )
 
     def fit(self, owner: Owner, *, seed: int) -> Claim:
-        from birthmark.crafting import enrolled
+        from birthmark.crafting.queries import enrolled
 
         gan = None if self.space == "pixels" else self._gan(owner, seed)
         return enrolled(
@@ -106,8 +106,8 @@ class NaturalFinger(Method):
         return matches(claim, answers)
 
     def _gan(self, owner: Owner, seed: int) -> "Gan":
-        from birthmark.crafting import kept
-        from birthmark.gan import brought, restored, tensors, train
+        from birthmark.crafting.gan import brought, restored, tensors, train
+        from birthmark.crafting.queries import kept
 
         if self.generator == "own":
             what = ["gan", self.iterations, seed, dict(owner.card.data), owner.card.split]
@@ -118,7 +118,7 @@ class NaturalFinger(Method):
     def _craft(self, owner: Owner, cohort: Cohort, gan: "Gan | None", seed: int) -> dict[str, NDArray[Any]]:
         import torch
 
-        from birthmark.crafting import best, conferrability, finished
+        from birthmark.crafting.queries import best, conferrability, finished
         from birthmark.training import seeded
 
         n = int(self.queries * self.candidates)
@@ -141,8 +141,8 @@ class NaturalFinger(Method):
     def _from_latents(self, owner: Owner, cohort: Cohort, gan: "Gan", n: int, seed: int) -> Any:
         import torch
 
-        from birthmark.crafting import mined
-        from birthmark.gan import sampled
+        from birthmark.crafting.gan import sampled
+        from birthmark.crafting.queries import mined
 
         z, c, images = sampled(gan, max(self.pool, n), owner.task.outputs, seed=seed)
         order = mined(cohort, images, n)
@@ -160,7 +160,7 @@ class NaturalFinger(Method):
     ) -> None:
         import torch
 
-        from birthmark.crafting import drawn, margin, prepared, varied
+        from birthmark.crafting.queries import drawn, margin, prepared, varied
 
         derived, independent = prepared(cohort.derived), prepared(cohort.independent)
         adam = torch.optim.Adam(free, self.rate)
@@ -184,7 +184,7 @@ class NaturalFinger(Method):
 def _from_pixels(owner: Owner, cohort: Cohort, n: int, pool: int, seed: int) -> Any:
     import torch
 
-    from birthmark.crafting import mined, unbounded
+    from birthmark.crafting.queries import mined, unbounded
 
     order = np.random.default_rng(seed).permutation(len(owner.train))[: max(pool, n)]
     found = mined(cohort, owner.train.inputs[order], n)

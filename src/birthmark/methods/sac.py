@@ -34,11 +34,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from birthmark.claim import Claim, Owner, Scores
-from birthmark.correlation import closeness, shown_alike
+from birthmark.claim import Claim, Scores
+from birthmark.crafting.images import cutmix, eight_bit, jpeg
 from birthmark.errors import DataError, SettingError, ShapeError
-from birthmark.images import cutmix, eight_bit, jpeg
 from birthmark.method import Method
+from birthmark.owner import Owner
+from birthmark.scoring.correlation import closeness, shown_alike
 from birthmark.types import Access, Array, Floats, Labels
 
 if TYPE_CHECKING:

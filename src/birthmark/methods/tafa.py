@@ -9,7 +9,7 @@ on its own units' hyperplanes are found, with the direction d across; a large st
 
     kappa(g) = T(g(x + h d)) + T(g(x - h d)) - 2 T(g(x)),      T = log p less its class mean, or the value itself
 
-All owners answer all points, and one ridge regression (`birthmark.mixture`) gives each owner's share in the suspect's
+All owners answer all points, and one ridge regression (`birthmark.scoring.mixture`) gives each owner's share in the suspect's
 responses; the source's share is ranked among its twins'. Every owner's points count as queries. They come in turns, one
 kink of every owner a round, so that the whole rounds of a prefix make a fair smaller test.
 
@@ -25,11 +25,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from birthmark.claim import Claim, Owner, Scores
+from birthmark.claim import Claim, Scores
 from birthmark.errors import SettingError, ShapeError
 from birthmark.method import Method
-from birthmark.mixture import attractors, owner_mixture
 from birthmark.oracle import is_labels, rounding_step
+from birthmark.owner import Owner
+from birthmark.scoring.mixture import attractors, owner_mixture
 from birthmark.types import Access, Array, Floats
 
 COARSE = 5e-3  # probabilities rounded to steps above this are compared as they are: their logarithm is mostly rounding
@@ -77,7 +78,7 @@ class Tafa(Method):
             raise SettingError(f"expected starts data, wide or noise, positive step, reach and ridge, temper in [0, 1]; got {self}")
 
     def fit(self, owner: Owner, *, seed: int) -> Claim:
-        from birthmark.tracing import find_kinks
+        from birthmark.crafting.tracing import find_kinks
         from birthmark.training import outputs, probabilities
 
         answer = outputs if owner.values else probabilities

@@ -16,8 +16,8 @@ import numpy as np
 
 from birthmark.claim import Claim, Scores
 from birthmark.errors import DataError, SettingError, ShapeError
-from birthmark.keyring import ClientKey
-from birthmark.keys import Secret
+from birthmark.marks.keyring import ClientKey
+from birthmark.marks.keys import Secret
 from birthmark.types import Access, Array, Floats, Labels
 from birthmark.watermark import Watermark
 
@@ -60,7 +60,7 @@ class DAWN(Watermark):
         return rows
 
     def claim(self) -> Claim:
-        """The claim on the lies among the keyring's queries, which must be inputs the client asked (`birthmark.keyring.logged`).
+        """The claim on the lies among the keyring's queries, which must be inputs the client asked (`birthmark.marks.keyring.logged`).
 
         Raises:
             DataError: fewer than 10 lies among them.

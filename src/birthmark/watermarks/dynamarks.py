@@ -3,7 +3,7 @@
 Source: Chakraborty, Xing, Liu & Srivastava, "DynaMarks", arXiv:2207.13321. Only the abstract was read: the rule and the
 tests below are a reconstruction of ours, and no figure here is the paper's.
 
-The mark, with t the top class and h the keyed field (`birthmark.field`):
+The mark, with t the top class and h the keyed field (`birthmark.marks.field`):
 
     u = softmax(beta h(x)) over the other classes
     e = min(epsilon, rho min_c (p_t - p_c) / (p_t - p_c + u_c))
@@ -28,8 +28,8 @@ import numpy as np
 
 from birthmark.claim import Claim, Scores
 from birthmark.errors import DataError, SettingError, ShapeError
-from birthmark.field import RIDGE, Ground, Ties, Waves, aligned
-from birthmark.keyring import LEAN, ClientKey
+from birthmark.marks.field import RIDGE, Ground, Ties, Waves, aligned
+from birthmark.marks.keyring import LEAN, ClientKey
 from birthmark.types import Access, Array, Floats
 from birthmark.watermark import Watermark
 
@@ -179,7 +179,7 @@ class DynaMarks(Watermark):
 class DynaMarksTies(DynaMarks):
     """The claim on suspects that show labels, by near-ties that the key decided: for inputs a client really asked.
 
-    Same mark. The inputs are those of a query log (`birthmark.keyring.logged`), so the evidence is as good as the log: commit to it.
+    Same mark. The inputs are those of a query log (`birthmark.marks.keyring.logged`), so the evidence is as good as the log: commit to it.
 
     Attributes:
         strength: one that decides near-ties.
@@ -200,7 +200,7 @@ class DynaMarksTies(DynaMarks):
             raise SettingError(f"expected 1 to {len(VIEWS)} views, got {self.views}")
 
     def claim(self) -> Claim:
-        """The claim on the keyring's queries that are near-ties of the source; see `birthmark.keyring.logged`.
+        """The claim on the keyring's queries that are near-ties of the source; see `birthmark.marks.keyring.logged`.
 
         Raises:
             DataError: fewer than 20 of them.

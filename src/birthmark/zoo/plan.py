@@ -19,8 +19,8 @@ from birthmark.card import Card
 from birthmark.cohort import reference_cards, surrogate_cards, twin_cards
 from birthmark.data import Data
 from birthmark.data import load as load_data
+from birthmark.data.foreign import with_foreign
 from birthmark.errors import DataError, SettingError, nearest
-from birthmark.foreign import with_foreign
 
 KEYS = {"title", "data", "data_seed", "foreign", "sources", "cohort", "source", "students", "lists", "rule", "gpus", "methods"}
 RULE = {"name", "of", "attack", "settings", "recipe", "training", "split", "group", "tier", "each", "count", "evasion"}

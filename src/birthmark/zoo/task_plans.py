@@ -1,7 +1,7 @@
 """The plans of fingerbench-tasks: for every task three sources, the thefts of each, and innocents that all share.
 
 Real-valued tasks need other networks and other amounts of training than image classifiers, so these plans are written
-as rules in Python over `birthmark.tasks`, and read as `fingerbench-tasks/TASK`. Source 0 is for choosing settings; the
+as rules in Python over `birthmark.data.tasks`, and read as `fingerbench-tasks/TASK`. Source 0 is for choosing settings; the
 plan's own sources are 1, 2 and 3.
 """
 
@@ -11,8 +11,8 @@ from typing import Any
 
 from birthmark.card import Card
 from birthmark.cohort import reference_cards, twin_cards
+from birthmark.data.tasks import TASKS
 from birthmark.errors import nearest
-from birthmark.tasks import TASKS
 from birthmark.zoo.plan import Entry, Plan
 
 NAME = "fingerbench-tasks"

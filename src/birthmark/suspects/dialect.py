@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from birthmark.claim import Task
 from birthmark.errors import OracleError
-from birthmark.suspect import SuspectSpec
+from birthmark.suspects.description import SuspectSpec
 from birthmark.types import Array
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from birthmark.cli_bench import ours
+from birthmark.cli.bench import ours
 from birthmark.errors import SettingError
 
 key = typer.Typer(help="Keys of watermarks: make them, make claims with them.", no_args_is_help=True)
@@ -46,7 +46,7 @@ def key_new(
     as_json: Json = False,
 ) -> None:
     """Make a master key, and the keyring that marks and claims need."""
-    from birthmark.keys import new_secret, read_secret, write_secret
+    from birthmark.marks.keys import new_secret, read_secret, write_secret
 
     if secret.exists() and out is not None:
         master = read_secret(secret)
@@ -59,8 +59,8 @@ def key_new(
             raise SettingError(
                 "a keyring is made from the model behind the API: give --source, or leave --keyring out for a master key alone"
             )
+        from birthmark.cli.progress import bar
         from birthmark.marking import make_keyring
-        from birthmark.progress import bar
         from birthmark.workshop import open_owner
         from birthmark.zoo.executors import executor
 
@@ -106,9 +106,9 @@ def key_claim(
 ) -> None:
     """Make the claim on whoever trained on a client's answers; with --log the one for suspects that show labels only."""
     from birthmark.gateway.log import read, ties
-    from birthmark.keyring import Keyring
-    from birthmark.keys import read_secret
     from birthmark.marking import make_claim
+    from birthmark.marks.keyring import Keyring
+    from birthmark.marks.keys import read_secret
 
     claim = make_claim(
         Keyring.load(keyring), read_secret(secret), client, strength=strength, ties=ties(read(log), client) if log else None, views=views
@@ -163,9 +163,9 @@ def trace(
     """Rank clients by how much of their mark a suspect carries; corrected for their number. Clients from --client, --log, or both."""
     from birthmark import connect
     from birthmark.gateway.log import read
-    from birthmark.keyring import Keyring
-    from birthmark.keys import read_secret
-    from birthmark.suspect import SuspectSpec
+    from birthmark.marks.keyring import Keyring
+    from birthmark.marks.keys import read_secret
+    from birthmark.suspects.description import SuspectSpec
     from birthmark.trace import trace as ranked
 
     names = list(dict.fromkeys([*(clients or ()), *(record["client"] for record in (read(log) if log else ()))]))
@@ -175,7 +175,7 @@ def trace(
     if as_json:
         typer.echo(json.dumps(asdict(found)))
         return
-    from birthmark.tables import table
+    from birthmark.cli.tables import table
 
     rows = [[s.client, f"{s.z:.2f}", f"{s.p_value:.4g}", f"{s.corrected:.4g}", "named" if s.named else ""] for s in found.clients[:20]]
     table(
@@ -205,8 +205,8 @@ def utility(
     """What each strength would cost your users and buy you in evidence, on your own held-out data."""
     from birthmark import data as datasets
     from birthmark.connect.local import load_module
-    from birthmark.keyring import Keyring
-    from birthmark.keys import read_secret
+    from birthmark.marks.keyring import Keyring
+    from birthmark.marks.keys import read_secret
     from birthmark.training import probabilities
     from birthmark.utility import as_rows
     from birthmark.utility import plot as draw
@@ -226,7 +226,7 @@ def utility(
     if as_json:
         typer.echo(json.dumps(as_rows(found)))
         return
-    from birthmark.tables import table
+    from birthmark.cli.tables import table
 
     rows = [[u.strength, f"{u.top1_agreement:.4f}", f"{u.accuracy_change:+.4f}", f"{u.l1:.3f}", f"{u.kl:.3f}", f"{u.ece_before:.3f} -> {u.ece:.3f}",
              "  ".join(f"{q}: {z:.1f}" for q, z in u.evidence.items())] for u in found]  # fmt: skip

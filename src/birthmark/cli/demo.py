@@ -12,13 +12,14 @@ import torch
 
 from birthmark import data as datasets
 from birthmark.card import Card
-from birthmark.claim import Claim, Owner
+from birthmark.claim import Claim
+from birthmark.cli.progress import bar
 from birthmark.cohort import reference_cards, surrogate_cards, twin_cards
 from birthmark.connect.local import Open
 from birthmark.enroll import enroll
 from birthmark.evidence import Evidence
 from birthmark.methods.kinship import Kinship
-from birthmark.progress import bar
+from birthmark.owner import Owner
 from birthmark.training import accuracy, outputs
 from birthmark.verify import verify
 from birthmark.zoo.build import Progress, workshop
@@ -154,7 +155,7 @@ def _report(found: Sequence[Evidence], claim: Claim, rows: Sequence[dict[str, An
 
 
 def _print(result: dict[str, Any]) -> None:
-    from birthmark.tables import table
+    from birthmark.cli.tables import table
 
     rows = result["suspects"]
     table(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from birthmark import cli_bench, cli_gateway
+from birthmark.cli import bench, gateway
 from birthmark.errors import BirthmarkError, SettingError
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def demo(
     as_json: Json = False,
 ) -> int:
     """Train a model on digits, steal it eleven ways, and verify the thefts beside ten innocents."""
-    from birthmark.demo import run
+    from birthmark.cli.demo import run
 
     found = run(out, seed=seed, workers=workers, quiet=as_json)
     if as_json:
@@ -153,8 +153,8 @@ def enroll(
     import torch
 
     from birthmark import registry
+    from birthmark.cli.progress import bar
     from birthmark.enroll import enroll as make_claim
-    from birthmark.progress import bar
     from birthmark.workshop import open_owner
     from birthmark.zoo.executors import executor
 
@@ -178,7 +178,7 @@ def enroll(
     if as_json:
         print(json.dumps(found if len(found) > 1 else found[0]))
     else:
-        from birthmark.tables import print_claim
+        from birthmark.cli.tables import print_claim
 
         for facts in found:
             print_claim(facts)
@@ -216,7 +216,7 @@ def verify(
     """Test whether a suspect was derived from the claimed source."""
     from birthmark.artifact import canonical, write_atomically
     from birthmark.claim import Claim
-    from birthmark.progress import bar
+    from birthmark.cli.progress import bar
     from birthmark.verify import verify as test
 
     made, digest = Claim.load(claim)
@@ -242,7 +242,7 @@ def show(evidence: "Evidence", as_json: bool) -> None:
     if as_json:
         print(json.dumps(evidence.as_dict()))
         return
-    from birthmark.tables import print_evidence
+    from birthmark.cli.tables import print_evidence
 
     print_evidence(evidence)
 
@@ -254,7 +254,7 @@ def open_suspect(
     from dataclasses import replace
 
     from birthmark import connect
-    from birthmark.suspect import SuspectSpec
+    from birthmark.suspects.description import SuspectSpec
 
     given: dict[str, Any] = {"answers": answers, "architecture": architecture, "shape": _shape(shape), "classes": classes}
     said = SuspectSpec.read(spec) if spec else SuspectSpec()
@@ -311,7 +311,7 @@ def listing(
     as_json: Json = False,
 ) -> int:
     """What there is, by name."""
-    from birthmark.tables import names, print_names
+    from birthmark.cli.tables import names, print_names
 
     rows = names(what)
     if as_json:
@@ -321,15 +321,11 @@ def listing(
     return 0
 
 
-app.add_typer(cli_bench.zoo, name="zoo")
-app.add_typer(cli_bench.bench, name="bench")
-cli_gateway.mount(app)
+app.add_typer(bench.zoo, name="zoo")
+app.add_typer(bench.bench, name="bench")
+gateway.mount(app)
 
 
 def main() -> None:
     """Entry point of the `birthmark` command."""
     app()
-
-
-if __name__ == "__main__":
-    main()

@@ -17,12 +17,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from birthmark.artifact import digest_of, load_folder, plain, save_folder
-from birthmark.claim import Claim, Owner
-from birthmark.cohort import Cohort, gather, recipe, twin_cards
+from birthmark.claim import Claim
+from birthmark.cohort import recipe, twin_cards
+from birthmark.crafting.images import eight_bit, jpeg
 from birthmark.errors import DataError
-from birthmark.images import eight_bit, jpeg
-from birthmark.matching import interleaved
 from birthmark.method import Method
+from birthmark.owner import Cohort, Owner, gather
+from birthmark.scoring.matching import interleaved
 from birthmark.training import accuracy, autocast, has_bf16, outputs, probabilities, seeded
 from birthmark.types import Array, Floats, Labels, Samples
 

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from birthmark import architectures, registry, tasks
+from birthmark import architectures, registry
 from birthmark import data as datasets
 from birthmark.card import Card
 from birthmark.cohort import reference_cards, surrogate_cards, twin_cards
 from birthmark.connect.local import Open
+from birthmark.data import tasks
 from birthmark.errors import SettingError, UnknownName
 from birthmark.networks import GAN, VAE
 from birthmark.training import Training, accuracy, fit, outputs

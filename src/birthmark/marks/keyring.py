@@ -20,8 +20,8 @@ import numpy as np
 from birthmark.artifact import load_folder, save_folder
 from birthmark.claim import Task
 from birthmark.errors import ArtifactError, SettingError, ShapeError
-from birthmark.field import Ground, Waves, Whitening, aligned
-from birthmark.keys import BYTES, Secret
+from birthmark.marks.field import Ground, Waves, Whitening, aligned
+from birthmark.marks.keys import BYTES, Secret
 from birthmark.types import Array, Floats
 
 FORMAT = "birthmark/keyring/1"

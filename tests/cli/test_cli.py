@@ -10,9 +10,10 @@ import torch
 from typer.testing import CliRunner
 
 from birthmark.artifact import plain
-from birthmark.claim import Claim, Owner
-from birthmark.cli import app
+from birthmark.claim import Claim
+from birthmark.cli.commands import app
 from birthmark.connect.local import ModelCard, save_model
+from birthmark.owner import Owner
 from birthmark.types import Answers
 from birthmark.zoo.store import Store
 from cards import digits_card

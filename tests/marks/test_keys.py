@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from birthmark.errors import ArtifactError, SettingError
-from birthmark.keys import Secret, new_secret, read_secret, write_secret
+from birthmark.marks.keys import Secret, new_secret, read_secret, write_secret
 
 
 def test_written_for_its_owner_only_and_read_back(tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from birthmark import tasks
 from birthmark.artifact import write_atomically
+from birthmark.data import tasks
 from birthmark.errors import DataError, nearest
 from birthmark.types import Samples
 

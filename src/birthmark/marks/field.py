@@ -16,7 +16,7 @@ from functools import cached_property
 import numpy as np
 
 from birthmark.errors import ShapeError
-from birthmark.keys import Secret
+from birthmark.marks.keys import Secret
 from birthmark.types import Array, Floats, Labels
 
 LARGEST_INPUT = 4096  # values; larger images are averaged down to a grid before their coordinates are taken

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from birthmark.errors import ShapeError
-from birthmark.mixture import attractors, owner_mixture
+from birthmark.scoring.mixture import attractors, owner_mixture
 
 
 @pytest.fixture

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from birthmark.crafting.sampling import Sampled, latents, requests
 from birthmark.oracle import Function, Metered, Recorded, Transcript
-from birthmark.sampling import Sampled, latents, requests
 from birthmark.types import Answers
 
 

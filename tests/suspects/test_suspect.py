@@ -8,7 +8,7 @@ import pytest
 from birthmark.claim import Task
 from birthmark.errors import OracleError, SettingError
 from birthmark.oracle import Function, Probabilities
-from birthmark.suspect import SuspectSpec, Translated, declared, encoded, layout_of, picture, rows
+from birthmark.suspects.description import SuspectSpec, Translated, declared, encoded, layout_of, picture, rows
 from birthmark.types import Answers
 
 COLOUR = np.random.default_rng(0).random((2, 3, 4, 5), dtype=np.float32)

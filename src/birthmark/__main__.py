@@ -1,0 +1,5 @@
+"""python -m birthmark."""
+
+from birthmark.cli.commands import main
+
+main()

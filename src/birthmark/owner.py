@@ -1,0 +1,105 @@
+"""The workshop a claim is made in: the source, the owner's samples, and a way to make more models from cards."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from birthmark.card import Card
+from birthmark.claim import Task
+from birthmark.cohort import family, reference_cards, twin_cards
+from birthmark.errors import BirthmarkError
+from birthmark.types import Samples
+
+if TYPE_CHECKING:
+    from torch import nn
+
+LEAST = 2  # models on each side of a cohort
+
+
+@dataclass(frozen=True)
+class Owner:
+    """The source, the owner's samples, and a way to make more models from cards.
+
+    Attributes:
+        source: returns logits, or values for regressors and generators.
+        card: of the source; twins are the same card with other seeds.
+        train: what the source was trained on.
+        reserve: the owner's second sample, never seen by the source: data of surrogates and of half the references.
+        pool: held-out inputs that queries are chosen from.
+        make: builds the models of cards, cached and resumable, in the cards' order.
+        values: true for regressors and generators.
+        scratch: folder where long crafting keeps each owner's part, so that an interrupted enrolment continues; None keeps nothing.
+    """
+
+    source: "nn.Module"
+    card: Card
+    train: Samples
+    reserve: Samples
+    pool: Samples
+    make: Callable[[Sequence[Card]], Sequence["nn.Module"]]
+    values: bool = False
+    scratch: Path | None = None
+
+    @property
+    def task(self) -> Task:
+        return Task(self.train.shape, self.train.outputs, self.values)
+
+    def twins(self, n: int) -> Sequence["nn.Module"]:
+        """`n` models of the source's recipe and data with other seeds."""
+        return self.make(twin_cards(self.card, n))
+
+    def references(self, n: int) -> Sequence["nn.Module"]:
+        """`n` independent models: other architectures, half on the source's data, half on the reserve."""
+        return self.make(reference_cards(self.card, n))
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """An owner's cohort as networks. `derived` starts with the owner's model itself.
+
+    Attributes:
+        warnings: what could not be made.
+    """
+
+    derived: tuple["nn.Module", ...]
+    independent: tuple["nn.Module", ...]
+    warnings: tuple[str, ...] = ()
+
+
+def gather(owner: Owner, plan: Mapping[str, Any], card: Card | None = None, *, twins: int = 0) -> Cohort:
+    """Make the models of one owner's cohort; members that fail to train are left out, with a warning.
+
+    Args:
+        card: the twin whose cohort it is; default the source.
+        twins: as in `family`.
+
+    Raises:
+        BirthmarkError: fewer than two models on one side are left.
+    """
+    mine = owner.card if card is None else card
+    cards = family(plan, mine, owner.card, twins=twins)
+    wanted = [one for one in (mine, *cards.independent, *cards.derived) if one.key != owner.card.key]
+    made, lost = _survivors(owner, wanted)
+    made[owner.card.key] = owner.source
+    derived = tuple(made[c.key] for c in (mine, *cards.derived) if c.key in made)
+    independent = tuple(made[c.key] for c in cards.independent if c.key in made)
+    if len(derived) < LEAST or len(independent) < LEAST:
+        raise BirthmarkError(
+            f"expected at least {LEAST} derived and {LEAST} independent models to craft with, got {len(derived)} and {len(independent)}; "
+            f"give a wider cohort recipe{'' if not lost else ': ' + lost[0]}"
+        )
+    return Cohort(derived, independent, tuple(lost))
+
+
+def _survivors(owner: Owner, cards: Sequence[Card]) -> "tuple[dict[str, nn.Module], list[str]]":
+    try:
+        return dict(zip([card.key for card in cards], owner.make(cards), strict=True)), []
+    except BirthmarkError:  # all others are there now; find out which are not
+        made, lost = dict[str, Any](), list[str]()
+        for card in cards:
+            try:
+                made[card.key] = owner.make([card])[0]
+            except BirthmarkError as error:
+                lost.append(f"cohort member {card.attack or card.recipe} on {card.split} could not be made: {error}")
+        return made, lost
