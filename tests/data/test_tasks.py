@@ -145,3 +145,14 @@ def test_the_plan_of_a_task_keeps_innocents_apart_from_sources() -> None:
     assert len({entry.card.key for entry in made.entries}) == len(made.entries)
     with pytest.raises(UnknownName, match="friedman1"):
         plan("friedman")
+
+
+def test_a_tasks_plan_of_99_twins_is_another_plan_around_the_same_sources() -> None:
+    small, large = read("fingerbench-tasks/friedman1"), read("fingerbench-tasks/friedman1-99-twins")
+    assert (large.name, large.data, large.sources) == (
+        "fingerbench-tasks-99-twins",
+        small.data,
+        small.sources,
+    )  # not one row with the other's records
+    assert {card.key for card in small.cards()} < {card.key for card in large.cards()}
+    assert sum(entry.role == "twin" for entry in large.of(1)) == large.methods["tafa"]["placebos"] == 99

@@ -2,7 +2,8 @@
 
 Real-valued tasks need other networks and other amounts of training than image classifiers, so these plans are written
 as rules in Python over `birthmark.data.tasks`, and read as `fingerbench-tasks/TASK`. Source 0 is for choosing settings; the
-plan's own sources are 1, 2 and 3.
+plan's own sources are 1, 2 and 3. `fingerbench-tasks/TASK-99-twins` is a plan of its own, with as many twins as a rank p of
+.01 needs and twice the innocents.
 """
 
 from collections.abc import Mapping
@@ -17,7 +18,8 @@ from birthmark.zoo.plan import Entry, Plan
 
 NAME = "fingerbench-tasks"
 TWINS, REFERENCES = 19, 4
-MORE_TWINS = frozenset({"diabetes"})  # whose networks are made in a moment: 99 twins reach a rank p of .01; more innocents, too
+MANY = "-99-twins"
+MORE_INNOCENTS = frozenset({"diabetes"})  # whose networks are made in a moment
 METHODS: Mapping[str, Mapping[str, Any]] = {
     "kinship": {"queries": 600, "references": REFERENCES},
     "tafa": {"queries": 600, "references": REFERENCES},
@@ -100,9 +102,10 @@ def plan(task: str, *, sources: tuple[int, ...] = (1, 2, 3)) -> Plan:
     Raises:
         UnknownName: no such task.
     """
+    task, many, _ = task.partition(MANY)
     if task not in TASKS:
         raise nearest("task", task, TASKS)
-    twins = 99 if task in MORE_TWINS else TWINS
+    twins = 99 if many else TWINS
     entries = []
     for seed in sources:
         source = source_card(task, seed)
@@ -113,7 +116,7 @@ def plan(task: str, *, sources: tuple[int, ...] = (1, 2, 3)) -> Plan:
         ]
         entries += [Entry(name, card, "positive", name, source=seed) for name, card in derived(task, source).items()]
     entries += [Entry(name, card, "negative", "clean", tier) for name, (tier, card) in innocents(task).items()]
-    if task in MORE_TWINS:
+    if many or task in MORE_INNOCENTS:
         entries += [Entry(f"more-{name}", card, "negative", "clean", tier) for name, (tier, card) in innocents(task, 800).items()]
-    methods = {name: {**settings, "placebos": TWINS} for name, settings in METHODS.items()}
-    return Plan(NAME, f"{task} of {NAME}", task, 0, False, sources, tuple(entries), methods)
+    methods = {name: {**settings, "placebos": twins} for name, settings in METHODS.items()}
+    return Plan(NAME + many, f"{task} of {NAME}{many}", task, 0, False, sources, tuple(entries), methods)
