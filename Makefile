@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS = 1
 
-.PHONY: demo test check interop interop-all test-ray test-slow bench-peers bench-attacks bench-speed clean
+.PHONY: demo test check interop interop-all test-ray test-slow bench-digits bench-peers bench-attacks bench-speed clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "birthmark needs Python 3.11 or newer; give one with: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
@@ -42,6 +42,13 @@ test-ray: $(VENV)/.installed
 
 test-slow: $(VENV)/.installed
 	$(BIN)/python -m pytest tests/slow
+
+# the benchmark in miniature, from cards to a leaderboard: under four minutes on two cores
+bench-digits: $(VENV)/.installed
+	$(BIN)/birthmark zoo build fingerbench-digits --source 0 --store zoo/digits
+	$(BIN)/birthmark bench run fingerbench-digits --source 0 --store zoo/digits --out out/fingerbench-digits
+	$(BIN)/birthmark bench table out/fingerbench-digits
+	$(BIN)/birthmark bench page out/fingerbench-digits --out out/fingerbench-digits.html
 
 # training throughput of the pool beside a bare PyTorch loop
 bench-speed: $(VENV)/.installed

@@ -1,6 +1,6 @@
 """From files and names, as the command line has them, to an owner with a workshop, and to thefts."""
 
-import time
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,10 @@ from birthmark.card import Card
 from birthmark.cohort import reference_cards, twin_cards
 from birthmark.connect.local import ModelCard, load_module, save_model
 from birthmark.errors import SettingError
-from birthmark.oracle import Metered, Oracle
+from birthmark.oracle import Oracle
 from birthmark.owner import Owner
-from birthmark.training import accuracy, outputs
+from birthmark.theft import carry_out
+from birthmark.training import outputs
 from birthmark.types import Answers, Samples
 from birthmark.zoo.build import Progress, workshop
 from birthmark.zoo.executors import Executor
@@ -80,30 +81,28 @@ def steal(
 ) -> dict[str, Any]:
     """Run an attack on a target and write the stolen model; says what it cost and what it kept.
 
+    What was answered is kept beside `out` until the model is there, so that an interrupted theft asks nothing twice.
+
     Raises:
         AccessError: the target grants less than the attack needs.
         BudgetError: the budget allows nothing.
+        OracleError: the target failed; a new run goes on with what was answered.
     """
-    attack = registry.make("attacks", name, settings)
-    metered = Metered(target, budget) if attack.needs < 3 else target
-    started = time.monotonic()
-    stolen = attack.steal(metered, parts[split], seed=seed)
-    seconds = round(time.monotonic() - started, 2)
-    test = parts["test"]
-    mine, theirs = outputs(stolen, test.inputs), target(test.inputs)
+    attack, answered = registry.make("attacks", name, settings), out.with_name(f"{out.name}.answers")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    stolen, theft = carry_out(attack, target, parts[split], parts["test"], seed=seed, budget=budget, answers=answered)
     kind = Answers.LOGITS if parts.classes else Answers.VALUES
-    save_model(
-        out,
-        stolen,
-        ModelCard(architecture_of(stolen), parts.shape, mine.shape[1], kind),
-        {"attack": name, "settings": dict(settings), "seed": seed},
-    )
+    width = outputs(stolen, parts["test"].inputs[:1]).shape[1]
+    about = {"attack": name, "settings": dict(settings), "seed": seed}
+    save_model(out, stolen, ModelCard(architecture_of(stolen), parts.shape, width, kind), about)
+    answered.unlink(missing_ok=True)
     return {
         "attack": name,
         "model": str(out),
-        "queries": getattr(metered, "spent", 0),
-        "seconds": seconds,
-        "accuracy": accuracy(stolen, test),
-        "target_accuracy": float((theirs.argmax(1) == test.targets).mean()) if parts.classes else None,
-        "agreement": float((mine.argmax(1) == theirs.argmax(1)).mean()) if parts.classes and mine.shape == theirs.shape else None,
+        "queries": theft.queries,
+        "seconds": theft.seconds,
+        "accuracy": theft.accuracy,
+        "target_accuracy": theft.source_accuracy,
+        "agreement": None if math.isnan(theft.agreement) else theft.agreement,
+        "failed": theft.failed,
     }

@@ -300,7 +300,7 @@ def attack(
     print(
         json.dumps(found)
         if as_json
-        else f"{name}: {out}  accuracy {found['accuracy']:.3f} (target {found['target_accuracy']})  agreement {found['agreement']}  {found['queries']} queries  {found['seconds']} s"
+        else f"{name}: {out}  accuracy {found['accuracy']:.3f} (target {found['target_accuracy']:.3f}{', a failed theft: more than ten points below' if found['failed'] else ''})  agreement {found['agreement']}  {found['queries']} queries  {found['seconds']} s"
     )
     return 0
 
