@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from birthmark import data, registry, stats
+from birthmark import architectures, data, registry, stats
+from birthmark.bench.watermarks import table
 from birthmark.claim import Claim
 from birthmark.connect.local import Open
 from birthmark.errors import DataError, SettingError, ShapeError
@@ -18,8 +19,8 @@ from birthmark.evidence import Verdict
 from birthmark.marks.field import Ground, Waves, aligned
 from birthmark.marks.keyring import LEAN, ClientKey, Keyring, logged
 from birthmark.oracle import HardLabels, Probabilities
-from birthmark.training import probabilities
-from birthmark.types import Samples
+from birthmark.training import Training, fit, probabilities
+from birthmark.types import Floats, Samples
 from birthmark.verify import verify
 from birthmark.watermark import Marked
 from birthmark.watermarks.dynamarks import DynaMarks, DynaMarksTies, softly
@@ -184,8 +185,28 @@ def test_bad_input_is_told(ring: Keyring, alice: ClientKey) -> None:
     sure = replace(ring, source=np.eye(10)[ring.source.argmax(axis=1)])
     with pytest.raises(DataError, match="near-ties"):
         DynaMarksTies(key=replace(alice, ring=sure)).claim()
-    with pytest.raises(SettingError, match="three or more"):
-        Keyring.make(ring.queries, ring.queries, ring.source[:, :2], ring.references[:, :, :2], seed=0)
+    with pytest.raises(SettingError, match="two or more classes"):
+        Keyring.make(ring.queries, ring.queries, ring.source[:, :1], ring.references[:, :, :1], seed=0)
+
+
+def test_two_classes_are_marked_by_how_much_and_a_student_is_found() -> None:
+    parts = table(2)
+    own, reserve, attacker, x = parts["owner[:1500]"], parts["reserve"], parts["attacker"], parts["queries"].inputs[:800]
+
+    def learned(samples: Samples, seed: int, soft: Floats | None = None) -> nn.Module:
+        network = architectures.build("mlp", samples.shape, 2, seed=seed)
+        return fit(network, samples, Training(epochs=25, batch=64, bf16=False), seed=seed, soft=soft)
+
+    source, references = learned(own, 1), [learned(reserve, i) for i in (2, 3)]
+    ring = Keyring.make(own.inputs, x, probabilities(source, x), np.stack([probabilities(m, x) for m in references]), seed=0)
+    mark = DynaMarks(strength="strong", key=ring.client(MASTER, "alice"))
+    plain = probabilities(source, attacker.inputs)
+    rows = mark.mark(attacker.inputs, plain)
+    np.testing.assert_allclose(rows.sum(axis=1), 1, atol=1e-9)
+    assert (rows.argmax(axis=1) != plain.argmax(axis=1)).mean() <= 0.05  # near-ties alone
+    assert np.abs(rows - plain)[plain.max(axis=1) > 0.9].max() <= 0.1
+    scores = mark.score(mark.claim(), probabilities(learned(attacker, 9, rows), x))
+    assert stats.rank_p(scores.source, scores.placebos) <= 0.005
 
 
 def test_registry_finds_all_three() -> None:

@@ -1,7 +1,9 @@
 """The bench plan dynamarks-fmnist: who trains on marked answers, what they do to get rid of the mark, what is left.
 
 One JSON record a student (or unmarked model), networks in a cache outside the records; a killed run continues. Every
-student has its own client key. Networks come from the standard loop: 6 epochs on 10,000 attacker images.
+student has its own client key. Networks come from the standard loop: 6 epochs on 10,000 attacker images. The source of
+Fashion-MNIST is trained for 16, so that it is over-confident; divided by a temperature it is the calibrated one. Digits
+and two made-up tables (five classes, two classes) have workshops of their own.
 
     python -m birthmark.bench.watermarks run --out benchmarks/dynamarks-fmnist --cache CACHE
     python -m birthmark.bench.watermarks table --out benchmarks/dynamarks-fmnist
@@ -22,23 +24,28 @@ from torch import nn
 
 from birthmark import architectures, data, stats
 from birthmark.artifact import canonical, write_atomically
-from birthmark.errors import SettingError
+from birthmark.errors import ArtifactError, SettingError
 from birthmark.marks.field import Ground, aligned
 from birthmark.marks.keyring import ClientKey, Keyring, logged
 from birthmark.marks.keys import Secret
 from birthmark.oracle import softmax
 from birthmark.training import Training, fit, outputs
 from birthmark.types import Array, Floats, Samples
-from birthmark.watermarks.dynamarks import DynaMarks, DynaMarksTies
+from birthmark.watermarks.dawn import DAWN
+from birthmark.watermarks.dynamarks import LEAST, DynaMarks, DynaMarksTies
 
 QUERIES = 1000  # held-out inputs of the soft test
 TIES = 400  # logged near-ties of the label-only test
 CLIENTS = 200  # keys every unmarked model is tested with, and clients a student is traced among
 ARCHITECTURES = ("mlp", "lenet", "cnn", "vgg")
+HEAVY = ("finetune-10", "sharpen-2")  # these are asked all held-out inputs as well
 REFERENCES = (  # the owner's own unmarked models: architecture, whose images, whether a student of the source, seed
     ("cnn", "reserve", False, 100), ("vgg", "owner", False, 101), ("res", "reserve", False, 102), ("lenet", "owner", False, 103),
     ("cnn", "reserve", True, 200), ("vgg", "reserve", True, 201),
 )  # fmt: skip
+SMALL_REFERENCES = tuple(
+    ("mlp", part, learned, 100 + i) for i, (part, learned) in enumerate((("reserve", False), ("owner", False), ("reserve", True)))
+)
 MASTER = Secret(sha256(b"birthmark/bench/dynamarks-fmnist").digest())
 
 
@@ -47,8 +54,8 @@ class Cell:
     """One student or unmarked model.
 
     Attributes:
-        strength: of the mark; "none" for unmarked models.
-        source: "over-confident", or "calibrated" (its logits divided by a temperature fitted on the reserve).
+        strength: of the mark; "none" for unmarked models, "dawn" for the baseline.
+        source: "over-confident", "calibrated" (its logits divided by a temperature fitted on the reserve), "digits", "table" or "two-classes".
         attack: see `ATTACKS`.
         access: what the thief saw: "probabilities" or "labels".
         student: architecture.
@@ -76,28 +83,43 @@ def cells() -> list[Cell]:
 
     over, calm, soft, hard = "over-confident", "calibrated", "probabilities", "labels"
     small = ("mlp", "lenet")
-    for part in ([0, 1], [2, 3, 4]):
-        add("default", over, "none", soft, part)
-        add("default", over, "finetune-3", soft, part)
-        add("strong", over, "none", hard, part)
-        add("none", over, "unmarked", hard, [i + 10 * (part[0] > 0) for i in range(5 if part[0] == 0 else 10)])
-        if part[0] == 0:
-            for attack in ("none", "finetune-10", "sharpen-2"):
+    for source in ("digits", "table", "two-classes"):
+        for strength in ("default", "strong"):
+            add(strength, source, "none", soft, range(6), ["mlp"])
+        add("strong", source, "none", hard, range(6), ["mlp"])
+        add("default", source, "finetune-3", soft, range(6), ["mlp"])
+        add("none", source, "unmarked", hard, range(20), ["mlp"])
+    for first, last in ((0, 3), (3, 8)):
+        part = range(first, last)
+        add("default", over, "none", soft, part, small)
+        add("default", over, "finetune-3", soft, part, small)
+        add("strong", over, "none", hard, part, small)
+        add("none", over, "unmarked", hard, range(4 * first, 4 * last), small)
+        if not first:
+            add("default", over, "none", soft, part, ["cnn", "vgg"])
+            add("default", over, "finetune-3", soft, part, ["cnn", "vgg"])
+            add("strong", over, "none", hard, part, ["cnn", "vgg"])
+            for attack in ("none", *HEAVY):
                 add("strong", over, attack, soft, part, small)
             add("strong", over, "augment", hard, part, small)
-            add("default", calm, "none", soft, part)
-            add("default", calm, "finetune-3", soft, part)
-            add("strong", calm, "none", hard, [0], small)
-    for attack in ("finetune-10", "prune-50", "quantise-4", "sharpen-2", "temperature-2", "round-2", "round-1", "top-3", "noise-average", "augment", "half-marked",
-                   "two-apis", "student-of-student", "knockoff-digits", "budget-2000", "key-recovery"):  # fmt: skip
-        add("default", over, attack, soft, [0], small)
+            add("default", calm, "none", soft, part, small)
+            add("default", calm, "finetune-3", soft, part, small)
+            add("strong", calm, "none", hard, part, small)
+            add("dawn", over, "none", hard, part, small)
+            add("dawn", over, "finetune-3", hard, part, small)
+            for attack in HEAVY:
+                add("strong", over, attack, soft, [0], ["vgg"])
+            add("strong", over, "augment", hard, [0], ["vgg"])
+    for attack in ("finetune-10", "prune-50", "quantise-4", "sharpen-2", "temperature-2", "round-2", "round-1", "top-3", "top-1", "noise-average", "augment", "half-marked",
+                   "two-apis", "colluding", "student-of-student", "knockoff-digits", "budget-2000", "key-recovery"):  # fmt: skip
+        add("default", over, attack, soft, [0, 1], small)
     for attack in ("finetune-10", "student-of-student", "noise-average", "budget-2000", "drop-uncertain"):
-        add("strong", over, attack, hard, [0], small)
+        add("strong", over, attack, hard, [0, 1], small)
     for attack in ("key-recovery", "temperature-2", "round-1", "half-marked", "two-apis"):
         add("strong", over, attack, soft, [0], small)
-    add("heavy", over, "none", soft, [0], small)
-    add("heavy", over, "finetune-10", soft, [0], small)
-    add("heavy", over, "sharpen-2", soft, [0], small)
+    for attack in ("none", *HEAVY):
+        add("heavy", over, attack, soft, [0, 1], small)
+    add("none", over, "unmarked", hard, range(40, 44), ["cnn", "vgg"])
     return sorted(found, key=lambda cell: ARCHITECTURES.index(cell.student))  # cheap networks first; stable within one
 
 
@@ -105,18 +127,21 @@ class Workshop:
     """Data, the source, the owner's references and the keyring; every network made once and kept in `cache`."""
 
     def __init__(
-        self, cache: Path, *, epochs: int = 6, train: int = 10_000, source: str = "res-wide", dataset: str = "fashion-mnist"
-    ) -> None:
+        self, cache: Path, dataset: str = "fashion-mnist", *, epochs: int = 6, source_epochs: int = 16, train: int = 10_000,
+        source: str = "res-wide", references: Sequence[tuple[str, str, bool, int]] = REFERENCES, seed: int = 1,
+    ) -> None:  # fmt: skip
         torch.set_num_threads(1)
         self.cache, self.epochs = cache, epochs
-        self.data = data.load(dataset)
+        self.data = table(TABLES[dataset]) if dataset in TABLES else data.load(dataset)
         self.owner, self.attacker, self.innocent = (self.data[f"{part}[:{train}]"] for part in ("owner", "attacker", "innocent"))
         self.reserve, self.test = self.data[f"reserve[:{min(train, 9600)}]"], self.data["test"]
-        self.queries = self.data["queries"].inputs[:QUERIES]
+        self.held = self.data["queries"].inputs
+        self.queries = self.held[:QUERIES]
         self._known: dict[bytes, Floats] = {}
-        self.logits = self.network("source", source, self.owner, Training(epochs=epochs + 2), seed=1)
-        self.references = [self._reference(i, *what) for i, what in enumerate(REFERENCES)]
+        self.logits = self.network("source", source, self.owner, Training(epochs=source_epochs), seed=seed)
+        self.references = [self._reference(i, *what) for i, what in enumerate(references)]
         self.rings: dict[str, Keyring] = {}
+        self._wide: dict[str, Floats] = {}
 
     def _reference(self, i: int, architecture: str, split: str, student: bool, seed: int) -> nn.Module:
         samples = (self.owner if split == "owner" else self.reserve)[:9600]
@@ -169,6 +194,13 @@ class Workshop:
         losses = [-np.log(softmax(rows / t)[np.arange(len(rows)), self.reserve.targets] + 1e-12).mean() for t in grid]
         return float(grid[int(np.argmin(losses))])
 
+    def widened(self, source: str, mark: DynaMarks) -> ClientKey:
+        """A mark's key over all held-out inputs."""
+        assert mark.key is not None
+        if source not in self._wide:
+            self._wide[source] = np.stack([softmax(outputs(model, self.held)) for model in self.references])
+        return logged(mark.key, self.held, self.answers(source, self.held), self._wide[source])
+
     def ring(self, source: str) -> Keyring:
         """The keyring of a source, over the held-out queries."""
         if source not in self.rings:
@@ -177,10 +209,40 @@ class Workshop:
         return self.rings[source]
 
 
-def marked(shop: Workshop, cell: Cell) -> tuple[DynaMarks, Callable[[Array], Floats]]:
+TABLES = {"table": 5, "two-classes": 2}
+
+
+def table(classes: int) -> data.Data:
+    """A made-up table of 20 columns (scikit-learn's make_classification), standardised: 9,000 rows to train on, 3,000 held out."""
+    from sklearn.datasets import make_classification
+
+    x, y = make_classification(
+        12_000,
+        20,
+        n_informative=12,
+        n_redundant=2,
+        n_classes=classes,
+        n_clusters_per_class=8 // classes + 1,
+        class_sep=1.5,
+        random_state=classes,
+    )
+    x = ((x - x.mean(axis=0)) / x.std(axis=0)).astype(np.float32)
+    samples = Samples(x, y.astype(np.int64), classes)
+    return data.split(f"table of {classes} classes", samples[:9000], samples[9000:], seed=0)
+
+
+def workshop(cache: Path, source: str) -> Workshop:
+    """The workshop that a source belongs to."""
+    if source in ("over-confident", "calibrated"):
+        return Workshop(cache)
+    epochs = 60 if source == "digits" else 25
+    return Workshop(cache / source, source, epochs=epochs, source_epochs=epochs, source="mlp", references=SMALL_REFERENCES)
+
+
+def marked(shop: Workshop, cell: Cell) -> tuple[DynaMarks | DAWN, Callable[[Array], Floats]]:
     """The cell's watermark under its client's key, and the API that it marks."""
     key = shop.ring(cell.source).client(MASTER, f"client-{cell.number}-{cell.student}")
-    mark = DynaMarks(strength=cell.strength, key=key)
+    mark = DAWN(key=key) if cell.strength == "dawn" else DynaMarks(strength=cell.strength, key=key)
     return mark, lambda inputs: mark.mark(inputs, shop.answers(cell.source, inputs))
 
 
@@ -230,12 +292,15 @@ def student(shop: Workshop, cell: Cell) -> nn.Module:
             return learn(cell.name, x, rows, how)
         case ["two", "apis"]:
             return learn(cell.name, x, (api(x) + softmax(outputs(shop.references[0], x))) / 2, how)
+        case ["colluding"]:
+            other = DynaMarks(strength=cell.strength, key=clients(shop.ring(cell.source))[0])
+            return learn(cell.name, x, (api(x) + other.mark(x, shop.answers(cell.source, x))) / 2, how)
         case ["student", "of", "student"]:
             first = learn(plain, x, api(x), how)
             return learn(cell.name, shop.innocent.inputs, softmax(outputs(first, shop.innocent.inputs)), how)
         case ["knockoff", "digits"]:
-            other = _other_domain(len(x), shop.attacker.shape, random)
-            return learn(cell.name, other, api(other), how)
+            foreign = _other_domain(len(x), shop.attacker.shape, random)
+            return learn(cell.name, foreign, api(foreign), how)
         case ["budget", n]:
             return learn(cell.name, x[: int(n)], api(x[: int(n)]), replace(how, epochs=3 * shop.epochs))
         case ["drop", "uncertain"]:
@@ -313,21 +378,20 @@ def record(shop: Workshop, cell: Cell) -> dict[str, Any]:
     """Make the student, test it, and say what was found."""
     model = student(shop, cell)
     rows = {part: softmax(outputs(model, x)) for part, x in (("queries", shop.queries), ("test", shop.test.inputs))}
-    about = {**vars(cell), "accuracy": _accuracy(rows["test"], shop), "test": "soft", "queries": QUERIES}
+    about = {**vars(cell), "accuracy": _accuracy(rows["test"], shop), "test": "soft", "queries": len(shop.queries)}
     if cell.attack == "unmarked":
         return {**about, "p": _against_keys(shop, cell.source, rows["queries"])}
     mark, _ = marked(shop, cell)
-    assert mark.key is not None
-    found = mark.score(_claim(mark), rows["queries"])
-    soft = {**_ranked(found.source, found.placebos), "traced": _traced(shop, cell, rows["queries"])}
-    utility = _utility(shop, cell, mark)
-    if not mark.delta:
-        return {**about, **utility, "soft": soft}
-    return {**about, **utility, "soft": soft, "ties": _ties(shop, cell, mark, model)}
-
-
-def _claim(mark: DynaMarks) -> Any:
-    return mark.claim()
+    about |= _utility(shop, cell, mark)
+    if isinstance(mark, DAWN):
+        return {**about, "dawn": _dawn(shop, cell, mark, model)}
+    found = mark.score(mark.claim(), rows["queries"])
+    about["soft"] = {**_ranked(found.source, found.placebos), "traced": _traced(shop, cell, mark, rows["queries"])}
+    if cell.attack in HEAVY:
+        wide = replace(mark, key=shop.widened(cell.source, mark))
+        found = wide.score(wide.claim(), softmax(outputs(model, shop.held)))
+        about["soft_all"] = {**_ranked(found.source, found.placebos), "queries": len(shop.held)}
+    return {**about, "ties": _ties(shop, cell, mark, model)} if mark.delta else about
 
 
 def _ranked(score: float, placebos: Sequence[float]) -> dict[str, float]:
@@ -340,11 +404,13 @@ def _ties(shop: Workshop, cell: Cell, mark: DynaMarks, model: nn.Module) -> dict
     source = shop.answers(cell.source, shop.attacker.inputs)
     top = np.sort(source, axis=1)
     near = np.flatnonzero(top[:, -1] - top[:, -2] < mark.delta)[:TIES]
+    if len(near) < LEAST:
+        return {"near_ties": len(near)}
     x = shop.attacker.inputs[near]
     others = np.stack([softmax(outputs(m, x)) for m in shop.references])
     key = logged(mark.key, x, source[near], others)
     result: dict[str, Any] = {"near_ties": len(near)}
-    for views in (1, 5):
+    for views in (1, 5) if len(x.shape) == 4 else (1,):
         ties = DynaMarksTies(strength=cell.strength, views=views, key=key)
         claim = ties.claim()
         shown = softmax(outputs(model, claim.queries))
@@ -352,6 +418,15 @@ def _ties(shop: Workshop, cell: Cell, mark: DynaMarks, model: nn.Module) -> dict
         found = ties.score(claim, labels)
         result[f"labels_{views}"] = {**_ranked(found.source, found.placebos), "queries": len(claim.queries)}
     return result
+
+
+def _dawn(shop: Workshop, cell: Cell, mark: DAWN, model: nn.Module) -> dict[str, Any]:
+    """The baseline's test on the lies among the logged queries."""
+    assert mark.key is not None
+    x = shop.attacker.inputs
+    claim = replace(mark, key=logged(mark.key, x, shop.answers(cell.source, x), np.zeros((0, len(x), shop.attacker.classes)))).claim()
+    found = mark.score(claim, softmax(outputs(model, claim.queries)))
+    return {**_ranked(found.source, found.placebos), "queries": len(claim.queries), "repeated": found.source}
 
 
 def _against_keys(shop: Workshop, source: str, rows: Floats) -> list[float]:
@@ -370,21 +445,24 @@ _clients: dict[int, list[ClientKey]] = {}
 
 def clients(ring: Keyring) -> list[ClientKey]:
     """The plan's CLIENTS other clients of a keyring."""
-    return _clients.setdefault(id(ring), [ring.client(MASTER, f"other-{i}") for i in range(CLIENTS)])
+    if id(ring) not in _clients:
+        _clients[id(ring)] = [ring.client(MASTER, f"other-{i}") for i in range(CLIENTS)]
+    return _clients[id(ring)]
 
 
-def _traced(shop: Workshop, cell: Cell, rows: Floats) -> dict[str, Any]:
-    """Whether the right client comes first among 20 and among 200, and the runner-up's z."""
+def _traced(shop: Workshop, cell: Cell, mark: DynaMarks, rows: Floats) -> dict[str, Any]:
+    """Whether the right client comes first among 20 and among 200; of two colluding ones, whether both do."""
     ring = shop.ring(cell.source)
-    mark, _ = marked(shop, cell)
     assert mark.key is not None
     ground = Ground(ring.whitening(ring.queries), ring.source, ring.references)
     secrets = [mark.key.secret, *(client.secret for client in clients(ring)[: CLIENTS - 1])]
     found = aligned(ground, ground.residual(rows)[None], ring.expand(secrets), ring.omega)[0]
-    return {"first_of_20": bool(found[0] > found[1:20].max()), "first_of_200": bool(found[0] > found[1:].max())}
+    if cell.attack == "colluding":  # with the first of the others
+        return {f"first_of_{n}": bool(min(found[:2]) > found[2:n].max()) for n in (20, CLIENTS)}
+    return {f"first_of_{n}": bool(found[0] > found[1:n].max()) for n in (20, CLIENTS)}
 
 
-def _utility(shop: Workshop, cell: Cell, mark: DynaMarks) -> dict[str, float]:
+def _utility(shop: Workshop, cell: Cell, mark: DynaMarks | DAWN) -> dict[str, float]:
     plain = shop.answers(cell.source, shop.test.inputs)
     rows = mark.mark(shop.test.inputs, plain)
     return {
@@ -398,49 +476,133 @@ def _accuracy(rows: Floats, shop: Workshop) -> float:
     return float((rows.argmax(axis=1) == shop.test.targets).mean())
 
 
-def run(out: Path, cache: Path, *, only: int | None = None, shop: Workshop | None = None) -> Iterator[str]:
+def tracing(out: Path, shop: Workshop, source: str, alpha: float = 0.01) -> dict[str, Any]:
+    """Who is named at level `alpha`: students' own clients, and anybody for unmarked models, among 20 and among 200 clients.
+
+    All models at once, as every one of them is ranked among 200 / alpha placebo keys.
+    """
+    ring = shop.ring(source)
+    ground = Ground(ring.whitening(ring.queries), ring.source, ring.references)
+    made = [cell for cell in cells() if cell.source == source and cell.strength != "dawn" and (out / f"{cell.name}.json").is_file()]
+    chosen = [
+        cell for cell in made if cell.attack == "unmarked" or (cell.access == "probabilities" and cell.attack in ("none", "finetune-3"))
+    ]
+    residuals = np.stack([ground.residual(softmax(outputs(student(shop, cell), shop.queries))) for cell in chosen])
+    own = [ring.placebo(0) if cell.attack == "unmarked" else marked(shop, cell)[0].key.secret for cell in chosen]  # type: ignore[union-attr]
+    mine = aligned(ground, residuals, ring.expand([*own, *(client.secret for client in clients(ring))]), ring.omega)
+    most = round(CLIENTS / alpha)
+    null = np.sort(
+        np.concatenate(
+            [aligned(ground, residuals, ring.expand([ring.placebo(1_000_000 + i) for i in range(a, min(a + 500, most))]), ring.omega) for a in range(0, most, 500)],
+            axis=1,
+        )
+    )  # fmt: skip
+    found: dict[str, Any] = {"attack": "tracing", "source": source, "alpha": alpha, "placebos": most, "rows": []}
+    for i, cell in enumerate(chosen):
+        p = (1 + most - np.searchsorted(null[i], mine[i], side="left")) / (1 + most)
+        others = p[len(chosen) :]
+        said: dict[str, Any] = {"strength": cell.strength, "attack": cell.attack, "student": cell.student, "number": cell.number}
+        for n in (20, CLIENTS):
+            if cell.attack != "unmarked":
+                said[f"named_of_{n}"] = bool(p[i] * n <= alpha)
+                said[f"others_named_of_{n}"] = int((others[: n - 1] * n <= alpha).sum())
+            else:
+                said[f"others_named_of_{n}"] = int((others[:n] * n <= alpha).sum())
+        found["rows"].append(said)
+    return found
+
+
+def run(out: Path, cache: Path, *, sources: Sequence[str] = (), only: int | None = None) -> Iterator[str]:
     """Make every record that is not there yet; yields names as they are written."""
-    shop = shop or Workshop(cache)
-    for cell in cells()[:only]:
+    shops: dict[str, Workshop] = {}
+    for cell in [cell for cell in cells() if not sources or cell.source in sources][:only]:
         path = out / f"{cell.name}.json"
         if not path.exists():
-            write_atomically(path, canonical(record(shop, cell)) + b"\n")
+            place = "over-confident" if cell.source == "calibrated" else cell.source
+            if place not in shops:
+                shops[place] = workshop(cache, place)
+            write_atomically(path, canonical(record(shops[place], cell)) + b"\n")
             yield cell.name
 
 
 def records(folder: Path) -> list[Mapping[str, Any]]:
-    """All records of a folder."""
-    return [json.loads(path.read_bytes()) for path in sorted(folder.glob("*.json"))]
+    """All records of a folder that are of this plan.
+
+    Raises:
+        ArtifactError: a damaged file.
+    """
+    found: list[Mapping[str, Any]] = []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            record = json.loads(path.read_bytes())
+        except ValueError as error:
+            raise ArtifactError(f"{path}: not JSON ({error}); the file was damaged, remove it and run the bench again") from None
+        if isinstance(record, dict) and {"strength", "attack", "student"} <= set(record):
+            found.append(record)
+    return found
+
+
+def false_accusations(members: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Of unmarked models' p-values under CLIENTS kept keys: shares, the worst key, and how uniform they are.
+
+    share_false_05, share_false_01: of all p at or below that level. worst_key_01: largest share of models that one key accuses at .01.
+    ks: distance of all p from uniform. ks_rejected: share of models whose p differ from uniform at level .05 (Kolmogorov-Smirnov).
+    """
+    from scipy.stats import kstest
+
+    p = np.array([r["p"] for r in members]).reshape(-1, CLIENTS)
+    if not len(p):
+        return {"n_unmarked": 0, "share_false_05": None, "share_false_01": None, "worst_key_01": None, "ks": None, "ks_rejected": None}
+    return {
+        "n_unmarked": len(p), "share_false_05": float((p <= 0.05).mean()), "share_false_01": float((p <= 0.01).mean()),
+        "worst_key_01": float((p <= 0.01).mean(axis=0).max()), "ks": float(kstest(p.ravel(), "uniform").statistic),
+        "ks_rejected": float(np.mean([kstest(row, "uniform").pvalue <= 0.05 for row in p])),
+    }  # fmt: skip
+
+
+TESTS = {  # where a record keeps a test's figures -> the test's name, what the suspect shows
+    "soft": ("soft", "probabilities"),
+    "soft_all": ("soft, all held-out", "probabilities"),
+    "labels_1": ("ties", "labels"),
+    "labels_5": ("ties, 5 views", "labels"),
+    "dawn": ("dawn", "labels"),
+}
 
 
 def rows(folder: Path) -> list[dict[str, Any]]:
-    """The plan's table; columns in docs/dynamarks.md."""
+    """The plan's table; columns in docs/dynamarks.md.
+
+    Raises:
+        ArtifactError: no records of this plan, or a damaged one.
+    """
     found = records(folder)
-    unmarked = np.array([r["p"] for r in found if r["attack"] == "unmarked"]).reshape(-1, CLIENTS)
-    false = {
-        "n_unmarked": len(unmarked),
-        "share_false_05": float((unmarked <= 0.05).mean()) if len(unmarked) else None,
-        "share_false_01": float((unmarked <= 0.01).mean()) if len(unmarked) else None,
-    }
-    table = []
+    if not found:
+        raise ArtifactError(f"{folder}: no records of marks there; run python -m birthmark.bench.watermarks run --out {folder}")
+    honest: dict[str, list[Mapping[str, Any]]] = {}
     groups: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
     for r in found:
-        if r["attack"] != "unmarked":
-            groups.setdefault((r["strength"], r["source"], r["attack"], r["access"]), []).append(r)
-    for (strength, source, attack, access), members in sorted(groups.items()):
-        tests = {"soft": "probabilities"} | ({"labels_1": "labels", "labels_5": "labels"} if "ties" in members[0] else {})
-        for test, shown in tests.items():
-            read = [r["soft"] if test == "soft" else r["ties"][test] for r in members]
-            p, z = np.array([one["p"] for one in read]), [one["z"] for one in read]
+        if r["attack"] == "unmarked":
+            honest.setdefault(r["source"], []).append(r)
+        else:
+            groups.setdefault((r["source"], r["strength"], r["attack"], r["access"]), []).append(r)
+    innocent = {source: false_accusations(honest.get(source, [])) for source in {r["source"] for r in found}}
+    table = []
+    for (source, strength, attack, access), members in sorted(groups.items()):
+        for kind, (test, shown) in TESTS.items():
+            read = [(r, one) for r in members if (one := r.get(kind) or r.get("ties", {}).get(kind))]
+            if not read:
+                continue
+            p, z = np.array([one["p"] for _, one in read]), [one["z"] for _, one in read]
+            traced = [one["traced"] for _, one in read if "traced" in one]
             table.append(
                 {
-                    "strength": strength, "source": source, "attack": attack, "access": access, "test": "soft" if test == "soft" else f"ties, {test[-1]} views", "suspect_shows": shown,
-                    "queries": int(np.median([one.get("queries", QUERIES) for one in read])), "n_students": len(members), "share_p001": float((p <= 0.001).mean()),
-                    "z_median": float(np.median(z)), "z_least": float(np.min(z)), "student_accuracy": float(np.mean([r["accuracy"] for r in members])),
-                    **{key: float(np.mean([r[key] for r in members])) for key in ("top1_agreement", "accuracy_change", "l1")},
-                    "first_of_20": float(np.mean([r["soft"]["traced"]["first_of_20"] for r in members])) if test == "soft" else None,
-                    "first_of_200": float(np.mean([r["soft"]["traced"]["first_of_200"] for r in members])) if test == "soft" else None,
-                    **false,
+                    "strength": strength, "source": source, "attack": attack, "access": access, "test": test, "suspect_shows": shown,
+                    "queries": int(np.median([one.get("queries", r["queries"]) for r, one in read])), "n_students": len(read),
+                    "students": sorted({r["student"] for r, _ in read}, key=ARCHITECTURES.index), "share_p001": float((p <= 0.001).mean()),
+                    "z_median": float(np.median(z)), "z_least": float(np.min(z)), "student_accuracy": float(np.mean([r["accuracy"] for r, _ in read])),
+                    **{key: float(np.mean([r[key] for r, _ in read])) for key in ("top1_agreement", "accuracy_change", "l1")},
+                    **{key: float(np.mean([t[key] for t in traced])) if traced else None for key in ("first_of_20", "first_of_200")},
+                    **(innocent[source] if test == "soft" else false_accusations([])),
                 }
             )  # fmt: skip
     return table
@@ -451,16 +613,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     import argparse
 
     parser = argparse.ArgumentParser(prog="python -m birthmark.bench.watermarks", description=__doc__)
-    parser.add_argument("what", choices=("run", "table"))
+    parser.add_argument("what", choices=("run", "trace", "table"))
     parser.add_argument("--out", type=Path, default=Path("benchmarks/dynamarks-fmnist"))
     parser.add_argument("--cache", type=Path, default=Path("zoo-watermarks"))
+    parser.add_argument("--source", action="append", default=[], help="only this source; may be given again")
     parser.add_argument("--only", type=int, help="so many cells from the top of the plan")
     chosen = parser.parse_args(arguments)
     if chosen.what == "table":
         print(json.dumps(rows(chosen.out), indent=1))
-        return
-    for name in run(chosen.out, chosen.cache, only=chosen.only):
-        print(name, flush=True)
+    elif chosen.what == "trace":
+        for source in chosen.source or ["over-confident"]:
+            found = tracing(chosen.out, workshop(chosen.cache, source), source)
+            write_atomically(chosen.out / f"tracing-{source}.json", canonical(found) + b"\n")
+    else:
+        for name in run(chosen.out, chosen.cache, sources=chosen.source, only=chosen.only):
+            print(name, flush=True)
 
 
 if __name__ == "__main__":

@@ -114,9 +114,12 @@ def bench_table(
     fpr: Annotated[float, typer.Option("--fpr", help="False-positive rate that the true-positive rate is read at.")] = 0.05,
     as_json: Json = False,
 ) -> None:
-    """Print AUC, ARUC, power and false accusations by attack group and by tier of innocents."""
+    """Print AUC, ARUC, power and false accusations by attack group and by tier of innocents; of records of marks, their own table."""
     from birthmark.bench import tables
 
+    if tables.of_marks(records):
+        _marks(records, as_json)
+        return
     found = [
         row for row in tables.rows(tables.load(records), fpr=fpr) if (not group or row["group"] == group) and at in (0, row["queries"])
     ]
@@ -174,6 +177,31 @@ def bench_page(
 
 
 HEADINGS = ("method", "access", "queries", "thefts", "innocents", "n", "AUC (95 %)", "ARUC", "TPR", "supported", "false accusations (95 %)")
+
+
+MARKS = ("source", "strength", "attack", "access", "test", "queries", "n_students", "share_p001", "z_median", "z_least", "top1_agreement", "accuracy_change", "l1", "first_of_200")  # fmt: skip
+INNOCENT = ("source", "n_unmarked", "share_false_05", "share_false_01", "worst_key_01", "ks", "ks_rejected")
+
+
+def _marks(records: Path, as_json: bool) -> None:
+    """The table of a plan of marked answers: what is left of the mark, and what innocents show."""
+    from birthmark.bench.watermarks import rows
+
+    found = rows(records)
+    if as_json:
+        typer.echo(json.dumps(found))
+        return
+    innocent = {row["source"]: row for row in found if row["n_unmarked"]}
+    for title, columns, shown in (("marks", MARKS, found), ("unmarked models", INNOCENT, list(innocent.values()))):
+        lines = [columns, *([_plain(row[column]) for column in columns] for row in shown)]
+        widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
+        typer.echo(f"\n{title}")
+        for line in lines:
+            typer.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def _plain(value: Any) -> str:
+    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _print(title: str, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -130,13 +130,14 @@ class Ground:
     def centred(self, rows: Floats) -> Floats:
         """Rows (..., q, k) without what every key sees alike.
 
-        For classes the source's top one is hidden (0), each row is centred over the others, and each (top class, class)
-        cell over its inputs; for values each output is centred.
+        For classes the source's top one is hidden (0), each row is centred over the others (where there are several), and
+        each (top class, class) cell over its inputs; for values each output is centred.
         """
         if self.values:
             return np.asarray(rows - rows.mean(axis=-2, keepdims=True))
         rows = rows * self._shown
-        rows = (rows - rows.sum(axis=-1, keepdims=True) / (rows.shape[-1] - 1)) * self._shown
+        if rows.shape[-1] > 2:  # of two classes one is left: its level is all there is
+            rows = (rows - rows.sum(axis=-1, keepdims=True) / (rows.shape[-1] - 1)) * self._shown
         means = (self._cells.T @ rows) / np.maximum(self._cells.sum(axis=0), 1)[:, None]
         return np.asarray(rows - (self._cells @ means) * self._shown)
 

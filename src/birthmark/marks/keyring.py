@@ -75,7 +75,7 @@ class Keyring:
             references: (r, q, k): other unmarked models' answers; with r = 0 keys are not screened.
 
         Raises:
-            SettingError: too few inputs, or a classifier with fewer than three classes.
+            SettingError: too few inputs, or a classifier with fewer than two columns.
             ShapeError: arrays that do not fit together.
         """
         if len(inputs) < 50 or len(queries) < 20:
@@ -84,10 +84,8 @@ class Keyring:
             raise ShapeError(
                 f"expected answers to {len(queries)} queries, got the source's {source.shape} and the references' {references.shape}"
             )
-        if not values and source.shape[1] < 3:
-            raise SettingError(
-                "the mark is written on the classes below the top one, so it needs three or more; two classes leave nothing to write on"
-            )
+        if not values and source.shape[1] < 2:
+            raise SettingError("expected a probability for each of two or more classes; let the model answer both of two classes")
         spread = np.maximum(source.std(axis=0), 1e-12) if values else np.ones(source.shape[1])
         whitening = Whitening.fit(inputs, coordinates)
         ring = cls(

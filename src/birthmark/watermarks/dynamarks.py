@@ -9,7 +9,8 @@ The mark, with t the top class and h the keyed field (`birthmark.marks.field`):
     e = min(epsilon, rho min_c (p_t - p_c) / (p_t - p_c + u_c))
     p' = (1 - e) p + e u
 
-The top answer never changes. With ties (strong), near-ties are decided by the key first: if p_1 - p_2 < delta and
+The top answer never changes. Where one class alone is open (two classes, or the two best shown), u is 1 there, and epsilon
+is multiplied by sigmoid(beta h(x)). With ties (strong), near-ties are decided by the key first: if p_1 - p_2 < delta and
 h_2(x) > h_1(x), the two largest probabilities change places; that reaches thieves who keep labels only. Real values move
 by at most `tolerance` of their spread: y' = y + tolerance sd tanh(h(x)).
 
@@ -258,7 +259,9 @@ def softly(rows: Floats, h: Floats, epsilon: float, beta: float, rho: float, hid
     u *= total / u.sum(axis=1, keepdims=True)
     gap = rows[n, top][:, None] - rows
     room = np.where(barred, np.inf, gap / np.maximum(gap + u, 1e-300)).min(axis=1)
-    e = np.where(open_, np.minimum(epsilon, rho * room), 0.0)[:, None]
+    alone = (~barred).sum(axis=1) == 1  # one class to write on: where the mass goes is given, how much of it says the key
+    share = np.where(alone, 1 / (1 + np.exp(-beta * np.where(barred, 0.0, h).sum(axis=1))), 1.0)
+    e = np.where(open_, np.minimum(epsilon * share, rho * room), 0.0)[:, None]
     return np.asarray((1 - e) * rows + e * u)
 
 
