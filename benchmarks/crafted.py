@@ -35,7 +35,7 @@ from birthmark.zoo.store import Store
 
 METHODS = {
     "ipguard": {}, "cem": {}, "metav": {}, "metafinger": {}, "liteguard": {}, "naturalfinger": {}, "naturalfinger-pixels": {"space": "pixels"},
-    "naturalfinger-both": {"space": "both"},
+    "naturalfinger-latent": {"space": "latent"},
 }  # fmt: skip
 TWINS = 8
 
