@@ -24,7 +24,6 @@ from birthmark.gateway.codec import Codec, codec
 from birthmark.gateway.config import ANONYMOUS, Config
 from birthmark.gateway.log import QueryLog, entry
 from birthmark.gateway.metrics import Metrics
-from birthmark.marks.field import Ties
 from birthmark.marks.keyring import Keyring
 from birthmark.marks.keys import Secret, read_secret
 from birthmark.types import Array, Floats
@@ -260,7 +259,10 @@ class Gateway:
     async def _record(self, client: str, key: str, inputs: Array, plain: Floats | None, delta: float, reason: str) -> None:
         if self.log is None:
             return
-        near = Ties.of(plain, delta).rows if plain is not None and delta and plain.shape[1] > 1 else np.zeros(0, np.int64)
+        near = np.zeros(0, np.int64)
+        if plain is not None and delta and plain.shape[1] > 1:
+            best = np.sort(plain, axis=1)[:, -2:]
+            near = np.flatnonzero(best[:, 1] - best[:, 0] < delta)
         try:
             done = self.log.append(entry(client, key, inputs, not reason, reason[:200], near, plain))
             if not done.done():

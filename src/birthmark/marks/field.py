@@ -61,7 +61,7 @@ class Whitening:
         flat = flattened(inputs)
         if flat.shape[1] != len(self.mean):
             raise ShapeError(f"expected inputs of {len(self.mean)} values as the key was made for, got shape {inputs.shape[1:]}")
-        return np.asarray(np.clip(flat @ self.axes - self._origin, -FARTHEST, FARTHEST).round(6), dtype=np.float64)
+        return np.asarray(np.minimum(np.maximum(flat @ self.axes - self._origin, -FARTHEST), FARTHEST).round(6))
 
     @cached_property
     def _origin(self) -> Floats:

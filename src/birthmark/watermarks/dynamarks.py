@@ -249,19 +249,23 @@ def softly(rows: Floats, h: Floats, epsilon: float, beta: float, rho: float, hid
     """
     n = np.arange(len(rows))
     top = rows.argmax(axis=1)
-    barred = np.zeros(rows.shape, dtype=bool) if not hidden else rows == 0
+    barred = rows == 0 if hidden else np.zeros(rows.shape, dtype=bool)
     barred[n, top] = True
-    open_ = ~barred.all(axis=1)
-    u = np.where(barred, -np.inf, beta * h)
-    u[~open_] = 0.0
+    u = beta * h
+    u[barred] = -np.inf
+    limit = np.full(len(rows), epsilon)
+    if hidden or rows.shape[1] == 2:
+        free = (~barred).sum(axis=1)
+        u[free == 0] = 0.0
+        limit[free == 0] = 0.0
+        one = free == 1  # where the mass goes is given there, how much of it says the key
+        limit[one] *= 1 / (1 + np.exp(-u[one].max(axis=1)))
     u = np.exp(u - u.max(axis=1, keepdims=True))
-    total = rows.sum(axis=1, keepdims=True)
-    u *= total / u.sum(axis=1, keepdims=True)
+    u *= rows.sum(axis=1, keepdims=True) / u.sum(axis=1, keepdims=True)
     gap = rows[n, top][:, None] - rows
-    room = np.where(barred, np.inf, gap / np.maximum(gap + u, 1e-300)).min(axis=1)
-    alone = (~barred).sum(axis=1) == 1  # one class to write on: where the mass goes is given, how much of it says the key
-    share = np.where(alone, 1 / (1 + np.exp(-beta * np.where(barred, 0.0, h).sum(axis=1))), 1.0)
-    e = np.where(open_, np.minimum(epsilon * share, rho * room), 0.0)[:, None]
+    room = gap / np.maximum(gap + u, 1e-300)
+    room[barred] = np.inf
+    e = np.minimum(limit, rho * room.min(axis=1))[:, None]
     return np.asarray((1 - e) * rows + e * u)
 
 
@@ -269,9 +273,12 @@ def swapped(rows: Floats, h: Floats, delta: float) -> Floats:
     """Near-ties decided by the key: the two largest of a row change places if the field prefers the second."""
     if not delta:
         return rows
+    n = np.arange(len(rows))[:, None]
     order = np.argsort(-rows, axis=1, kind="stable")[:, :2]
-    top, lift = np.take_along_axis(rows, order, axis=1), np.take_along_axis(h, order, axis=1)
+    top, lift = rows[n, order], h[n, order]
     change = np.flatnonzero((top[:, 0] - top[:, 1] < delta) & (lift[:, 1] > lift[:, 0]))
+    if not len(change):
+        return rows
     rows = rows.copy()
     rows[change[:, None], order[change]] = top[change, ::-1]
     return rows
