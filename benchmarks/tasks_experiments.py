@@ -244,10 +244,11 @@ def shown(rows: Floats, how: str) -> Floats:
     return np.round(rows, int(how)) if how != "exact" else rows
 
 
-def precision(store: Store) -> dict[str, Any]:
+def precision(store: Store, tasks: Sequence[str] = tuple(TASKS)) -> dict[str, Any]:
     """Every suspect of fingerbench-tasks that is there, at every precision."""
     found = list[dict[str, Any]]()
-    for task, what in TASKS.items():
+    for task in tasks:
+        what = TASKS[task]
         for seed in (1, 2, 3):
             card = source_card(task, seed)
             if not all(c.key in store for c in [card, *twin_cards(card, TWINS), *derived(task, card).values()]):
@@ -349,11 +350,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--store", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--task", action="append", choices=list(TASKS), help="precision: only this task, in a record of its own")
     parser.add_argument("name", nargs="+", choices=list(EXPERIMENTS))
     said = parser.parse_args()
     torch.set_num_threads(1)
-    for name in said.name:
-        result = EXPERIMENTS[name](Store(said.store))
+    runs = [(name, EXPERIMENTS[name]) for name in said.name if name != "precision" or not said.task]
+    if "precision" in said.name:
+        runs += [(f"precision-{task}", partial(precision, tasks=[task])) for task in said.task or ()]
+    for name, experiment in runs:
+        result = experiment(Store(said.store))
         write_atomically(
             said.out / f"{name}.json",
             canonical({"format": "birthmark/experiment/1", "experiment": name, **json.loads(json.dumps(result))}) + b"\n",
