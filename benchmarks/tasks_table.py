@@ -1,0 +1,97 @@
+"""The tables of docs/tasks.md from the records of fingerbench-tasks.
+
+    python benchmarks/tasks_table.py [benchmarks/fingerbench-tasks]
+
+Mean AUC over sources with a bootstrap interval over sources and models, of the weight modifications ("copies"), of the
+distillations ("students") and of both together, each against all innocents of its source.
+"""
+
+import math
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from birthmark import stats
+from birthmark.bench import tables
+from birthmark.zoo.task_plans import MANY, TASKS
+
+STUDENTS, UNPAIRED = ("distill-same", "distill-other"), ("unpaired",)
+COLUMNS = (
+    ("`kinship`", "kinship", "probs", (300,)),
+    ("`kinship`, labels", "kinship", "labels", (300,)),
+    ("`tafa`", "tafa", "probs", (600,)),
+    ("LiteGuard", "liteguard", "probs", (300, 100)),
+    ("MetaV", "metav", "probs", (300, 100)),
+)
+Cell = Mapping[str, Any]
+Records = Sequence[Mapping[str, Any]]
+GROUPS: tuple[Callable[[str], bool], ...] = (lambda g: g not in STUDENTS + UNPAIRED, lambda g: g in STUDENTS, lambda g: g not in UNPAIRED)
+
+
+def cells(record: Mapping[str, Any], queries: int, role: str, chosen: Callable[[str], bool] = lambda _: True) -> list[Cell]:
+    """A record's suspects of a role and group at one number of queries."""
+    return [s["by_queries"][str(queries)] for s in record["suspects"] if s["role"] == role and chosen(s["group"])]
+
+
+def accused(found: Sequence[Cell]) -> int:
+    return sum(cell["verdict"] == "supported" for cell in found)
+
+
+def short(value: float) -> str:
+    """Three digits, never rounded up."""
+    return f"{math.floor(value * 1000 + 1e-6) / 1000:.3f}".removeprefix("0")
+
+
+def auc(own: Records, queries: int, chosen: Callable[[str], bool]) -> str:
+    """Mean AUC and its interval in words."""
+    pairs = [[tables.closeness(cells(r, queries, role, pick)) for r in own] for role, pick in (("positive", chosen), ("negative", lambda _: True))]  # fmt: skip
+    value, low, high = stats.bootstrap_auc(*pairs, seed=0, rounds=1000)
+    return "1.000" if low == 1 else f"{short(value)} [{short(low)}, {short(high)}]"
+
+
+def main() -> None:
+    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "benchmarks/fingerbench-tasks")
+    caught: dict[str, dict[str, list[bool]]] = {}
+    blamed: dict[str, list[tuple[int, int]]] = {}
+    print(
+        "| task (sources) | method | queries | copies | students | both | supported: copies, students | innocents accused, by source |\n"
+        + "|---" * 8
+        + "|"
+    )
+    for task in [*TASKS, *(task + MANY for task in TASKS)]:
+        records = tables.load(folder / task) if (folder / task).is_dir() else []
+        for title, method, access, budgets in COLUMNS:
+            own = [r for r in records if r["method"] == method and r["access"] == access]
+            if not own:
+                continue
+            queries = next(q for q in budgets if all(str(q) in r["suspects"][0]["by_queries"] for r in own))
+            words, blame = "no error rate | ", ""
+            if "verdict" in cells(own[0], queries, "negative")[0]:
+                counts = [[c for r in own for c in cells(r, queries, "positive", chosen)] for chosen in GROUPS[:2]]
+                innocents = [cells(r, queries, "negative") for r in own]
+                blame = ", ".join(f"{accused(found)}/{len(found)}" for found in innocents)
+                words = ", ".join(f"{accused(found)}/{len(found)}" for found in counts) + " | " + blame
+                kind = f"{title} at {queries}, alpha {own[0]['alpha']:g}"
+                blamed.setdefault(kind, []).extend((accused(found), len(found)) for found in innocents)
+                for suspect in (s for r in own for s in r["suspects"] if s["role"] == "positive"):
+                    caught.setdefault(suspect["group"], {}).setdefault(kind, []).append(
+                        suspect["by_queries"][str(queries)]["verdict"] == "supported"
+                    )
+            print(
+                f"| {task} ({len(own)}) | {title} | {queries} | "
+                + " | ".join(auc(own, queries, chosen) for chosen in GROUPS)
+                + f" | {words} |"
+            )
+    print("\n| method | innocents accused | 95 % | most of one source |\n|---|---|---|---|")
+    for kind, found in blamed.items():
+        wrong, all_ = sum(a for a, _ in found), sum(n for _, n in found)
+        low, high = stats.clopper_pearson(wrong, all_)
+        print(f"| {kind} | {wrong} of {all_} | {low:.4f} to {high:.4f} | {max(found)[0]} of {max(found)[1]} |")
+    print("\n| attack | " + " | ".join(blamed) + " |\n" + "|---" * (1 + len(blamed)) + "|")
+    for group, by in caught.items():
+        print(f"| {group} | " + " | ".join(f"{sum(by[kind])}/{len(by[kind])}" if kind in by else "" for kind in blamed) + " |")
+
+
+if __name__ == "__main__":
+    main()
