@@ -18,12 +18,11 @@ from birthmark.zoo.task_plans import MANY, TASKS
 
 STUDENTS, UNPAIRED = ("distill-same", "distill-other"), ("unpaired",)
 COLUMNS = (
-    ("`kinship`", "kinship", "probs", (300,)),
-    ("`kinship`, labels", "kinship", "labels", (300,)),
-    ("`tafa`", "tafa", "probs", (600,)),
-    ("LiteGuard", "liteguard", "probs", (300, 100)),
-    ("MetaV", "metav", "probs", (300, 100)),
+    ("`kinship`", "kinship", "probs", 300),
+    ("`kinship`, labels", "kinship", "labels", 300),
+    ("`tafa`", "tafa", "probs", 600),
 )
+COMPARED = ("kinship", "tafa", "liteguard", "metav")
 Cell = Mapping[str, Any]
 Records = Sequence[Mapping[str, Any]]
 GROUPS: tuple[Callable[[str], bool], ...] = (lambda g: g not in STUDENTS + UNPAIRED, lambda g: g in STUDENTS, lambda g: g not in UNPAIRED)
@@ -50,8 +49,20 @@ def auc(own: Records, queries: int, chosen: Callable[[str], bool]) -> str:
     return "1.000" if low == 1 else f"{short(value)} [{short(low)}, {short(high)}]"
 
 
+def compared(task: str, records: Records) -> None:
+    """Print a task's row: four methods on the same sources, at the largest number of queries up to 300 that all were run at."""
+    own = {m: {r["source_seed"]: r for r in records if r["method"] == m and r["access"] == "probs"} for m in COMPARED}
+    sources = sorted(set.intersection(*(set(found) for found in own.values())))
+    if not sources:
+        return
+    queries = next(q for q in (300, 100) if str(q) in own["metav"][sources[0]]["suspects"][0]["by_queries"])
+    words = [" / ".join(auc([own[m][s] for s in sources], queries, chosen).partition(" ")[0] for chosen in GROUPS) for m in COMPARED]
+    print(f"| {task} ({len(sources)}) | {queries} | " + " | ".join(words) + " |")
+
+
 def main() -> None:
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "benchmarks/fingerbench-tasks")
+    loaded = {task: tables.load(folder / task) for task in [*TASKS, *(task + MANY for task in TASKS)] if (folder / task).is_dir()}
     caught: dict[str, dict[str, list[bool]]] = {}
     blamed: dict[str, list[tuple[int, int]]] = {}
     print(
@@ -59,30 +70,28 @@ def main() -> None:
         + "|---" * 8
         + "|"
     )
-    for task in [*TASKS, *(task + MANY for task in TASKS)]:
-        records = tables.load(folder / task) if (folder / task).is_dir() else []
-        for title, method, access, budgets in COLUMNS:
+    for task, records in loaded.items():
+        for title, method, access, queries in COLUMNS:
             own = [r for r in records if r["method"] == method and r["access"] == access]
             if not own:
                 continue
-            queries = next(q for q in budgets if all(str(q) in r["suspects"][0]["by_queries"] for r in own))
-            words, blame = "no error rate | ", ""
-            if "verdict" in cells(own[0], queries, "negative")[0]:
-                counts = [[c for r in own for c in cells(r, queries, "positive", chosen)] for chosen in GROUPS[:2]]
-                innocents = [cells(r, queries, "negative") for r in own]
-                blame = ", ".join(f"{accused(found)}/{len(found)}" for found in innocents)
-                words = ", ".join(f"{accused(found)}/{len(found)}" for found in counts) + " | " + blame
-                kind = f"{title} at {queries}, alpha {own[0]['alpha']:g}"
-                blamed.setdefault(kind, []).extend((accused(found), len(found)) for found in innocents)
-                for suspect in (s for r in own for s in r["suspects"] if s["role"] == "positive"):
-                    caught.setdefault(suspect["group"], {}).setdefault(kind, []).append(
-                        suspect["by_queries"][str(queries)]["verdict"] == "supported"
-                    )
+            counts = [[c for r in own for c in cells(r, queries, "positive", chosen)] for chosen in GROUPS[:2]]
+            innocents = [cells(r, queries, "negative") for r in own]
+            words = " | ".join(", ".join(f"{accused(found)}/{len(found)}" for found in lists) for lists in (counts, innocents))
             print(
                 f"| {task} ({len(own)}) | {title} | {queries} | "
                 + " | ".join(auc(own, queries, chosen) for chosen in GROUPS)
                 + f" | {words} |"
             )
+            kind = f"{title} at {queries}, alpha {own[0]['alpha']:g}"
+            blamed.setdefault(kind, []).extend((accused(found), len(found)) for found in innocents)
+            for suspect in (s for r in own for s in r["suspects"] if s["role"] == "positive"):
+                caught.setdefault(suspect["group"], {}).setdefault(kind, []).append(
+                    suspect["by_queries"][str(queries)]["verdict"] == "supported"
+                )
+    print("\n| task (sources) | queries | `kinship` | `tafa` | LiteGuard | MetaV |\n" + "|---" * 6 + "|")
+    for task, records in loaded.items():
+        compared(task, records)
     print("\n| method | innocents accused | 95 % | most of one source |\n|---|---|---|---|")
     for kind, found in blamed.items():
         wrong, all_ = sum(a for a, _ in found), sum(n for _, n in found)
