@@ -147,7 +147,7 @@ def gateway(folder: Path, upstream: int, wire: str, strength: str, name: str) ->
         + (f'[log]\nfolder = "{folder}/log-{name}"\n' if strength != "none" else "")
     )
     where = port()
-    code = "import typer; from birthmark import cli_gateway; a = typer.Typer(); cli_gateway.mount(a); a()"
+    code = "import typer; from birthmark.cli import gateway; a = typer.Typer(); gateway.mount(a); a()"
     process = subprocess.Popen(
         [sys.executable, "-c", code, "gateway", "--config", str(config), "--port", str(where)], stderr=(folder / f"{name}.err").open("ab")
     )
@@ -259,7 +259,7 @@ def faults(requests: int, connections: int) -> dict[str, Any]:
             time.sleep(0.05)
         running["process"].kill()
         running["process"].wait()
-        code = "import typer; from birthmark import cli_gateway; a = typer.Typer(); cli_gateway.mount(a); a()"
+        code = "import typer; from birthmark.cli import gateway; a = typer.Typer(); gateway.mount(a); a()"
         running["process"] = subprocess.Popen(
             [sys.executable, "-c", code, "gateway", "--config", str(folder / "faulty.toml"), "--port", str(target)]
         )
