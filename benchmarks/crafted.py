@@ -26,7 +26,8 @@ from birthmark.cohort import recipe
 from birthmark.crafting.images import eight_bit
 from birthmark.oracle import softmax
 from birthmark.owner import Owner
-from birthmark.training import Training, fit, outputs
+from birthmark.theft import RUINED
+from birthmark.training import Training, accuracy, fit, outputs
 from birthmark.types import Samples
 from birthmark.zoo.build import workshop
 from birthmark.zoo.executors import Serial
@@ -87,6 +88,8 @@ class Bench:
         wanted = [entry for entry in entries if entry.role in ("positive", "negative") and not entry.evasion]
         twins = [entry for entry in entries if entry.role == "twin"][TWINS:]  # the cohort has had the first ones
         self.suspects = [(entry, self.store.load(entry.card.key)) for entry in (*wanted, *twins)]
+        least = accuracy(module, self.test) - RUINED
+        self.failed = {entry.name for entry, suspect in self.suspects if entry.role == "positive" and accuracy(suspect, self.test) < least}
 
     def claim(self, name: str, settings) -> Claim:
         method = registry.make("methods", name, {"references": 0, **settings})
@@ -98,24 +101,32 @@ class Bench:
         return claim
 
     def scored(self, claim: Claim):
-        """Raw scores at labels and at probabilities, as (role, group, tier, score)."""
+        """Raw scores at labels and at probabilities, as (role, group, tier, score, whether the theft failed)."""
         method, rows = registry.scorer(claim), {"labels": [], "probs": []}
         for entry, module in self.suspects:
             answers = softmax(outputs(module, claim.queries))
             for access, seen in (("probs", answers), ("labels", np.eye(answers.shape[1])[answers.argmax(1)])):
-                rows[access].append((entry.role, entry.group, entry.tier, method.score(claim, seen).raw))
+                rows[access].append((entry.role, entry.group, entry.tier, method.score(claim, seen).raw, entry.name in self.failed))
         return rows
 
     def figures(self, claim: Claim):
         found = {}
         for access, rows in self.scored(claim).items():
             pos, neg, twins = ([r[3] for r in rows if r[0] == role] for role in ("positive", "negative", "twin"))
-            changed = [r[3] for r in rows if r[0] == "positive" and r[1] not in ("distillation", "knockoff", "adversarial training")]
+            changed = [r for r in rows if r[0] == "positive" and r[1] not in ("distillation", "knockoff", "adversarial training")]
+            kept = [r for r in rows if r[0] == "positive" and not r[4]]  # a failed theft defeats no fingerprint
+            kept_groups = {group: [r[3] for r in kept if r[1] == group] for group in sorted({r[1] for r in kept})}
             groups = sorted({r[1] for r in rows if r[0] == "positive"})
             innocents = sorted({(r[2], r[1]) for r in rows if r[0] == "negative"})
             robust = [r[3] for r in rows if r[0] == "negative" and r[1] == "adversarial training"]
             found[access] = {
-                "n_pos": len(pos), "n_neg": len(neg), "auc": stats.auc(pos, neg), "aruc": stats.aruc(pos, neg), "aruc_modified": stats.aruc(changed, neg),
+                "n_pos": len(pos), "n_neg": len(neg), "auc": stats.auc(pos, neg), "aruc": stats.aruc(pos, neg), "aruc_modified": stats.aruc([r[3] for r in changed], neg),
+                "without_failed_thefts": {
+                    "n_pos": len(kept), "auc": stats.auc([r[3] for r in kept], neg), "aruc": stats.aruc([r[3] for r in kept], neg),
+                    "aruc_modified": stats.aruc([r[3] for r in changed if not r[4]], neg),
+                    "auc_by_group": {group: stats.auc(scores, neg) for group, scores in kept_groups.items()},
+                    "auc_by_innocents": {" / ".join(kind): stats.auc([r[3] for r in kept], [r[3] for r in rows if r[0] == "negative" and (r[2], r[1]) == kind]) for kind in sorted({(r[2], r[1]) for r in rows if r[0] == "negative"})},
+                },
                 "auc_by_group": {group: stats.auc([r[3] for r in rows if r[0] == "positive" and r[1] == group], neg) for group in groups},
                 "auc_by_innocents": {" / ".join(kind): stats.auc(pos, [r[3] for r in rows if r[0] == "negative" and (r[2], r[1]) == kind]) for kind in innocents},
                 "unseen_twins": {"n": len(twins), "auc": stats.auc(pos, twins), "mean": float(np.mean(twins))} if twins else {},
