@@ -5,6 +5,7 @@ data-free    can twins be students of the source on made-up inputs, where its tr
 smooth       how far does tafa go on GELU, SiLU, softplus and tanh networks?
 precision    what do rounding, 8 bits, top-3 and labels cost? (on the models of fingerbench-tasks)
 unpaired     whose samples are these? ten sources, 500 samples (on the models of fingerbench-tasks)
+students     are missed students of another architecture near the source at all? (source 0, on which settings are chosen)
 
 python benchmarks/tasks_experiments.py --store STORE --out benchmarks/fingerbench-tasks/experiments NAME ...
 """
@@ -324,6 +325,30 @@ def unpaired(store: Store) -> dict[str, Any]:
     return {"rows": found, "summary": summary(found, ("task", "kind"))}
 
 
+def students(store: Store) -> dict[str, Any]:
+    """Distance of students (10 and 40 epochs, two architectures) and of four reruns from source 0, on the test part, beside kinship's z."""
+    found = list[dict[str, Any]]()
+    method = Kinship(queries=300, references=0)
+    for task in ("rotation", "garments-cnn"):
+        card, what = source_card(task, 0), TASKS[task]
+        data, make = workshop(task, store)
+        owner = owner_of(task, card, store)
+        claim, read = method.fit(owner, seed=0), outputs if what.values else probabilities
+        answers = read(owner.source, data["test"].inputs)
+        settings = [{"student": recipe, "epochs": epochs, "rate": 6e-3} for recipe in what.others for epochs in (10, 40)]
+        suspects = [("derived", said, stolen(card, "distill", said, 77)) for said in settings]
+        suspects += [("innocent", {}, replace(card, seed=500 + i)) for i in range(4)]
+        make([card, *(suspect for _, _, suspect in suspects)])
+        for kind, said, suspect in suspects:
+            model = store.load(suspect.key)
+            rows = read(model, data["test"].inputs)
+            near = float((rows.argmax(1) == answers.argmax(1)).mean()) if data.classes else float(np.sqrt(((rows - answers) ** 2).mean()))
+            measure = "agreement" if data.classes else "rms difference"
+            row = {"task": task, "kind": kind, **said, measure: round(near, 4)}
+            found.append({**row, **judged(method, claim, read(model, claim.queries))})
+    return {"rows": found, "summary": summary(found, ("task", "kind"))}
+
+
 def summary(rows: Sequence[dict[str, Any]], by: tuple[str, ...]) -> list[dict[str, Any]]:
     """Count, share of p at the best rank and at most .05, of parametric p at most .01, median and extreme z, per cell."""
     cells: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
@@ -342,7 +367,7 @@ def summary(rows: Sequence[dict[str, Any]], by: tuple[str, ...]) -> list[dict[st
 
 
 EXPERIMENTS: dict[str, Callable[[Store], dict[str, Any]]] = {
-    "backbones": backbones, "data-free": data_free, "smooth": smooth, "precision": precision, "unpaired": unpaired,
+    "backbones": backbones, "data-free": data_free, "smooth": smooth, "precision": precision, "unpaired": unpaired, "students": students,
 }  # fmt: skip
 
 
