@@ -42,7 +42,7 @@ class Papernot(Attack):
     step: float = 0.1
     alternate: int = 2
     labels: bool = False
-    epochs: int = 10
+    epochs: int = 20
     rate: float = 6e-3
     batch: int = 64
     round_steps: int = 60

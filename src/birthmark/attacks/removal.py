@@ -38,12 +38,12 @@ class Removal(Attack):
     needs: ClassVar[Access] = Access.WEIGHTS
     source_paper: ClassVar[str] = "Yao et al. 2023 (RemovalNet), reconstruction"
 
-    samples: int = 400
+    samples: int = 2000
     iterations: int = 200
     temperature: float = 20.0
     alpha: float = 0.2
     beta: float = 2.0
-    gamma: float = 0.6
+    gamma: float = 0.3
     rate: float = 2e-3
     batch: int = 64
 
