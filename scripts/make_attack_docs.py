@@ -16,6 +16,7 @@ from birthmark.types import Access
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "attacks.md"
 STRENGTH = ROOT / "benchmarks" / "attacks" / "strength.json"
+GAINED = ROOT / "benchmarks" / "attacks" / "adaptive.json"
 PEERS = ROOT / "benchmarks" / "peers" / "extraction.json"
 SEEN = {Access.LABELS: "labels", Access.PROBS: "probabilities", Access.WEIGHTS: "weights"}
 
@@ -62,7 +63,7 @@ def page() -> str:
     classes = registry.found("attacks")
     parts = [HEAD, "## Registry", registry_table(classes), "## Settings"]
     parts += [f"**{name}** {summary(cls)} {settings(cls)}{presets(cls)}" for name, cls in sorted(classes.items())]
-    parts += ["## Adaptive attacks", adaptive(classes), "## Evasion at the API", evasions()]
+    parts += ["## Adaptive attacks", adaptive(classes), gained(), "## Evasion at the API", evasions()]
     parts += ["## Strength on Fashion-MNIST", strength(), "## Beside the Adversarial Robustness Toolbox", peers(), LIMITS]
     return "\n\n".join(part.strip("\n") for part in parts if part) + "\n"
 
@@ -139,6 +140,27 @@ def strength() -> str:
     ]
     head = ["| attack | queries | accuracy | accuracy lost | agreement | seconds | failed |", "|---|---|---|---|---|---|---|"]
     return "\n".join([text, "", *head, *rows])
+
+
+def gained() -> str:
+    """What adaptive thieves gain beside plain ones, a line a method, attack and access."""
+    if not GAINED.is_file():
+        return ""
+    record, groups = json.loads(GAINED.read_text()), dict[tuple[str, str, bool], list[dict[str, Any]]]()
+    for row in record["rows"]:
+        way = variant({key: value for key, value in row["settings"].items() if key != "student"})
+        groups.setdefault((f"`{row['method']}`", f"`{row['attack']}`{way}", row["weights"]), []).append(row)
+    text = (
+        f"On digits, {record['seeds']} sources (an mlp), {record['placebos']} placebos (the least p is {1 / (record['placebos'] + 1):g}), beside the plain theft of the same access. "
+        "A student trained by a thief who holds true labels for all of its data, or independent models of its own, is no longer found by `kinship`, and loses no accuracy: "
+        "such a thief has hardly used the answers it stole. Copies stay found."
+    )
+    rows = [
+        f"| {method} | {attack} | {'weights' if weights else 'answers'} | {', '.join(format(row['lost'], '.3f') for row in found)} | "
+        f"{', '.join(format(row['p'], 'g') for row in found)} |"
+        for (method, attack, weights), found in groups.items()
+    ]
+    return "\n".join([text, "", "| method | theft | has | accuracy lost | p |", "|---|---|---|---|---|", *rows])
 
 
 def peers() -> str:
