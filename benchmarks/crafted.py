@@ -36,7 +36,7 @@ from birthmark.zoo.store import Store
 
 METHODS = {
     "ipguard": {}, "cem": {}, "metav": {}, "metafinger": {}, "liteguard": {}, "naturalfinger": {}, "naturalfinger-pixels": {"space": "pixels"},
-    "naturalfinger-latent": {"space": "latent"},
+    "naturalfinger-both": {"space": "both"},
 }  # fmt: skip
 TWINS = 8
 

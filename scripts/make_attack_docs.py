@@ -152,8 +152,8 @@ def gained() -> str:
         groups.setdefault((f"`{row['method']}`", f"`{row['attack']}`{way}", row["weights"]), []).append(row)
     text = (
         f"On digits, {record['seeds']} sources (an mlp), {record['placebos']} placebos (the least p is {1 / (record['placebos'] + 1):g}), beside the plain theft of the same access. "
-        "A student trained by a thief who holds true labels for all of its data, or independent models of its own, is no longer found by `kinship`, and loses no accuracy: "
-        "such a thief has hardly used the answers it stole. Copies stay found."
+        "Copies stay found by `kinship`. Of students by true labels one in three escapes, at no cost in accuracy: such a thief has hardly used the answers it stole. "
+        "On these data the thief's own models know its true labels by heart, so that `ensemble` does what `labels` does."
     )
     rows = [
         f"| {method} | {attack} | {'weights' if weights else 'answers'} | {', '.join(format(row['lost'], '.3f') for row in found)} | "

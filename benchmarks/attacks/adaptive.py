@@ -30,9 +30,9 @@ HERE = Path(__file__).parent
 METHODS: dict[str, dict[str, Any]] = {"kinship": {"queries": 120}, "akh": {}, "sac-normal": {}}
 PLAIN: list[tuple[str, dict[str, Any], bool]] = [("ftal", {}, True), ("distill", {"student": "mlp"}, False)]
 ADAPTIVE: dict[str, list[tuple[str, dict[str, Any]]]] = {
-    "kinship": [("adaptive-kinship", {"way": way}) for way in ("labels", "mixing", "ensemble")],
-    "akh": [("adaptive-akh", {})],
-    "sac-normal": [("adaptive-sac", {})],
+    "kinship": [("adaptive-kinship", {"way": way, "student": "mlp"}) for way in ("labels", "mixing", "ensemble")],
+    "akh": [("adaptive-akh", {"student": "mlp"})],
+    "sac-normal": [("adaptive-sac", {"student": "mlp"})],
 }
 
 

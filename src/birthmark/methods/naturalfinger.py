@@ -49,7 +49,7 @@ class NaturalFinger(Method):
         placebos: twins that the same is done for, cohort and all; 0 for the paper's form, ranked among references.
         references: independent models of the null, unseen in crafting.
         cohort: recipe of derived and independent models to craft with.
-        space: what is optimised: "both", the latent and a pixel residual of at most `residual`; "latent", the paper's form; or "pixels".
+        space: what is optimised: "latent", "pixels", or "both": the latent and a pixel residual of at most `residual`.
         residual: L-inf radius of that residual, in pixels of [0, 1].
         generator: "own", trained here, or "module:function", a function (shape, classes) of the user's that returns a
             generator (latents (n, latent), classes (n,)) -> images in [0, 1], or it and a discriminator.
@@ -71,7 +71,7 @@ class NaturalFinger(Method):
     placebos: int = 0
     references: int = 19
     cohort: str = "wide"
-    space: str = "both"
+    space: str = "latent"
     residual: float = 0.2
     generator: str = "own"
     latent: int = 64
