@@ -129,7 +129,7 @@ def fit(
         return model.eval()
     optimiser = torch.optim.AdamW(chosen, lr=how.rate, weight_decay=how.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, how.rate, total_steps=total) if how.cycle and total > 3 else None
-    own = getattr(model, "cost", None)
+    own = getattr(model, "cost", None) if soft is None else None  # who learns from a teacher does not learn from the data
     done = 0
     with seeded(seed):
         for _ in range(how.epochs):

@@ -12,6 +12,7 @@ from birthmark.crafting.sampling import Sampled
 from birthmark.data import Data
 from birthmark.errors import DataError, SettingError, ShapeError
 from birthmark.methods.moments import Moments, phi, principal
+from birthmark.training import outputs
 from birthmark.types import Answers, Samples
 from birthmark.verify import verify
 from tasks_bench import Workshop
@@ -48,6 +49,18 @@ def test_copies_are_known_by_their_samples_alone(claim: Claim, attack: str, sett
     found = verify(claim, sampler(generator().stolen(attack, **settings)), alpha=0.1)
     assert found.p_value == 0.1
     assert found.queries == 300
+
+
+def test_a_thief_who_draws_its_moments_to_the_data_hides_less_than_half_and_pays_for_it(claim: Claim) -> None:
+    plain, adaptive = (generator().stolen("quantise", bits=8), generator().stolen("adaptive-moments"))
+    known, hidden = (verify(claim, sampler(module), alpha=0.1) for module in (plain, adaptive))
+    assert hidden.z is not None
+    assert known.z is not None
+    assert 0.4 * known.z < hidden.z < 0.9 * known.z
+    assert hidden.p_value == 0.1
+    latents = np.random.default_rng(3).standard_normal((500, 8)).astype(np.float32)
+    ours, theirs, moved = (outputs(module, latents) for module in (generator().owner().source, plain, adaptive))
+    assert np.square(moved - ours).mean() > 10 * np.square(theirs - ours).mean()
 
 
 def test_innocents_are_accused_no_more_often_than_chance_allows(claim: Claim) -> None:
