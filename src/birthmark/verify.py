@@ -149,7 +149,7 @@ def judged(
         )
     p = stats.rank_p(mine, against)
     p_others = stats.rank_p(z, others_z) if others_z else None
-    verdict, reason = decide(p, len(against), alpha, null, p_others if null == "placebos" else None, len(others_z))
+    verdict, reason = decide(p, len(against), alpha, null, p_others if null == "placebos" else None, len(others_z), opposed(claim))
     if verdict is Verdict.NOT_SUPPORTED and (why := doubt(claim, answers)):
         verdict, reason = Verdict.INCONCLUSIVE, f"{reason}; but {why}"
     return Evidence(
@@ -160,8 +160,18 @@ def judged(
     )  # fmt: skip
 
 
-def decide(p: float, n: int, alpha: float, null: str, p_references: float | None, references: int) -> tuple[Verdict, str]:
-    """The verdict and its reason, from ranks alone."""
+def opposed(claim: Claim) -> int:
+    """Independent models that the claim's queries were crafted against; 0 for claims that were not crafted with a cohort."""
+    return int(claim.facts.get("cohort", {}).get("independent", 0))
+
+
+def decide(p: float, n: int, alpha: float, null: str, p_references: float | None, references: int, opposed: int = 0) -> tuple[Verdict, str]:
+    """The verdict and its reason, from ranks alone.
+
+    Args:
+        opposed: independents the claim was crafted against. The owner's references resemble them and score lower than
+            innocents of another kind do, so that ranks among references support nothing then (docs/results.md).
+    """
     best = stats.smallest_p(n)
     if best > alpha:
         return (
@@ -170,6 +180,11 @@ def decide(p: float, n: int, alpha: float, null: str, p_references: float | None
         )
     if p > alpha:
         return Verdict.NOT_SUPPORTED, f"p = {p:.3g} among {n} {null}: such a score is what an innocent model would get in {p:.0%} of cases"
+    if null == "references" and opposed:
+        return (
+            Verdict.INCONCLUSIVE,
+            f"p = {p:.3g} among {n} references, but the claim was crafted against {opposed} independents much like them, and an innocent model of another kind may score higher than all; enrol with placebos, or use a method that has them (kinship)",
+        )
     if p_references is not None and references >= LEAST_REFERENCES and p_references > stats.smallest_p(references):
         return (
             Verdict.INCONCLUSIVE,

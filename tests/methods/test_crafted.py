@@ -14,6 +14,7 @@ from birthmark.connect.local import Open
 from birthmark.crafting.images import eight_bit
 from birthmark.crafting.queries import conferrability, prepared, transform, varied
 from birthmark.errors import BirthmarkError, DataError, SettingError, ShapeError, UnknownName
+from birthmark.evidence import Verdict
 from birthmark.oracle import HardLabels
 from birthmark.owner import gather
 from birthmark.training import outputs
@@ -48,6 +49,9 @@ def test_the_source_outscores_its_references_and_queries_survive_8_bits(claims, 
         evidence = verify(claim, suspect, alpha=0.25, null="references")
         assert evidence.raw > 0.5
         assert evidence.p_value == 0.25
+        crafted_against = claim.facts["cohort"]["independent"]
+        assert evidence.verdict is (Verdict.INCONCLUSIVE if crafted_against else Verdict.SUPPORTED)
+        assert not crafted_against or f"crafted against {crafted_against} independents" in evidence.reason
 
 
 @pytest.mark.parametrize("name", QUICK)

@@ -33,7 +33,7 @@ from birthmark.oracle import Oracle, Probabilities
 from birthmark.owner import Owner
 from birthmark.training import accuracy, outputs
 from birthmark.types import Access, Answers, Floats
-from birthmark.verify import decide, reference_scores
+from birthmark.verify import decide, opposed, reference_scores
 from birthmark.zoo.build import Progress, title, workshop
 from birthmark.zoo.executors import Executor, Job, Serial
 from birthmark.zoo.plan import Entry, Plan
@@ -303,7 +303,7 @@ def _cell(claim: Claim, scorer: Any, answers: Floats, null: dict[Any, tuple[floa
         verdict, _ = decide(p, n, alpha, "placebos", guard, len(null[q]))
     elif null[q]:
         z, p, guard = stats.standardised(scores.raw, null[q]), stats.rank_p(scores.raw, null[q]), None
-        verdict, _ = decide(p, len(null[q]), alpha, "references", None, 0)
+        verdict, _ = decide(p, len(null[q]), alpha, "references", None, 0, opposed(claim))
     else:
         return {"score": scores.source, "raw": scores.raw}
     return {"score": scores.source, "raw": scores.raw, "z": z, "p": p, "p_references": guard, "verdict": verdict.value}
