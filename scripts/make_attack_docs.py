@@ -51,7 +51,7 @@ LIMITS = """## What they cannot do
 * `prune`, `weight-noise` and 4-bit `quantise` without fine-tuning depend on the network: the same level that leaves one source
   whole ruins another, hence the wide intervals.
 * `adaptive-moments` weakens the trace of a copied VAE of digits (z 12.8 to 8.2, p stays least) at the price of samples that
-  move a third of the way to an independent model's (root mean square .029 of .080).
+  move a third of the way to an independent model's (root mean square .029 of .080; one source, set-up of tests/methods/test_moments.py).
 * `removal`, and every attack marked "ours", are reconstructions or our own; nobody else's figures apply to them.
 * `permute` keeps the order of units that a shortcut or a branch shares.
 * `transfer` on the same data makes new classes from old ones (label modulo `classes`); give other data and `classes=0` for
