@@ -40,7 +40,7 @@ class CEM(Method):
 
     Attributes:
         queries: of each owner.
-        placebos: twins that the same is done for, cohort and all; 0 for the paper's form, ranked among references.
+        placebos: twins that the same is done for, cohort and all; 0 for the paper's form: a raw score, inconclusive as a verdict.
         references: independent models of the null, unseen in crafting.
         cohort: recipe of surrogates and references to craft with.
         epsilon: L-inf radius, in pixels of [0, 1].

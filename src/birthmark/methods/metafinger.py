@@ -35,7 +35,7 @@ class MetaFinger(Method):
 
     Attributes:
         queries: of each owner.
-        placebos: twins that the same is done for, cohort and all; 0 for the paper's form, ranked among references.
+        placebos: twins that the same is done for, cohort and all; 0 for the paper's form: a raw score, inconclusive as a verdict.
         references: independent models of the null, unseen in crafting.
         cohort: recipe of derived and independent models to craft with.
         candidates: candidates for each query that is kept, 1 and up.

@@ -14,7 +14,7 @@ that separates best `held` of the models of each side, which are not trained on.
 by the cohort's mean.
 
 Cost: the cohort, then a minute of crafting. One verifier of everything overfits a small cohort: prefer LiteGuard. There
-are no placebos: the score is ranked among references.
+are no placebos: the score is ranked among references, and a verdict stays inconclusive.
 """
 
 from dataclasses import asdict, dataclass

@@ -46,7 +46,7 @@ class NaturalFinger(Method):
 
     Attributes:
         queries: of each owner.
-        placebos: twins that the same is done for, cohort and all; 0 for the paper's form, ranked among references.
+        placebos: twins that the same is done for, cohort and all; 0 for the paper's form: a raw score, inconclusive as a verdict.
         references: independent models of the null, unseen in crafting.
         cohort: recipe of derived and independent models to craft with.
         space: what is optimised: "latent", "pixels", or "both": the latent and a pixel residual of at most `residual`.
