@@ -52,6 +52,37 @@ def test_a_suspect_no_closer_than_a_reference_is_not_accused() -> None:
     assert decide(0.10, 19, 0.05, "placebos", 1 / 9, 8)[0] is Verdict.NOT_SUPPORTED
 
 
+def test_a_suspect_no_closer_than_the_sources_own_reruns_is_not_accused() -> None:
+    assert decide(0.05, 19, 0.05, "placebos", 1 / 9, 8, p_reruns=0.05)[0] is Verdict.SUPPORTED
+    verdict, reason = decide(0.05, 19, 0.05, "placebos", 1 / 9, 8, p_reruns=0.1)
+    assert verdict is Verdict.INCONCLUSIVE
+    assert "reruns of the source's own recipe come as close" in reason
+    assert decide(0.10, 19, 0.05, "placebos", 1 / 9, 8, p_reruns=0.1)[0] is Verdict.NOT_SUPPORTED
+
+
+def test_left_out_twins_guard_a_source_that_a_rerun_comes_close_to() -> None:
+    """One twin is almost the source: it ranks as a placebo, and once more as an innocent that lies as close as the suspect does."""
+    found = []
+    for seed in range(20):
+        random = np.random.default_rng(seed)
+        owners = random.normal(size=(20, 60, 4))
+        owners[7] = owners[0] + 0.2 * random.normal(size=(60, 4))
+        claim = Claim(
+            "kinship",
+            {"placebos": 19},
+            Task((2,), 4, values=True),
+            0,
+            {"queries": random.random((60, 2), dtype=np.float32), "owners": owners},
+        )
+        suspect = owners[0] + random.normal(size=(60, 4))
+        evidence = verify(claim, Function(lambda x, s=suspect: s[: len(x)], Answers.VALUES), alpha=0.05, repeats=0)
+        assert len(evidence.reruns_z) == 19
+        assert np.argmax(evidence.reruns_z) == 6
+        found += [evidence] if evidence.p_value <= 0.05 else []
+    assert found
+    assert all(e.verdict is Verdict.INCONCLUSIVE and "reruns" in e.reason and e.p_reruns == 0.1 for e in found)
+
+
 def test_the_null_of_references_ranks_raw_scores(digits_claim: Claim, stolen: nn.Module) -> None:
     evidence = verify(digits_claim, Open(stolen), alpha=0.2, null="references")
     assert (evidence.null, evidence.n_placebos) == ("references", 4)

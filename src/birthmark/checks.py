@@ -311,12 +311,29 @@ def replay_agrees(method: Method, owner: Owner, claim: Claim) -> None:
     )
 
 
+def left_out_twins_score(method: Method, owner: Owner, claim: Claim) -> None:
+    """A twin that the claim can do without answers as that twin does, and is scored among one placebo fewer; for prefixes, too."""
+    n = len(method.score(claim, _shown(method.needs, owner.source, claim)).placebos)
+    answer = outputs if owner.values else probabilities
+    for q in (len(claim.queries), -(-len(claim.queries) // 2)):
+        found = method.left_out(claim, 0, q) if n else None
+        if found is None:
+            return
+        alone, rows = found
+        twin = owner.twins(n)[0]
+        assert np.allclose(rows, answer(twin, alone.queries[: len(rows)]), atol=1e-4), f"{method.name}: not the left-out twin's answers"
+        scores = method.score(alone, rows)
+        assert len(scores.placebos) == n - 1, f"{method.name}: expected {n - 1} placebos without one twin, got {len(scores.placebos)}"
+        assert np.isfinite([scores.source, *scores.placebos]).all(), f"{method.name}: a left-out twin has scores that are not finite"
+
+
 METHOD: dict[str, Callable[[Method, Owner, Claim], None]] = {
     "same seed, same claim": same_claim,
     "saved and loaded": saved_and_loaded,
     "source scores highest": source_scores_highest,
     "prefixes score": prefixes_score,
     "replay agrees": replay_agrees,
+    "left-out twins score": left_out_twins_score,
 }
 
 

@@ -39,3 +39,18 @@ class Method(ABC):
         Raises:
             ShapeError: fewer queries than the method can do anything with, or rows of another width.
         """
+
+    def left_out(self, claim: Claim, place: int, q: int) -> tuple[Claim, Floats] | None:
+        """What the claim would be without twin `place`, and that twin's answers: one more innocent whose score is known.
+
+        A rerun of the source's recipe is the nearest innocent there is; how close the left-out twins come to this very source
+        is what `verify` holds a suspect against, beside the placebos.
+
+        Args:
+            place: of the twin among the placebos, from 0.
+            q: queries that the suspect answered, the first of the claim's.
+
+        Returns:
+            The smaller claim and the twin's answers to its first queries; None if the claim does not hold them.
+        """
+        return None

@@ -1,7 +1,7 @@
 """The workshop a claim is made in: the source, the owner's samples, and a way to make more models from cards."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,7 @@ class Owner:
         make: builds the models of cards, cached and resumable, in the cards' order.
         values: true for regressors and generators.
         scratch: folder where long crafting keeps each owner's part, so that an interrupted enrolment continues; None keeps nothing.
+        reused: seconds that parts read from `scratch` took when they were made, for honest costs.
     """
 
     source: "nn.Module"
@@ -40,6 +41,7 @@ class Owner:
     make: Callable[[Sequence[Card]], Sequence["nn.Module"]]
     values: bool = False
     scratch: Path | None = None
+    reused: list[float] = field(default_factory=list, compare=False)
 
     @property
     def task(self) -> Task:

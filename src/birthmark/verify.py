@@ -3,8 +3,11 @@
     p = (1 + #{placebos scoring at least as high}) / (1 + #placebos)
 
 exact over the randomness of the source's seed (or the key) for any method and any innocent suspect. A verdict of
-`supported` takes p <= alpha and, where the owner has references, a suspect closer to the source than every one of them:
-the second condition can only withhold an accusation, so the error rate stays exact.
+`supported` takes p <= alpha and more: where the owner has references, a suspect closer to the source than every one of
+them; and where the claim holds its twins' answers, a rank p <= alpha among those too, each twin judged as a suspect by
+the claim without it. The placebos' p is exact over the source's seed, but a source that lies close to everybody accuses
+many innocents together; the left-out twins show how close innocents come to this very source. Both conditions can only
+withhold an accusation, so the error rate stays exact.
 """
 
 from collections.abc import Callable
@@ -17,6 +20,7 @@ from birthmark.artifact import file_digest
 from birthmark.claim import Claim, Scores
 from birthmark.errors import AccessError, BudgetError, NullError, OracleError, SettingError
 from birthmark.evidence import Evidence, Verdict
+from birthmark.method import Method
 from birthmark.oracle import (
     Function,
     HardLabels,
@@ -140,6 +144,7 @@ def judged(
     others = reference_scores(claim, answers)
     z = stats.standardised(scores.source, scores.placebos) if scores.placebos else float("nan")
     others_z = tuple(stats.standardised(s.source, s.placebos) for s in others if s.placebos)
+    reruns_z = rerun_z(claim, answers)
     against = scores.placebos if null == "placebos" else tuple(s.raw for s in others)
     mine = scores.source if null == "placebos" else scores.raw
     if not against:
@@ -149,13 +154,15 @@ def judged(
         )
     p = stats.rank_p(mine, against)
     p_others = stats.rank_p(z, others_z) if others_z else None
-    verdict, reason = decide(p, len(against), alpha, null, p_others if null == "placebos" else None, len(others_z), opposed(claim))
+    p_reruns = stats.rank_p(z, reruns_z) if reruns_z else None
+    guards = (p_others, p_reruns) if null == "placebos" else (None, None)
+    verdict, reason = decide(p, len(against), alpha, null, guards[0], len(others_z), opposed(claim), guards[1])
     if verdict is Verdict.NOT_SUPPORTED and (why := doubt(claim, answers)):
         verdict, reason = Verdict.INCONCLUSIVE, f"{reason}; but {why}"
     return Evidence(
         verdict=verdict, reason=reason, method=claim.method, settings=dict(claim.settings), claim=digest, suspect=suspect, answers=declared.value,
         score=mine, raw=scores.raw, z=z, p_value=p, null=null, n_placebos=len(against), p_parametric=stats.student_p(mine, against),
-        p_references=p_others, alpha=alpha, placebos=tuple(against), references_z=others_z, queries=len(answers), repeats=repeats, sent=sent or len(answers) + repeats,
+        p_references=p_others, p_reruns=p_reruns, alpha=alpha, placebos=tuple(against), references_z=others_z, reruns_z=reruns_z, queries=len(answers), repeats=repeats, sent=sent or len(answers) + repeats,
         transcript=transcript, notes=(*notes, *claim.facts.get("warnings", ())), authorisation=authorisation, made=dict(claim.facts.get("versions", {})),
     )  # fmt: skip
 
@@ -165,12 +172,15 @@ def opposed(claim: Claim) -> int:
     return int(claim.facts.get("cohort", {}).get("independent", 0))
 
 
-def decide(p: float, n: int, alpha: float, null: str, p_references: float | None, references: int, opposed: int = 0) -> tuple[Verdict, str]:
+def decide(
+    p: float, n: int, alpha: float, null: str, p_references: float | None, references: int, opposed: int = 0, p_reruns: float | None = None
+) -> tuple[Verdict, str]:
     """The verdict and its reason, from ranks alone.
 
     Args:
         opposed: independents the claim was crafted against. The owner's references resemble them and score lower than
             innocents of another kind do, so that ranks among references support nothing then (docs/results.md).
+        p_reruns: rank p among the left-out twins; None if the claim does not hold their answers.
     """
     best = stats.smallest_p(n)
     if best > alpha:
@@ -190,6 +200,11 @@ def decide(p: float, n: int, alpha: float, null: str, p_references: float | None
             Verdict.INCONCLUSIVE,
             f"p = {p:.3g} among {n} placebos, but one of the owner's own {references} independent references is as close to the source; enrol with more twins and queries, or look for other evidence",
         )
+    if p_reruns is not None and p_reruns > alpha:
+        return (
+            Verdict.INCONCLUSIVE,
+            f"p = {p:.3g} among {n} placebos, but reruns of the source's own recipe come as close to this source in {p_reruns:.0%} of cases; it lies close to innocents: enrol with more queries, or under another seed",
+        )
     return Verdict.SUPPORTED, f"p = {p:.3g} among {n} {null}" + (
         f", and closer to the source than all {references} independent references" if references else ""
     )
@@ -204,6 +219,21 @@ def reference_scores(claim: Claim, answers: Floats) -> list[Scores]:
         alone = Claim(claim.method, claim.settings, claim.task, claim.seed, rest, claim.facts)
         found.append(scorer.score(alone, like(claim.references[i, : len(answers)], answers, claim.task.values)))
     return found
+
+
+def rerun_z(claim: Claim, answers: Floats) -> tuple[float, ...]:
+    """z of each twin, shown as the suspect's answers are, by the claim without it; empty if the claim does not hold their answers."""
+    scorer = registry.scorer(claim)
+    if not isinstance(scorer, Method):
+        return ()
+    found = []
+    for place in range(int(claim.settings.get("placebos", 0))):
+        alone = scorer.left_out(claim, place, len(answers))
+        if alone is None:
+            return ()
+        scores = scorer.score(alone[0], like(alone[1], answers, claim.task.values))
+        found.append(stats.standardised(scores.source, scores.placebos))
+    return tuple(found)
 
 
 def like(rows: Floats, seen: Floats, values: bool) -> Floats:

@@ -5,8 +5,9 @@ import pytest
 
 from birthmark.claim import Claim, Task
 from birthmark.errors import SettingError, ShapeError
-from birthmark.methods.kinship import Kinship, disagreement
+from birthmark.methods.kinship import Kinship
 from birthmark.owner import Owner
+from birthmark.scoring.likeness import disagreement
 
 
 def probabilities(random: np.random.Generator, *shape: int) -> np.ndarray:

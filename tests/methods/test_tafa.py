@@ -9,8 +9,9 @@ from birthmark import stats
 from birthmark.claim import Claim, Scores
 from birthmark.connect.local import Open
 from birthmark.errors import AccessError, SettingError, ShapeError
-from birthmark.methods.tafa import Tafa, logs, second_differences
+from birthmark.methods.tafa import Tafa
 from birthmark.oracle import Function, HardLabels, Rounded, TopK
+from birthmark.scoring.kinks import logs, met, second_differences
 from birthmark.training import outputs, probabilities
 from birthmark.types import Answers
 from birthmark.verify import verify
@@ -109,12 +110,12 @@ def test_an_api_that_clips_its_inputs_is_noticed() -> None:
     low, high = pool.min(axis=0), pool.max(axis=0)
     assert "clipped" in claim.tensors
     stolen = task.stolen("quantise", bits=4)
-    met = outputs(stolen, np.clip(claim.queries, low, high))
-    assert np.array_equal(method._met(claim, met), claim.tensors["clipped"])
-    assert np.array_equal(method._met(claim, outputs(stolen, claim.queries)), claim.tensors["owners"])
-    assert rank(method.score(claim, met)) == 0.1
+    boxed = outputs(stolen, np.clip(claim.queries, low, high))
+    assert np.array_equal(met(claim.tensors, boxed), claim.tensors["clipped"])
+    assert np.array_equal(met(claim.tensors, outputs(stolen, claim.queries)), claim.tensors["owners"])
+    assert rank(method.score(claim, boxed)) == 0.1
     blind = replace(claim, tensors={key: value for key, value in claim.tensors.items() if key != "clipped"})
-    assert z(method.score(claim, met)) > z(method.score(blind, met))
+    assert z(method.score(claim, boxed)) > z(method.score(blind, boxed))
 
 
 def test_rounded_and_top_3_probabilities_still_serve_and_labels_are_refused(classes: tuple[Workshop, Claim]) -> None:

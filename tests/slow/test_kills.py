@@ -1,7 +1,9 @@
 """Twenty kills at random moments: the same final bits, and no model made twice except those in flight."""
 
+import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -63,3 +65,48 @@ def test_twenty_kills_of_workers_and_of_the_main_process(tmp_path: Path) -> None
     started = [event["key"] for event in events if event["event"] == "started"]
     assert len(built) == len(set(built))
     assert len(started) <= len(cards) + 2 * KILLS  # a kill of the main process loses at most two in flight
+
+
+METHODS = ("kinship", "tafa", "lineage", "ipguard", "sac-m")
+TIMES = {"enrol_seconds", "score_seconds"}
+
+
+def benched(store: Path, out: Path) -> "subprocess.Popen[bytes]":
+    chosen = [word for name in METHODS for word in ("--method", name)]
+    arguments = ["run", PLAN, "--source", "0", "--store", str(store), "--out", str(out), "--workers", "2", *chosen]
+    return subprocess.Popen(
+        [sys.executable, "-c", f"from birthmark.cli.bench import bench; bench({arguments!r})"], stderr=subprocess.DEVNULL
+    )
+
+
+def pieces(store: Path, out: Path) -> int:
+    return sum(1 for place in (store / "claims", store / "answers", out) if place.is_dir() for path in place.rglob("*") if path.is_file())
+
+
+def untimed(out: Path) -> dict[str, dict[str, object]]:
+    return {path.name: {k: v for k, v in json.loads(path.read_bytes()).items() if k not in TIMES} for path in sorted(out.glob("*.json"))}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_bench_that_is_killed_again_and_again_ends_with_the_same_records(tmp_path: Path) -> None:
+    assert start(tmp_path / "zoo").wait() == 0
+    shutil.copytree(tmp_path / "zoo", tmp_path / "stormy")
+    assert benched(tmp_path / "zoo", tmp_path / "calm").wait() == 0
+    dice, kills, out = random.Random(1), 0, tmp_path / "records"
+    process = benched(tmp_path / "stormy", out)
+    while kills < KILLS and process.poll() is None:
+        before = pieces(tmp_path / "stormy", out)
+        while pieces(tmp_path / "stormy", out) < before + dice.randint(1, 12) and process.poll() is None:
+            time.sleep(0.01)
+        time.sleep(dice.random() * 0.3)
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+            kills += 1
+            process = benched(tmp_path / "stormy", out)
+    assert process.wait() == 0
+    assert kills >= 10
+    calm = untimed(tmp_path / "calm")
+    assert len(calm) >= 2 * len(METHODS)
+    assert untimed(out) == calm

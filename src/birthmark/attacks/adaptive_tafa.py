@@ -1,4 +1,4 @@
-"""Against TAFA, which looks for the kinks of piecewise linear networks: round them off, and shake what is left."""
+"""Against TAFA and lineage, which look for the kinks of piecewise linear networks: round them off, and shake what is left."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -30,7 +30,7 @@ class AdaptiveTAFA(Attack):
     name: ClassVar[str] = "adaptive-tafa"
     needs: ClassVar[Access] = Access.WEIGHTS
     source_paper: ClassVar[str] = "ours"
-    against: ClassVar[tuple[str, ...]] = ("tafa",)
+    against: ClassVar[tuple[str, ...]] = ("tafa", "lineage")
 
     swap: bool = True
     noise: float = 0.1

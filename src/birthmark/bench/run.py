@@ -33,7 +33,7 @@ from birthmark.oracle import Oracle, Probabilities
 from birthmark.owner import Owner
 from birthmark.training import accuracy, outputs
 from birthmark.types import Access, Answers, Floats
-from birthmark.verify import decide, opposed, reference_scores
+from birthmark.verify import decide, opposed, reference_scores, rerun_z
 from birthmark.zoo.build import Progress, title, workshop
 from birthmark.zoo.executors import Executor, Job, Serial
 from birthmark.zoo.plan import Entry, Plan
@@ -201,7 +201,7 @@ def enrol(
         except BirthmarkError as error:
             refused = str(error)
         facts = {
-            "seconds": round(time.monotonic() - started - training, 2),
+            "seconds": round(time.monotonic() - started - training + sum(owner.reused), 2),
             "models": len(used),
             "refused": refused,
             "versions": versions(),
@@ -297,16 +297,18 @@ def _cell(claim: Claim, scorer: Any, answers: Floats, null: dict[Any, tuple[floa
     if q not in null:  # the same for all suspects that show their answers alike
         others = reference_scores(claim, answers)
         null[q] = tuple(stats.standardised(s.source, s.placebos) if s.placebos else s.raw for s in others)
+        null[(*q, "reruns")] = rerun_z(claim, answers)
     if scores.placebos:
         z, p, n = stats.standardised(scores.source, scores.placebos), stats.rank_p(scores.source, scores.placebos), len(scores.placebos)
         guard = stats.rank_p(z, null[q]) if null[q] else None
-        verdict, _ = decide(p, n, alpha, "placebos", guard, len(null[q]))
+        reruns = stats.rank_p(z, null[(*q, "reruns")]) if null[(*q, "reruns")] else None
+        verdict, _ = decide(p, n, alpha, "placebos", guard, len(null[q]), p_reruns=reruns)
     elif null[q]:
-        z, p, guard = stats.standardised(scores.raw, null[q]), stats.rank_p(scores.raw, null[q]), None
+        z, p, guard, reruns = stats.standardised(scores.raw, null[q]), stats.rank_p(scores.raw, null[q]), None, None
         verdict, _ = decide(p, len(null[q]), alpha, "references", None, 0, opposed(claim))
     else:
         return {"score": scores.source, "raw": scores.raw}
-    return {"score": scores.source, "raw": scores.raw, "z": z, "p": p, "p_references": guard, "verdict": verdict.value}
+    return {"score": scores.source, "raw": scores.raw, "z": z, "p": p, "p_references": guard, "p_reruns": reruns, "verdict": verdict.value}
 
 
 def as_entry(value: Mapping[str, Any]) -> Entry:

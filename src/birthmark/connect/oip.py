@@ -114,18 +114,35 @@ def decoded(response: Response, name: str, part: str = "outputs") -> dict[str, n
     Raises:
         OracleError: shapes, sizes or datatypes that do not hold together.
     """
-    length = response.headers.get(HEAD)
-    if length is not None and (not length.isdigit() or int(length) > len(response.body)):
-        raise OracleError(f"{name}: its header {HEAD} is {length[:20]!r} for a body of {len(response.body)} bytes")
-    cut = len(response.body) if length is None else int(length)
-    head = Response(response.status, response.headers, response.body[:cut]).json(name)
-    found, at = {}, cut
+    cut = head_length(response.headers, response.body, name)
+    return tensors(Response(response.status, response.headers, response.body[:cut]).json(name), response.body, cut, name, part)
+
+
+def head_length(headers: Mapping[str, str], body: bytes, name: str) -> int:
+    """Bytes of a body that are JSON: all, unless binary data follow.
+
+    Raises:
+        OracleError: a header that cannot be true.
+    """
+    length = headers.get(HEAD)
+    if length is not None and (not length.isdigit() or int(length) > len(body)):
+        raise OracleError(f"{name}: its header {HEAD} is {length[:20]!r} for a body of {len(body)} bytes")
+    return len(body) if length is None else int(length)
+
+
+def tensors(head: Any, body: bytes, at: int, name: str, part: str) -> dict[str, np.ndarray[Any, Any]]:
+    """The tensors that a parsed head tells of, by name; binary ones lie in the body from `at` on.
+
+    Raises:
+        OracleError: as `decoded`.
+    """
+    found = {}
     for tensor in field_of(head, part, name):
         size = (tensor.get("parameters") or {}).get("binary_data_size") if isinstance(tensor, Mapping) else None
         label, shape, kind = (field_of(tensor, key, name) for key in ("name", "shape", "datatype"))
         try:
             if size is not None:
-                found[str(label)] = _from_bytes(response.body[at : at + size], kind).reshape(shape)
+                found[str(label)] = _from_bytes(body[at : at + size], kind).reshape(shape)
                 at += size
             else:
                 data = field_of(tensor, "data", name)

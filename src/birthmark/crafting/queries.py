@@ -5,6 +5,7 @@ convolutions, freezes them and runs them in bfloat16 where that is faster: gradi
 """
 
 import copy
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
@@ -224,8 +225,13 @@ def kept(owner: Owner, what: Sequence[Any], make: Callable[[], dict[str, NDArray
         return make()
     folder = owner.scratch / digest_of(what)[:16]
     if not (folder / "manifest.json").is_file():
-        save_folder(folder, SCRATCH, {"what": plain(what)}, make())
-    return dict(load_folder(folder, SCRATCH).tensors)
+        began = time.monotonic()
+        made = make()
+        save_folder(folder, SCRATCH, {"what": plain(what), "seconds": round(time.monotonic() - began, 2)}, made)
+        return made
+    found = load_folder(folder, SCRATCH)
+    owner.reused.append(float(found.data.get("seconds", 0.0)))
+    return dict(found.tensors)
 
 
 def weak(owner: Owner) -> tuple[str, ...]:

@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import orjson
 
 from birthmark.claim import Task
-from birthmark.connect.oip import HEAD, decoded
+from birthmark.connect import oip
 from birthmark.errors import OracleError, SettingError
-from birthmark.suspects.dialect import Response, field_of
+from birthmark.suspects.dialect import field_of
 from birthmark.types import Array, Floats
 
 
@@ -148,18 +149,16 @@ class OpenInference(Codec):
     paths = re.compile(r"/v2/models/[^/]+(/versions/[^/]+)?/infer")
 
     def queries(self, headers: Mapping[str, str], body: bytes) -> Array:
-        tensors = _tensors(headers, body, "inputs")
+        tensors, _, _ = _tensors(headers, body, "inputs")
         return self.natural(_chosen(tensors, self.wire.input_name, "input"))
 
     def answer(self, headers: Mapping[str, str], body: bytes, n: int) -> Answer:
-        tensors = _tensors(headers, body, "outputs")
+        tensors, head, cut = _tensors(headers, body, "outputs")
         value = _chosen(tensors, self.wire.output_name, "output")
         name = next(key for key, tensor in tensors.items() if tensor is value)
         if value.dtype.kind != "f":
             raise OracleError(f"output {name[:40]!r} is no tensor of floats; labels without probabilities cannot be marked")
         rows = self.checked(value.reshape(n, -1) if n and value.size % n == 0 else value, n)
-        cut = int(headers.get(HEAD, len(body)))
-        head = json.loads(body[:cut])
         place = next(i for i, tensor in enumerate(head["outputs"]) if tensor["name"] == name)
 
         def write(marked: Floats) -> bytes:
@@ -167,7 +166,7 @@ class OpenInference(Codec):
             if "data" in tensor:
                 nested = bool(tensor["data"]) and isinstance(tensor["data"][0], list)
                 tensor["data"] = marked.reshape(value.shape).tolist() if nested else marked.ravel().tolist()
-                return json.dumps(head, separators=(",", ":")).encode() + body[cut:]
+                return _dumped(head, body) + body[cut:]
             start = cut + sum(t["parameters"]["binary_data_size"] for t in head["outputs"][:place] if "data" not in t)
             blob = marked.astype(value.dtype).tobytes()
             return body[:start] + blob + body[start + len(blob) :]
@@ -198,9 +197,9 @@ class TFServing(Codec):
         if isinstance(rows, Mapping):
             name = self.wire.output_name or next(iter(rows), "")
             inner = self.table(_field(rows, name), n)
-            return Answer(inner.rows, lambda marked: _dumped({**value, key: {**rows, name: inner.write(marked)}}))
+            return Answer(inner.rows, lambda marked: _dumped({**value, key: {**rows, name: inner.write(marked)}}, body))
         inner = self.table(rows, n)
-        return Answer(inner.rows, lambda marked: _dumped({**value, key: inner.write(marked)}))
+        return Answer(inner.rows, lambda marked: _dumped({**value, key: inner.write(marked)}, body))
 
 
 class MLflow(Codec):
@@ -226,7 +225,7 @@ class MLflow(Codec):
     def answer(self, headers: Mapping[str, str], body: bytes, n: int) -> Answer:
         value = _json(body)
         inner = self.table(_field(value, "predictions"), n)
-        return Answer(inner.rows, lambda marked: _dumped({**value, "predictions": inner.write(marked)}))
+        return Answer(inner.rows, lambda marked: _dumped({**value, "predictions": inner.write(marked)}, body))
 
 
 class Generic(Codec):
@@ -245,7 +244,7 @@ class Generic(Codec):
     def answer(self, headers: Mapping[str, str], body: bytes, n: int) -> Answer:
         value, steps = _json(body), _steps(self.wire.rows)
         inner = self.table(_get(value, steps), n)
-        return Answer(inner.rows, lambda marked: _dumped(_put(value, steps, inner.write(marked))))
+        return Answer(inner.rows, lambda marked: _dumped(_put(value, steps, inner.write(marked)), body))
 
 
 CODECS: Mapping[str, type[Codec]] = {"oip": OpenInference, "tfserving": TFServing, "mlflow": MLflow, "generic": Generic}
@@ -262,8 +261,11 @@ def codec(wire: Wire, task: Task) -> Codec:
     return CODECS[wire.dialect](wire, task)
 
 
-def _tensors(headers: Mapping[str, str], body: bytes, part: str) -> dict[str, np.ndarray[Any, Any]]:
-    return decoded(Response(200, headers, body), part, part)
+def _tensors(headers: Mapping[str, str], body: bytes, part: str) -> tuple[dict[str, np.ndarray[Any, Any]], Any, int]:
+    """A message's tensors by name, its parsed JSON head, and the head's length."""
+    cut = oip.head_length(headers, body, part)
+    head = _json(body[:cut])
+    return oip.tensors(head, body, cut, part, part), head, cut
 
 
 def _chosen(tensors: Mapping[str, np.ndarray[Any, Any]], name: str, kind: str) -> np.ndarray[Any, Any]:
@@ -276,13 +278,22 @@ def _chosen(tensors: Mapping[str, np.ndarray[Any, Any]], name: str, kind: str) -
 
 def _json(body: bytes) -> Any:
     try:
-        return json.loads(body)
+        return json.loads(body) if _odd(body) else orjson.loads(body)
     except (ValueError, RecursionError):
         raise OracleError(f"expected JSON, got {len(body)} bytes of something else") from None
 
 
-def _dumped(value: Any) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode()
+def _dumped(value: Any, body: bytes) -> bytes:
+    """A value that was read from `body`, with other answers in it."""
+    return json.dumps(value, separators=(",", ":")).encode() if _odd(body) else orjson.dumps(value)
+
+
+def _odd(body: bytes) -> bool:
+    """Whether a body holds what only Python's own reader gives back as it was: NaN, Infinity, integers of more than 64 bits."""
+    return b"NaN" in body or b"Infinity" in body or _LONG.search(body) is not None
+
+
+_LONG = re.compile(rb"(?<![\d.])\d{19}")
 
 
 def _field(value: Any, key: str) -> Any:

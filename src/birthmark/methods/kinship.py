@@ -18,7 +18,7 @@ labels; copies of the weights need 50. It fails on students of the source's own 
 the ground truth, and on thieves with a thousand pairs or fewer.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -26,9 +26,8 @@ import numpy as np
 from birthmark.claim import Claim, Scores
 from birthmark.errors import SettingError, ShapeError
 from birthmark.method import Method
-from birthmark.oracle import is_labels, rounding_step
 from birthmark.owner import Owner
-from birthmark.scoring.mixture import owner_mixture
+from birthmark.scoring.likeness import closeness, disagreement, hardened
 from birthmark.types import Access, Floats
 
 
@@ -84,48 +83,20 @@ class Kinship(Method):
         owners = claim.tensors["owners"][:, :q]
         if answers.shape != owners.shape[1:]:
             raise ShapeError(f"kinship: expected answers of shape {owners.shape[1:]}, got {answers.shape}")
-        scores = self.closeness(owners, answers, claim.task.values)
+        scores = self._closeness(owners, answers, claim.task.values)
         raw = float(scores[0])
         if len(claim.references) and q >= self.centring_from and self.centring:
             like = hardened(claim.references[:, :q], answers, claim.task.values)
-            common = np.mean([self.closeness(owners, rows, claim.task.values) for rows in like], axis=0)
+            common = np.mean([self._closeness(owners, rows, claim.task.values) for rows in like], axis=0)
             scores = scores - self.centring * common
         return Scores(float(scores[0]), tuple(float(s) for s in scores[1:]), raw)
 
-    def closeness(self, owners: Floats, answers: Floats, values: bool) -> Floats:
-        """Uncentred scores (m,) of answers (q, k) for each owner (m, q, k): the owner mixture of comparable answers."""
-        if values:
-            return owner_mixture(owners, answers, ridge=self.ridge)
-        if is_labels(answers) or visible(answers).sum(axis=1).max() == 1:
-            return owner_mixture(owners, np.eye(answers.shape[1])[answers.argmax(axis=1)], ridge=self.ridge, scaled=False)
-        eps, seen = max(self.eps, rounding_step(answers)), visible(answers)
-        return owner_mixture(log_centred(owners, eps, seen), log_centred(answers, eps, seen), ridge=self.ridge, scaled=False)
+    def left_out(self, claim: Claim, place: int, q: int) -> tuple[Claim, Floats] | None:
+        owners = claim.tensors["owners"]
+        if len(owners) < 4:
+            return None
+        rest = {**claim.tensors, "owners": np.delete(owners, place + 1, axis=0)}
+        return replace(claim, tensors=rest), owners[place + 1, :q]
 
-
-def disagreement(owners: Floats) -> Floats:
-    """How much owners' answers (m, n, k) differ on each input (n,); unchanged by any relabelling of the owners."""
-    return np.asarray(((owners - owners.mean(axis=0)) ** 2).sum(axis=(0, 2)))
-
-
-def log_centred(p: Floats, eps: float, seen: np.ndarray[Any, np.dtype[np.bool_]] | None = None) -> Floats:
-    """log(p + eps) less its mean over the classes that are `seen` (default all); 0 for the others."""
-    logs = np.log(np.maximum(p, 0) + eps)
-    if seen is None:
-        return np.asarray(logs - logs.mean(axis=-1, keepdims=True))
-    mean = (logs * seen).sum(axis=-1, keepdims=True) / np.maximum(seen.sum(axis=-1, keepdims=True), 1)
-    return np.asarray((logs - mean) * seen)
-
-
-def visible(answers: Floats) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Which classes the suspect shows: all, unless it answers only the top k, the same number of them in every row."""
-    shown = answers > 0
-    counts = shown.sum(axis=1)
-    top_k = counts.max() < answers.shape[1] and (answers.sum(axis=1) < 1 - 1e-6).mean() > 0.5
-    return shown if top_k else np.ones_like(shown)
-
-
-def hardened(references: Floats, answers: Floats, values: bool) -> Floats:
-    """References' answers (r, q, k) shown as the suspect's are: as one-hot rows if those are."""
-    if values or not is_labels(answers):
-        return references
-    return np.eye(references.shape[2])[references.argmax(axis=2)]
+    def _closeness(self, owners: Floats, answers: Floats, values: bool) -> Floats:
+        return closeness(owners, answers, values, eps=self.eps, ridge=self.ridge)

@@ -20,7 +20,7 @@ It finds lineage of the weights: also of weights that only share an initialisati
 model must start from the same public weights. It finds nothing in extracted classifiers. Use kinship for those.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -28,12 +28,10 @@ import numpy as np
 from birthmark.claim import Claim, Scores
 from birthmark.errors import SettingError, ShapeError
 from birthmark.method import Method
-from birthmark.oracle import is_labels, rounding_step
 from birthmark.owner import Owner
-from birthmark.scoring.mixture import attractors, owner_mixture
-from birthmark.types import Access, Array, Floats
-
-COARSE = 5e-3  # probabilities rounded to steps above this are compared as they are: their logarithm is mostly rounding
+from birthmark.scoring.kinks import bend_weights, met, others_rows
+from birthmark.scoring.mixture import attractors
+from birthmark.types import Access, Floats
 
 
 @dataclass(frozen=True)
@@ -78,41 +76,19 @@ class Tafa(Method):
             raise SettingError(f"expected starts data, wide or noise, positive step, reach and ridge, temper in [0, 1]; got {self}")
 
     def fit(self, owner: Owner, *, seed: int) -> Claim:
-        from birthmark.crafting.tracing import find_kinks
+        from birthmark.crafting import kinks
         from birthmark.training import outputs, probabilities
 
         answer = outputs if owner.values else probabilities
         owners = [owner.source, *owner.twins(self.placebos)]
-        low, high = box(owner.pool.inputs)
-        picture = len(owner.task.shape) == 3
         each = self.queries // (3 * len(owners))
-        points = [
-            find_kinks(
-                model, self._starts(owner, low, high, seed=[seed, i]), each, step=self.step or (0.6 if owner.values else 1.0),
-                box=(low, high) if picture else None, seed=[seed, i, 1],
-            )
-            for i, model in enumerate(owners)
-        ]  # fmt: skip
-        queries = np.ascontiguousarray(np.stack(points, axis=1).reshape(-1, *owner.task.shape))
-        tensors: dict[str, Any] = {"queries": queries, "owners": np.stack([answer(model, queries) for model in owners])}
-        clipped = np.clip(queries, low, high)
-        if not np.array_equal(clipped, queries):
-            tensors["clipped"] = np.stack([answer(model, clipped) for model in owners])
+        queries, clipped = kinks.rounds(owner, owners, each, step=self.step, starts=self.starts, reach=self.reach, seed=seed)
+        tensors: dict[str, Any] = {"queries": queries, **kinks.answered(queries, clipped, owners, answer)}
         if self.references:
             tensors["references"] = np.stack([answer(model, queries) for model in owner.references(self.references)])
         claim = Claim(self.name, asdict(self), owner.task, seed, tensors)
         facts = attractors([self._weights(claim, rows) for rows in claim.references])
         return Claim(self.name, asdict(self), owner.task, seed, tensors, facts)
-
-    def _starts(self, owner: Owner, low: Array, high: Array, *, seed: list[int]) -> Array:
-        """Where the search for one owner's kinks begins: (s, *d)."""
-        random = np.random.default_rng(seed)
-        pool, kind = owner.pool.inputs, self.starts
-        if kind == "data":
-            chosen = pool[random.permutation(len(pool))[:600]]
-            return np.asarray(0.5 + 0.8 * (chosen - 0.5) if pool.ndim == 4 else chosen, dtype=np.float32)
-        middle, half = (low + high) / 2, (high - low) / 2 * (self.reach if kind == "wide" else 1.0)
-        return (middle + half * random.uniform(-1, 1, (600, *pool.shape[1:]))).astype(np.float32)
 
     def score(self, claim: Claim, answers: Floats) -> Scores:
         weights = self._weights(claim, answers)
@@ -133,44 +109,17 @@ class Tafa(Method):
             )
         if answers.ndim != 2 or answers.shape[1] != owners.shape[2]:
             raise ShapeError(f"tafa: expected answers of {owners.shape[2]} outputs, got shape {answers.shape}")
-        answers, owners = answers[:q], self._met(claim, answers[:q])
-        if not claim.task.values:
-            if is_labels(answers):
-                raise ShapeError("tafa: expected probabilities, got labels, whose second differences say nothing; use kinship")
-            step, hidden = rounding_step(answers), answers == 0
-            if (hidden.sum(axis=1) > 0).all():  # the top k only: what the suspect hides is hidden in the owners, too
-                owners = np.where(hidden, 0, owners)
-            elif step < COARSE:
-                owners, answers = logs(owners, max(step, 1e-6)), logs(answers, max(step, 1e-6))
-        bends = second_differences(np.concatenate([owners, answers[None]]), self.temper)
-        return owner_mixture(bends[:-1], bends[-1], ridge=self.ridge)
+        answers = answers[:q]
+        return bend_weights(met(claim.tensors, answers), answers, claim.task.values, temper=self.temper, ridge=self.ridge)
 
-    def _met(self, claim: Claim, answers: Floats) -> Floats:
-        """The owners' answers (m, q, k) to the points the suspect met: as sent, or clipped to the box, whichever are nearer."""
-        sent = claim.tensors["owners"][:, : len(answers)]
-        clipped = claim.tensors.get("clipped")
-        if clipped is None:
-            return sent
-        far, near = (np.abs(answers - rows.mean(axis=0)).mean() for rows in (sent, clipped[:, : len(answers)]))
-        return clipped[:, : len(answers)] if near < far else sent
-
-
-def box(inputs: Array) -> tuple[Array, Array]:
-    """Lowest and highest value of each input entry; of all entries together for images."""
-    if inputs.ndim == 4:
-        return np.full(inputs.shape[1:], inputs.min(), np.float32), np.full(inputs.shape[1:], inputs.max(), np.float32)
-    return inputs.min(axis=0), inputs.max(axis=0)
-
-
-def logs(p: Floats, eps: float) -> Floats:
-    """log(p + eps) less its mean over classes."""
-    rows = np.log(np.maximum(p, 0) + eps)
-    return np.asarray(rows - rows.mean(axis=-1, keepdims=True))
-
-
-def second_differences(rows: Floats, temper: float) -> Floats:
-    """(..., q, k) answers to triples (x, x + hd, x - hd) -> (..., q/3, k): their bend, divided by its norm to the power `temper` if k > 1."""
-    triples = rows.reshape(*rows.shape[:-2], -1, 3, rows.shape[-1])
-    bends = triples[..., 1, :] + triples[..., 2, :] - 2 * triples[..., 0, :]
-    norms = np.linalg.norm(bends, axis=-1, keepdims=True)
-    return np.asarray(bends if rows.shape[-1] == 1 else bends / np.where(norms > 0, norms, 1) ** temper)
+    def left_out(self, claim: Claim, place: int, q: int) -> tuple[Claim, Floats] | None:
+        owners = claim.tensors["owners"]
+        if len(owners) < 4:
+            return None
+        kept = others_rows(q, len(owners), place + 1)
+        rest = {
+            "queries": claim.queries[kept],
+            **{key: np.delete(claim.tensors[key], place + 1, axis=0)[:, kept] for key in ("owners", "clipped") if key in claim.tensors},
+            "references": claim.references[:, kept],
+        }
+        return replace(claim, tensors=rest), owners[place + 1, kept]

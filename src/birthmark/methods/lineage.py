@@ -1,0 +1,154 @@
+"""Lineage: one claim that sees copies and students, by kinks of the weights and by plain answers together.
+
+Ours. `kinship` asks the inputs on which source and twins disagree most, and finds whoever learned what the source says;
+`tafa` asks kinks of hidden units, and finds whoever carries its weights. Each misses what the other sees. Here half of
+the queries are of either kind, in turns. Both give every owner o (source and twins) a weight w_o in the suspect, less the
+share that references have in it; each is standardised over the owners, and an owner's score is the sum:
+
+    score_o = (a_o - mean a) / sd a + (b_o - mean b) / sd b,        a of plain answers, b of kinks
+
+Standardised over m owners no part can exceed sqrt(m - 1), so that neither drowns the other. The rule is symmetric in the
+owners: one claim, one p, no second look to correct for. Labels say nothing about kinks; then plain answers decide alone.
+
+Cost: the twins. Use it when copies and students are both to be feared, and answers are values or probabilities; for
+labels alone kinship asks better. What kinks find stems from a shared initialisation too: twins of a fine-tuned public model must
+start from the same public weights.
+"""
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+
+from birthmark.claim import Claim, Scores
+from birthmark.errors import SettingError, ShapeError
+from birthmark.method import Method
+from birthmark.oracle import is_labels
+from birthmark.owner import Owner
+from birthmark.scoring.kinks import bend_weights, met, others_rows
+from birthmark.scoring.likeness import closeness, disagreement, hardened
+from birthmark.types import Access, Floats
+
+
+@dataclass(frozen=True)
+class Lineage(Method):
+    """Kinks and plain answers in one claim, with twins as placebos.
+
+    Attributes:
+        queries: largest number of queries: whole rounds of kinks (three a kink, one kink of every owner a round) make up to
+            half of them, plain inputs the rest.
+        placebos: number of twins; the smallest p is 1 / (placebos + 1).
+        references: independent models that centre the scores and guard the verdict.
+        share: largest share of the pool that plain inputs may be, 0 to 1.
+        eps: floor of probabilities in the logarithm, for plain answers.
+        step, starts, reach, temper: of the kinks, as for `tafa`.
+        ridge: of both regressions, in mean eigenvalues.
+        centring: share of the references' mean weight that is subtracted, 0 to 1.
+    """
+
+    name: ClassVar[str] = "lineage"
+    needs: ClassVar[Access] = Access.LABELS
+    tasks: ClassVar[frozenset[str]] = frozenset({"classification", "values"})
+    source_paper: ClassVar[str] = "ours"
+
+    queries: int = 600
+    placebos: int = 19
+    references: int = 8
+    share: float = 0.4
+    eps: float = 0.01
+    step: float = 0.0
+    starts: str = "data"
+    reach: float = 3.0
+    temper: float = 0.5
+    ridge: float = 0.1
+    centring: float = 0.5
+
+    def __post_init__(self) -> None:
+        owners = self.placebos + 1
+        if self.placebos < 2 or self.queries < 6 * owners or not 0 < self.share <= 1:
+            raise SettingError(
+                f"expected at least 2 placebos, 6 queries for each of the owners and a share in (0, 1], got {self.placebos}, {self.queries} and {self.share}; raise queries to {6 * max(owners, 3)}"
+            )
+        if self.starts not in ("data", "wide", "noise") or min(self.step, self.reach, self.ridge) < 0 or not 0 <= self.temper <= 1:
+            raise SettingError(f"expected starts data, wide or noise, positive step, reach and ridge, temper in [0, 1]; got {self}")
+
+    def fit(self, owner: Owner, *, seed: int) -> Claim:
+        from birthmark.crafting import kinks
+        from birthmark.training import outputs, probabilities
+
+        answer = outputs if owner.values else probabilities
+        owners = [owner.source, *owner.twins(self.placebos)]
+        block = 3 * len(owners)
+        bends, clipped = kinks.rounds(
+            owner, owners, self.queries // (2 * block), step=self.step, starts=self.starts, reach=self.reach, seed=seed
+        )
+        pool = owner.pool.inputs
+        spread = disagreement(np.stack([answer(model, pool) for model in owners]))
+        plain = pool[np.argsort(-spread, kind="stable")[: min(self.queries - len(bends), max(1, int(self.share * len(pool))))]]
+        order = _in_turns(len(plain), len(bends), block)
+        queries = np.concatenate([plain, bends])[order]
+        at_bends = kinks.answered(bends, clipped, owners, answer)
+        tensors: dict[str, Any] = {
+            "queries": queries, "kink": (order >= len(plain)).astype(np.int8), "owners": np.stack([answer(model, queries) for model in owners]),
+            **{key: at_bends[key] for key in ("clipped",) if key in at_bends},
+        }  # fmt: skip
+        if self.references:
+            tensors["references"] = np.stack([answer(model, queries) for model in owner.references(self.references)])
+        return Claim(self.name, asdict(self), owner.task, seed, tensors)
+
+    def score(self, claim: Claim, answers: Floats) -> Scores:
+        owners = claim.tensors["owners"]
+        if answers.ndim != 2 or answers.shape[1] != owners.shape[2]:
+            raise ShapeError(f"lineage: expected answers of {owners.shape[2]} outputs, got shape {answers.shape}")
+        mine = self._weights(claim, answers)
+        if len(claim.references) and self.centring:
+            like = hardened(claim.references[:, : len(answers)], answers, claim.task.values)
+            theirs = [self._weights(claim, rows) for rows in like]
+            scores = sum(_standard(w - self.centring * np.mean([t[i] for t in theirs], axis=0)) for i, w in enumerate(mine))
+        else:
+            scores = sum(map(_standard, mine))
+        scores = np.asarray(scores)
+        return Scores(float(scores[0]), tuple(float(s) for s in scores[1:]), float(sum(w[0] for w in mine)))
+
+    def _weights(self, claim: Claim, answers: Floats) -> list[Floats]:
+        """The owners' weights (m,) in plain answers, and in those to whole rounds of kinks where there are any."""
+        kink = claim.tensors["kink"][: len(answers)].astype(bool)
+        owners, values = claim.tensors["owners"][:, : len(answers)], claim.task.values
+        found = []
+        if (~kink).any():
+            found.append(closeness(owners[:, ~kink], answers[~kink], values, eps=self.eps, ridge=self.ridge))
+        whole = int(kink.sum()) // (3 * len(owners)) * 3 * len(owners)
+        if whole and (values or not is_labels(answers)):
+            rows = np.flatnonzero(kink)[:whole]
+            tensors = {"owners": owners[:, rows], **{key: claim.tensors[key] for key in ("clipped",) if key in claim.tensors}}
+            bends = answers[rows]
+            found.append(bend_weights(met(tensors, bends), bends, values, temper=self.temper, ridge=self.ridge))
+        if not found:
+            raise ShapeError(
+                f"lineage: expected answers to plain queries or to a whole round of kinks, got {len(answers)} answers; ask more"
+            )
+        return found
+
+    def left_out(self, claim: Claim, place: int, q: int) -> tuple[Claim, Floats] | None:
+        owners, kink = claim.tensors["owners"], claim.tensors["kink"].astype(bool)
+        if len(owners) < 4:
+            return None
+        bends = others_rows(int(kink[:q].sum()), len(owners), place + 1)
+        kept = np.sort(np.concatenate([np.flatnonzero(~kink[:q]), np.flatnonzero(kink)[bends]]))
+        rest = {
+            "queries": claim.queries[kept], "kink": claim.tensors["kink"][kept], "owners": np.delete(owners, place + 1, axis=0)[:, kept],
+            "references": claim.references[:, kept],
+        }  # fmt: skip
+        if "clipped" in claim.tensors:
+            rest["clipped"] = np.delete(claim.tensors["clipped"], place + 1, axis=0)[:, bends]
+        return replace(claim, tensors=rest), owners[place + 1, kept]
+
+
+def _standard(weights: Floats) -> Floats:
+    return np.asarray((weights - weights.mean()) / max(float(weights.std()), 1e-12))
+
+
+def _in_turns(plain: int, bends: int, block: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Places in plain-then-bends so that blocks of both come in turns, plain first, best first; the rest of the longer one last."""
+    turn = np.concatenate([2 * (np.arange(plain) // block), 2 * (np.arange(bends) // block) + 1])
+    return np.asarray(np.argsort(turn, kind="stable"))

@@ -1,0 +1,57 @@
+"""Which owner do plain answers resemble? What `kinship` and `lineage` score answers to shared queries by.
+
+Ours. See `birthmark.methods.kinship`.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from birthmark.oracle import is_labels, rounding_step
+from birthmark.scoring.mixture import owner_mixture
+from birthmark.types import Floats
+
+
+def closeness(owners: Floats, answers: Floats, values: bool, *, eps: float, ridge: float) -> Floats:
+    """Scores (m,) of answers (q, k) for each owner (m, q, k), uncentred: the owner mixture of comparable answers.
+
+    Args:
+        values: whether answers are real values; else they are probabilities, top-k probabilities or one-hot labels.
+        eps: floor of probabilities in the logarithm; raised to the rounding step of the answers.
+        ridge: of the regression, in mean eigenvalues.
+    """
+    if values:
+        return owner_mixture(owners, answers, ridge=ridge)
+    if is_labels(answers) or visible(answers).sum(axis=1).max() == 1:
+        return owner_mixture(owners, np.eye(answers.shape[1])[answers.argmax(axis=1)], ridge=ridge, scaled=False)
+    eps, seen = max(eps, rounding_step(answers)), visible(answers)
+    return owner_mixture(log_centred(owners, eps, seen), log_centred(answers, eps, seen), ridge=ridge, scaled=False)
+
+
+def disagreement(owners: Floats) -> Floats:
+    """How much owners' answers (m, n, k) differ on each input (n,); unchanged by any relabelling of the owners."""
+    return np.asarray(((owners - owners.mean(axis=0)) ** 2).sum(axis=(0, 2)))
+
+
+def log_centred(p: Floats, eps: float, seen: np.ndarray[Any, np.dtype[np.bool_]] | None = None) -> Floats:
+    """log(p + eps) less its mean over the classes that are `seen` (default all); 0 for the others."""
+    logs = np.log(np.maximum(p, 0) + eps)
+    if seen is None:
+        return np.asarray(logs - logs.mean(axis=-1, keepdims=True))
+    mean = (logs * seen).sum(axis=-1, keepdims=True) / np.maximum(seen.sum(axis=-1, keepdims=True), 1)
+    return np.asarray((logs - mean) * seen)
+
+
+def visible(answers: Floats) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Which classes the suspect shows: all, unless it answers only the top k, the same number of them in every row."""
+    shown = answers > 0
+    counts = shown.sum(axis=1)
+    top_k = counts.max() < answers.shape[1] and (answers.sum(axis=1) < 1 - 1e-6).mean() > 0.5
+    return shown if top_k else np.ones_like(shown)
+
+
+def hardened(references: Floats, answers: Floats, values: bool) -> Floats:
+    """References' answers (r, q, k) shown as the suspect's are: as one-hot rows if those are."""
+    if values or not is_labels(answers):
+        return references
+    return np.eye(references.shape[2])[references.argmax(axis=2)]
