@@ -30,8 +30,8 @@ from birthmark.theft import RUINED
 from birthmark.training import Training, accuracy, fit, outputs
 from birthmark.types import Samples
 from birthmark.zoo.build import workshop
+from birthmark.zoo.catalogue import read
 from birthmark.zoo.executors import Serial
-from birthmark.zoo.plan import read
 from birthmark.zoo.store import Store
 
 METHODS = {

@@ -38,7 +38,7 @@ from birthmark.owner import Owner
 from birthmark.suspects.description import SuspectSpec
 from birthmark.verify import verify
 from birthmark.zoo.build import workshop
-from birthmark.zoo.executors import executor
+from birthmark.zoo.catalogue import executor
 from birthmark.zoo.make import make
 from birthmark.zoo.store import Store
 

@@ -11,7 +11,7 @@ from birthmark.claim import Claim
 from birthmark.methods.kinship import Kinship
 from birthmark.owner import Owner
 from birthmark.zoo.build import workshop
-from birthmark.zoo.executors import executor
+from birthmark.zoo.catalogue import executor
 from birthmark.zoo.make import make
 from birthmark.zoo.store import Store
 from cards import digits_card, theft_card

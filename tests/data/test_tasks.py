@@ -14,7 +14,7 @@ from birthmark.errors import SettingError, UnknownName
 from birthmark.networks import GAN, VAE
 from birthmark.training import Training, accuracy, fit, outputs
 from birthmark.types import Answers, Samples
-from birthmark.zoo.plan import read
+from birthmark.zoo.catalogue import read
 from birthmark.zoo.task_plans import plan, source_card
 
 TABLES = ("diabetes", "friedman1", "autoencoder", "forecast")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from birthmark.zoo.plan import read
+from birthmark.zoo.catalogue import read
 from birthmark.zoo.store import Store
 
 KILLS = 20

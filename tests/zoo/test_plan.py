@@ -10,6 +10,7 @@ import pytest
 from birthmark import data as datasets
 from birthmark import registry
 from birthmark.errors import BirthmarkError, DataError, SettingError, UnknownName
+from birthmark.zoo import catalogue
 from birthmark.zoo import plan as plans
 from birthmark.zoo.build import build
 from birthmark.zoo.executors import Serial
@@ -27,9 +28,9 @@ SMALL = {
 }
 
 
-@pytest.mark.parametrize("name", plans.names())
+@pytest.mark.parametrize("name", catalogue.names())
 def test_every_plan_names_only_what_exists(name: str) -> None:
-    plan = plans.read(name)
+    plan = catalogue.read(name)
     for card in plan.cards():
         training(card)
         if card.attack:
@@ -40,15 +41,15 @@ def test_every_plan_names_only_what_exists(name: str) -> None:
 
 
 def test_the_layout_of_fingerbench() -> None:
-    roles = Counter(entry.role for entry in plans.read("fingerbench-fmnist").of(0))
+    roles = Counter(entry.role for entry in catalogue.read("fingerbench-fmnist").of(0))
     assert (roles["positive"], roles["negative"], roles["craft"], roles["twin"]) == (63, 73, 18, 19)
     assert roles["positive"] + roles["negative"] + roles["craft"] == 154
-    groups = Counter((entry.role, entry.group) for entry in plans.read("fingerbench-fmnist").of(0))
+    groups = Counter((entry.role, entry.group) for entry in catalogue.read("fingerbench-fmnist").of(0))
     assert groups["positive", "knockoff"] == groups["negative", "knockoff"] == groups["positive", "distillation"] == 15
 
 
 def test_the_hard_plan_has_a_hundred_innocents_in_tiers() -> None:
-    tiers = Counter(entry.tier for entry in plans.read("fingerbench-hard").of(0) if entry.role == "negative")
+    tiers = Counter(entry.tier for entry in catalogue.read("fingerbench-hard").of(0) if entry.role == "negative")
     assert sum(tiers.values()) >= 100
     assert tiers["same data, same architecture"] >= 20
 
@@ -92,12 +93,12 @@ def test_what_is_wrong_is_said(change: dict[str, object], error: type[BirthmarkE
 
 def test_unknown_plans_and_broken_files(tmp_path: Path) -> None:
     with pytest.raises(UnknownName, match="fingerbench-digits"):
-        plans.read("fingerbench-digit")
+        catalogue.read("fingerbench-digit")
     with pytest.raises(SettingError, match="no such file"):
-        plans.read(str(tmp_path / "x.toml"))
+        catalogue.read(str(tmp_path / "x.toml"))
     (tmp_path / "x.toml").write_text("data = ")
     with pytest.raises(SettingError, match="not TOML"):
-        plans.read(str(tmp_path / "x.toml"))
+        catalogue.read(str(tmp_path / "x.toml"))
     with pytest.raises(SettingError, match="has the sources 0, 1, got 7"):
         plans.parse("small", SMALL).of(7)
 
@@ -119,7 +120,7 @@ def cifar(folder: Path, n: int) -> Path:
 
 
 def test_the_cifar_plan_starts_on_a_tiny_file(tmp_path: Path) -> None:
-    plan = plans.read("fingerbench-cifar10")
+    plan = catalogue.read("fingerbench-cifar10")
     data = plan.load(cifar(tmp_path, 60))
     plans.check_splits(plan, data)
     assert data["foreign"].shape == (3, 32, 32)

@@ -25,7 +25,7 @@ from torch import nn
 from birthmark import architectures, data, stats
 from birthmark.artifact import canonical, write_atomically
 from birthmark.errors import ArtifactError, SettingError
-from birthmark.marks.field import Ground, aligned
+from birthmark.marks.field import Ground, followed
 from birthmark.marks.keyring import ClientKey, Keyring, logged
 from birthmark.marks.keys import Secret
 from birthmark.oracle import softmax
@@ -435,8 +435,8 @@ def _against_keys(shop: Workshop, source: str, rows: Floats) -> list[float]:
     keys = [client.secret for client in clients(ring)]
     ground = Ground(ring.whitening(ring.queries), ring.source, ring.references)
     residual = ground.residual(rows)[None]
-    mine = aligned(ground, residual, ring.expand(keys), ring.omega)[0]
-    null = np.sort(aligned(ground, residual, ring.expand([ring.placebo(i) for i in ring.placebos]), ring.omega)[0])
+    mine = followed(ground, residual, ring.expand(keys), ring.omega)[0]
+    null = np.sort(followed(ground, residual, ring.expand([ring.placebo(i) for i in ring.placebos]), ring.omega)[0])
     return [round(float((1 + len(null) - np.searchsorted(null, t)) / (1 + len(null))), 4) for t in mine]
 
 
@@ -456,7 +456,7 @@ def _traced(shop: Workshop, cell: Cell, mark: DynaMarks, rows: Floats) -> dict[s
     assert mark.key is not None
     ground = Ground(ring.whitening(ring.queries), ring.source, ring.references)
     secrets = [mark.key.secret, *(client.secret for client in clients(ring)[: CLIENTS - 1])]
-    found = aligned(ground, ground.residual(rows)[None], ring.expand(secrets), ring.omega)[0]
+    found = followed(ground, ground.residual(rows)[None], ring.expand(secrets), ring.omega)[0]
     if cell.attack == "colluding":  # with the first of the others
         return {f"first_of_{n}": bool(min(found[:2]) > found[2:n].max()) for n in (20, CLIENTS)}
     return {f"first_of_{n}": bool(found[0] > found[1:n].max()) for n in (20, CLIENTS)}
@@ -489,11 +489,11 @@ def tracing(out: Path, shop: Workshop, source: str, alpha: float = 0.01) -> dict
     ]
     residuals = np.stack([ground.residual(softmax(outputs(student(shop, cell), shop.queries))) for cell in chosen])
     own = [ring.placebo(0) if cell.attack == "unmarked" else marked(shop, cell)[0].key.secret for cell in chosen]  # type: ignore[union-attr]
-    mine = aligned(ground, residuals, ring.expand([*own, *(client.secret for client in clients(ring))]), ring.omega)
+    mine = followed(ground, residuals, ring.expand([*own, *(client.secret for client in clients(ring))]), ring.omega)
     most = round(CLIENTS / alpha)
     null = np.sort(
         np.concatenate(
-            [aligned(ground, residuals, ring.expand([ring.placebo(1_000_000 + i) for i in range(a, min(a + 500, most))]), ring.omega) for a in range(0, most, 500)],
+            [followed(ground, residuals, ring.expand([ring.placebo(1_000_000 + i) for i in range(a, min(a + 500, most))]), ring.omega) for a in range(0, most, 500)],
             axis=1,
         )
     )  # fmt: skip

@@ -54,8 +54,8 @@ def zoo_build(
     data_dir: DataDir = None, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Make the plan's models that the store does not hold yet, parents first."""
-    from birthmark.zoo.executors import executor as make_executor
-    from birthmark.zoo.plan import read
+    from birthmark.zoo.catalogue import executor as make_executor
+    from birthmark.zoo.catalogue import read
     from birthmark.zoo.summary import build_plan
 
     with closing(make_executor(executor, workers or None)) as engine, _view(quiet=as_json) as progress:
@@ -67,7 +67,7 @@ def zoo_build(
 @ours
 def zoo_list(plan: PlanName, store: StoreFolder = Path("zoo"), source: Sources = None, as_json: Json = False) -> None:
     """List the plan's models and which of them the store holds."""
-    from birthmark.zoo.plan import read
+    from birthmark.zoo.catalogue import read
     from birthmark.zoo.summary import listing
 
     rows = listing(read(plan), store, tuple(source or ()))
@@ -90,8 +90,8 @@ def bench_run(
 ) -> None:  # fmt: skip
     """Enrol the source with every method, ask every suspect, write records, and a leaderboard beside them."""
     from birthmark.bench.run import BUDGETS, run
-    from birthmark.zoo.executors import executor as make_executor
-    from birthmark.zoo.plan import read
+    from birthmark.zoo.catalogue import executor as make_executor
+    from birthmark.zoo.catalogue import read
 
     said, place = read(plan), out or Path("benchmarks") / Path(plan).stem
     chosen = {name: said.methods.get(name, {}) for name in method} if method else None

@@ -156,7 +156,7 @@ def enroll(
     from birthmark.cli.progress import bar
     from birthmark.enroll import enroll as make_claim
     from birthmark.workshop import open_owner
-    from birthmark.zoo.executors import executor
+    from birthmark.zoo.catalogue import executor
 
     torch.set_num_threads(1)
     chosen = settings_of(settings)

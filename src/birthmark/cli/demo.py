@@ -23,7 +23,7 @@ from birthmark.owner import Owner
 from birthmark.training import accuracy, outputs
 from birthmark.verify import verify
 from birthmark.zoo.build import Progress, workshop
-from birthmark.zoo.executors import executor
+from birthmark.zoo.catalogue import executor
 from birthmark.zoo.make import make
 from birthmark.zoo.store import Store
 

@@ -62,7 +62,7 @@ def key_new(
         from birthmark.cli.progress import bar
         from birthmark.marking import make_keyring
         from birthmark.workshop import open_owner
-        from birthmark.zoo.executors import executor
+        from birthmark.zoo.catalogue import executor
 
         with closing(executor("local", workers or None)) as engine, bar("training references", quiet=as_json) as progress:
             owner, _ = open_owner(

@@ -10,7 +10,7 @@ computed side by side.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -24,6 +24,7 @@ GRID = 32  # pixels a side of that grid
 FLOOR = -12.0  # of log-probabilities: a looser one lets fine-tuning's noise in, a tighter one cuts the mark off
 RIDGE = 1e-3  # of the regression on unmarked answers, in units of their mean square
 CHUNK = 64  # keys whose fields are held in memory at once
+LEAST = 4  # unmarked models whose mean says what a key's luck is
 FARTHEST = 6.0  # whitened coordinates are clipped here, so that no input makes a field NaN
 
 
@@ -154,6 +155,11 @@ class Ground:
         limit = 3 * np.sqrt((rest**2).sum() / max((rest != 0).sum(), 1))
         return self.centred(np.clip(rest, -limit, limit))
 
+    @cached_property
+    def alone(self) -> Floats:
+        """The residuals (r, q, k) of the unmarked models, each left out of what is regressed out of it."""
+        return np.stack([replace(self, others=np.delete(self.others, i, axis=0)).residual(rows) for i, rows in enumerate(self.others)])
+
     def _explained(self, target: Floats) -> Floats:
         solve = self._regressors
         return np.asarray(np.einsum("kqr,krp,kpt,tk->qk", solve[0], solve[1], solve[0].transpose(0, 2, 1), target, optimize=True))
@@ -192,6 +198,19 @@ def aligned(ground: Ground, residuals: Floats, waves: Waves, omega: float) -> Fl
         h = ground.centred(part.at(ground.psi, omega)).reshape(len(part), -1)
         found[:, start : start + CHUNK] = flat @ h.T / np.maximum(np.linalg.norm(h, axis=1), 1e-300) / size[:, None]
     return found
+
+
+def followed(ground: Ground, residuals: Floats, waves: Waves, omega: float) -> Floats:
+    """How far residuals (n, q, k) follow each of m keys' fields, (n, m), beyond what unmarked models do.
+
+    A key has luck of its own: its field may happen to lie along what all independent models share, and would accuse them
+    together. So from each correlation the mean one of the unmarked models is subtracted, for a client's key and for placebo
+    keys alike, where there are at least LEAST of them.
+    """
+    if len(ground.others) < LEAST:
+        return aligned(ground, residuals, waves, omega)
+    found = aligned(ground, np.concatenate([residuals, ground.alone]), waves, omega)
+    return np.asarray(found[: len(residuals)] - found[len(residuals) :].mean(axis=0))
 
 
 @dataclass(frozen=True, eq=False)

@@ -29,7 +29,7 @@ import numpy as np
 
 from birthmark.claim import Claim, Scores
 from birthmark.errors import DataError, SettingError, ShapeError
-from birthmark.marks.field import RIDGE, Ground, Ties, Waves, aligned
+from birthmark.marks.field import RIDGE, Ground, Ties, Waves, followed
 from birthmark.marks.keyring import LEAN, ClientKey
 from birthmark.types import Access, Array, Floats
 from birthmark.watermark import Watermark
@@ -145,7 +145,7 @@ class DynaMarks(Watermark):
         if answers.shape[1] != claim.task.outputs:
             raise ShapeError(f"expected answers of width {claim.task.outputs}, got {answers.shape[1]}")
         ground = Ground(claim.tensors["coordinates"][:n], claim.tensors["source"][:n], claim.references[:, :n], claim.task.values)
-        found = aligned(ground, ground.residual(answers)[None], _waves(claim), float(claim.tensors["omega"][0]))[0]
+        found = followed(ground, ground.residual(answers)[None], _waves(claim), float(claim.tensors["omega"][0]))[0]
         return _scores(found)
 
     def _key(self) -> ClientKey:

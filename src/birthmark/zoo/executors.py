@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from typing import Any, Protocol
 
-from birthmark.errors import BirthmarkError, nearest
+from birthmark.errors import BirthmarkError
 
 
 @dataclass(frozen=True)
@@ -200,19 +200,3 @@ class Pool:
         with suppress(BrokenPipeError):
             worker.process.stdin.close()
         worker.process.wait()
-
-
-def executor(name: str, workers: int | None = None) -> Executor:
-    """The executor "local", "ray" or "serial".
-
-    Raises:
-        UnknownName: another name.
-        SettingError: Ray is not installed, or its cluster does not answer.
-    """
-    if name == "ray":
-        from birthmark.zoo.cluster import Ray
-
-        return Ray()
-    if name not in ("local", "serial"):
-        raise nearest("executor", name, ("local", "ray", "serial"))
-    return Pool(workers) if name == "local" else Serial()

@@ -6,10 +6,8 @@ sources of the plan. See docs/benchmark.md for the format.
 """
 
 import re
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from importlib.resources import files
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -92,36 +90,6 @@ class Plan:
         """
         data = load_data(self.data, seed=self.data_seed, directory=directory)
         return with_foreign(data, seed=self.data_seed, directory=directory) if self.foreign else data
-
-
-def names() -> list[str]:
-    """The plans that come with birthmark."""
-    return sorted(path.name.removesuffix(".toml") for path in files("birthmark").joinpath("plans").iterdir() if path.name.endswith(".toml"))
-
-
-def read(name: str) -> Plan:
-    """A plan by name, or from a .toml file; "fingerbench-tasks/TASK" is that task's part of fingerbench-tasks.
-
-    Raises:
-        UnknownName: neither.
-        SettingError: not TOML, an unknown key, a parent that no rule makes, or rules that are each other's parents.
-    """
-    if name.endswith(".toml"):
-        if not Path(name).is_file():
-            raise SettingError(f"{name}: no such file; plans that come with birthmark: {', '.join(names())}")
-        text, title = Path(name).read_text(encoding="utf-8"), Path(name).stem
-    elif name.startswith("fingerbench-tasks/"):
-        from birthmark.zoo import task_plans
-
-        return task_plans.plan(name.partition("/")[2])
-    elif name in names():
-        text, title = files("birthmark").joinpath("plans", f"{name}.toml").read_text(encoding="utf-8"), name
-    else:
-        raise nearest("plan", name, names())
-    try:
-        return parse(title, tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise SettingError(f"plan {title}: not TOML: {error}") from None
 
 
 def parse(name: str, said: Mapping[str, Any]) -> Plan:
