@@ -16,7 +16,7 @@ from birthmark.claim import Claim
 from birthmark.connect.local import Open
 from birthmark.errors import DataError, SettingError, ShapeError
 from birthmark.evidence import Verdict
-from birthmark.marks.field import Ground, Waves, aligned
+from birthmark.marks.field import Ground, Waves, followed
 from birthmark.marks.keyring import LEAN, ClientKey, Keyring, logged
 from birthmark.oracle import HardLabels, Probabilities
 from birthmark.training import Training, fit, probabilities
@@ -139,7 +139,7 @@ def test_unmarked_answers_rank_uniformly_among_screened_keys(ring: Keyring, digi
     rows = probabilities(trained(digits["attacker"], seed=50), ring.queries)
     ground = Ground(ring.whitening(ring.queries), ring.source, ring.references)
     secrets = [ring.client(MASTER, f"c{i}").secret for i in range(200)] + [ring.placebo(i) for i in ring.placebos]
-    found = aligned(ground, ground.residual(rows)[None], ring.expand(secrets), ring.omega)[0]
+    found = followed(ground, ground.residual(rows)[None], ring.expand(secrets), ring.omega)[0]
     p = np.array([stats.rank_p(t, found[200:]) for t in found[:200]])
     assert abs(p.mean() - 0.5) < 5 / np.sqrt(12 * 200)
     assert (p <= 0.01).mean() <= 0.05

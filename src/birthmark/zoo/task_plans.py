@@ -23,6 +23,7 @@ MORE_INNOCENTS = frozenset({"diabetes"})  # whose networks are made in a moment
 METHODS: Mapping[str, Mapping[str, Any]] = {
     "kinship": {"queries": 600, "references": REFERENCES},
     "tafa": {"queries": 600, "references": REFERENCES},
+    "lineage": {"queries": 600, "references": REFERENCES},
 }
 BUDGETS = (60, 100, 300, 600)
 
