@@ -21,8 +21,9 @@ COLUMNS = (
     ("`kinship`", "kinship", "probs", 300),
     ("`kinship`, labels", "kinship", "labels", 300),
     ("`tafa`", "tafa", "probs", 600),
+    ("`lineage`", "lineage", "probs", 600),
 )
-COMPARED = ("kinship", "tafa", "liteguard", "metav")
+COMPARED = ("kinship", "tafa", "lineage", "liteguard", "metav")
 Cell = Mapping[str, Any]
 Records = Sequence[Mapping[str, Any]]
 GROUPS: tuple[Callable[[str], bool], ...] = (lambda g: g not in STUDENTS + UNPAIRED, lambda g: g in STUDENTS, lambda g: g not in UNPAIRED)
@@ -50,7 +51,7 @@ def auc(own: Records, queries: int, chosen: Callable[[str], bool]) -> str:
 
 
 def compared(task: str, records: Records) -> None:
-    """Print a task's row: four methods on the same sources, at the largest number of queries up to 300 that all were run at."""
+    """Print a task's row: five methods on the same sources, at the largest number of queries up to 300 that all were run at."""
     own = {m: {r["source_seed"]: r for r in records if r["method"] == m and r["access"] == "probs"} for m in COMPARED}
     sources = sorted(set.intersection(*(set(found) for found in own.values())))
     if not sources:
@@ -89,7 +90,7 @@ def main() -> None:
                 caught.setdefault(suspect["group"], {}).setdefault(kind, []).append(
                     suspect["by_queries"][str(queries)]["verdict"] == "supported"
                 )
-    print("\n| task (sources) | queries | `kinship` | `tafa` | LiteGuard | MetaV |\n" + "|---" * 6 + "|")
+    print("\n| task (sources) | queries | `kinship` | `tafa` | `lineage` | LiteGuard | MetaV |\n" + "|---" * 7 + "|")
     for task, records in loaded.items():
         compared(task, records)
     print("\n| method | innocents accused | 95 % | most of one source |\n|---|---|---|---|")
