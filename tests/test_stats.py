@@ -90,3 +90,14 @@ def test_benjamini_yekutieli_is_no_less_than_bonferroni_over_rank() -> None:
     p = [0.001, 0.02, 0.03, 0.5]
     assert stats.benjamini_yekutieli(p) == pytest.approx(list(false_discovery_control(p, method="by")))
     assert stats.bonferroni(0.02, 10) == pytest.approx(0.2)
+
+
+def test_the_margin_keeps_unlucky_keys_at_alpha() -> None:
+    """Simulated: 2,000 keys, 500 innocents whose scores share half of their variance by key."""
+    random = np.random.default_rng(0)
+    z = np.sqrt(0.5) * random.normal(size=(2000, 1)) + np.sqrt(0.5) * random.normal(size=(2000, 500))
+    limit = stats.margin(0.05, 0.5)
+    assert (z >= 1.645).mean() == pytest.approx(0.05, abs=0.01)
+    assert ((z >= 1.645).mean(axis=1) > 0.05).mean() > 0.2
+    assert ((z >= limit).mean(axis=1) > 0.05).mean() == pytest.approx(0.05, abs=0.02)
+    assert stats.margin(0.01, 0.0) == pytest.approx(2.326, abs=1e-3)

@@ -60,6 +60,13 @@ def test_a_suspect_no_closer_than_the_sources_own_reruns_is_not_accused() -> Non
     assert decide(0.10, 19, 0.05, "placebos", 1 / 9, 8, p_reruns=0.1)[0] is Verdict.NOT_SUPPORTED
 
 
+def test_a_key_that_gives_innocents_of_one_kind_as_much_accuses_nobody() -> None:
+    assert decide(0.001, 999, 0.01, "placebos", 1 / 25, 24, beyond=0.1)[0] is Verdict.SUPPORTED
+    verdict, reason = decide(0.008, 999, 0.01, "placebos", 1 / 25, 24, beyond=-0.4)
+    assert verdict is Verdict.INCONCLUSIVE
+    assert "z is 0.40 short of the margin" in reason
+
+
 def test_left_out_twins_guard_a_source_that_a_rerun_comes_close_to() -> None:
     """One twin is almost the source: it ranks as a placebo, and once more as an innocent that lies as close as the suspect does."""
     found = []

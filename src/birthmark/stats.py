@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from math import sqrt
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -43,6 +44,17 @@ def student_p(score: float, null: Sequence[float]) -> float:
         return float("nan")
     z = standardised(score, null)
     return float(special.stdtr(n - 1, -z / sqrt(1 + 1 / n))) if np.isfinite(z) else float(z < 0)
+
+
+def margin(alpha: float, kin: float, keys: float = 0.95) -> float:
+    """The z that an innocent's score must reach under one fixed key, so that for a share `keys` of keys at most a share alpha does.
+
+    Scores of innocents that resemble each other are correlated over keys, by `kin`: z = sqrt(kin) b + sqrt(1 - kin) e, with b the
+    key's and e the innocent's own. Over keys P(z >= z_alpha) = alpha, but an unlucky key has a large b for all of them at once. Assumes
+    that b and e are normal.
+    """
+    normal = NormalDist()
+    return sqrt(1 - kin) * normal.inv_cdf(1 - alpha) + sqrt(kin) * normal.inv_cdf(keys)
 
 
 def standardised(score: float, null: Sequence[float]) -> float:

@@ -17,7 +17,7 @@ import numpy as np
 from birthmark import stats
 from birthmark.claim import Claim
 from birthmark.errors import SettingError
-from birthmark.marks.field import Ground, followed
+from birthmark.marks.field import Ground, aligned
 from birthmark.marks.keyring import Keyring
 from birthmark.marks.keys import Secret
 from birthmark.oracle import Oracle
@@ -96,7 +96,7 @@ def ranked(
     q = len(answers)
     ground = ring.ground(ring.queries[:q], ring.source[:q], ring.references[:, :q])
     residual = ground.residual(answers)[None]
-    mine = followed(ground, residual, ring.expand([ring.client(master, name).secret for name in clients]), ring.omega)[0]
+    mine = aligned(ground, residual, ring.expand([ring.client(master, name).secret for name in clients]), ring.omega)[0]
     null = _pool(ring, ground, residual, n)
     mean, sd = float(null.mean()), float(null.std(ddof=1))
     order = np.sort(null)
@@ -130,7 +130,7 @@ def _pool(ring: Keyring, ground: Ground, residual: Floats, n: int) -> Floats:
     parts = []
     for start in range(0, n, 500):
         keys = [ring.placebo(1_000_000 + i) for i in range(start, min(start + 500, n))]
-        parts.append(followed(ground, residual, ring.expand(keys), ring.omega)[0])
+        parts.append(aligned(ground, residual, ring.expand(keys), ring.omega)[0])
     return np.concatenate(parts)
 
 

@@ -7,7 +7,8 @@ exact over the randomness of the source's seed (or the key) for any method and a
 them; and where the claim holds its twins' answers, a rank p <= alpha among those too, each twin judged as a suspect by
 the claim without it. The placebos' p is exact over the source's seed, but a source that lies close to everybody accuses
 many innocents together; the left-out twins show how close innocents come to this very source. Both conditions can only
-withhold an accusation, so the error rate stays exact.
+withhold an accusation, so the error rate stays exact. So can the margin of watermarks: innocents that resemble each other are
+accused together by an unlucky key, and z must exceed what such a key gives them.
 """
 
 from collections.abc import Callable
@@ -36,6 +37,7 @@ from birthmark.oracle import (
 )
 from birthmark.scoring.sanity import doubt
 from birthmark.types import Access, Answers, Floats
+from birthmark.watermark import Watermark
 
 BATCH = 100  # queries between two writes of the transcript
 LEAST_REFERENCES = 4  # fewer say nothing about a suspect that lies close to everybody
@@ -156,7 +158,7 @@ def judged(
     p_others = stats.rank_p(z, others_z) if others_z else None
     p_reruns = stats.rank_p(z, reruns_z) if reruns_z else None
     guards = (p_others, p_reruns) if null == "placebos" else (None, None)
-    verdict, reason = decide(p, len(against), alpha, null, guards[0], len(others_z), opposed(claim), guards[1])
+    verdict, reason = decide(p, len(against), alpha, null, guards[0], len(others_z), opposed(claim), guards[1], z - margin_of(claim, alpha))
     if verdict is Verdict.NOT_SUPPORTED and (why := doubt(claim, answers)):
         verdict, reason = Verdict.INCONCLUSIVE, f"{reason}; but {why}"
     return Evidence(
@@ -173,7 +175,15 @@ def opposed(claim: Claim) -> int:
 
 
 def decide(
-    p: float, n: int, alpha: float, null: str, p_references: float | None, references: int, opposed: int = 0, p_reruns: float | None = None
+    p: float,
+    n: int,
+    alpha: float,
+    null: str,
+    p_references: float | None,
+    references: int,
+    opposed: int = 0,
+    p_reruns: float | None = None,
+    beyond: float = 0.0,
 ) -> tuple[Verdict, str]:
     """The verdict and its reason, from ranks alone.
 
@@ -181,6 +191,7 @@ def decide(
         opposed: independents the claim was crafted against. The owner's references resemble them and score lower than
             innocents of another kind do, so that ranks among references support nothing then (docs/results.md).
         p_reruns: rank p among the left-out twins; None if the claim does not hold their answers.
+        beyond: by how much z exceeds the margin of one key; negative if it does not.
     """
     best = stats.smallest_p(n)
     if best > alpha:
@@ -205,6 +216,11 @@ def decide(
             Verdict.INCONCLUSIVE,
             f"p = {p:.3g} among {n} placebos, but reruns of the source's own recipe come as close to this source in {p_reruns:.0%} of cases; it lies close to innocents: enrol with more queries, or under another seed",
         )
+    if beyond < 0:
+        return (
+            Verdict.INCONCLUSIVE,
+            f"p = {p:.3g} among {n} {null}, but z is {-beyond:.2f} short of the margin that keeps an unlucky key from accusing all innocents of one kind; ask more queries",
+        )
     return Verdict.SUPPORTED, f"p = {p:.3g} among {n} {null}" + (
         f", and closer to the source than all {references} independent references" if references else ""
     )
@@ -219,6 +235,12 @@ def reference_scores(claim: Claim, answers: Floats) -> list[Scores]:
         alone = Claim(claim.method, claim.settings, claim.task, claim.seed, rest, claim.facts)
         found.append(scorer.score(alone, like(claim.references[i, : len(answers)], answers, claim.task.values)))
     return found
+
+
+def margin_of(claim: Claim, alpha: float) -> float:
+    """The z that a verdict of `supported` takes with this claim; -inf for fingerprints, whose guards are references and twins."""
+    scorer = registry.scorer(claim)
+    return stats.margin(alpha, scorer.kin) if isinstance(scorer, Watermark) and scorer.kin else float("-inf")
 
 
 def rerun_z(claim: Claim, answers: Floats) -> tuple[float, ...]:

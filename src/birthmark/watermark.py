@@ -9,12 +9,19 @@ from birthmark.types import Access, Array, Floats
 
 
 class Watermark(ABC):
-    """Deterministic and keyed: the same input under the same key is always answered alike."""
+    """Deterministic and keyed: the same input under the same key is always answered alike.
+
+    Class attributes:
+        name, needs, any_outputs, source_paper: as of `Method`.
+        kin: correlation, over keys, of the scores of unmarked models of one architecture and data; a verdict of `supported` takes
+            the margin that keeps one unlucky key from accusing all of them (`birthmark.stats.margin`). 0 for keys without luck.
+    """
 
     name: ClassVar[str]
     needs: ClassVar[Access]
     any_outputs: ClassVar[bool] = False
     source_paper: ClassVar[str]
+    kin: ClassVar[float] = 0.0
 
     @abstractmethod
     def mark(self, inputs: Array, answers: Floats) -> Floats:

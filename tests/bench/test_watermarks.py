@@ -69,15 +69,18 @@ def test_dawn_needs_enough_lies(shop: Workshop) -> None:
 def test_false_accusations_by_hand() -> None:
     even = np.linspace(0.0025, 0.9975, CLIENTS).tolist()
     unlucky = [0.01, *even[1:]]
-    found = false_accusations([{"p": even}, {"p": unlucky}])
+    calm = [0.0] * CLIENTS
+    found = false_accusations([{"p": even, "z": calm}, {"p": unlucky, "z": [2.4, *calm[1:]]}])
     assert found["n_unmarked"] == 2
     assert found["share_false_05"] == pytest.approx(0.05)
     assert found["share_false_01"] == pytest.approx(0.01)
-    assert found["worst_key_01"] == 1
+    assert (found["worst_key_p01"], found["keys_p01"]) == (1, 2)
+    assert (found["worst_key_01"], found["keys_01"], found["accused_01"]) == (0, 0, 0)  # z is below the margin of one key
     assert found["ks_rejected"] == 0
-    crooked = false_accusations([{"p": [0.001] * CLIENTS}])
+    crooked = false_accusations([{"p": [0.001] * CLIENTS, "z": [3.2] * CLIENTS}])
     assert crooked["ks_rejected"] == 1
     assert crooked["share_false_01"] == 1
+    assert crooked["accused_01"] == 1
 
 
 def test_damaged_and_missing_records_are_told(tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ from birthmark.claim import Claim
 from birthmark.connect.local import Open
 from birthmark.errors import DataError, SettingError, ShapeError
 from birthmark.evidence import Verdict
-from birthmark.marks.field import Ground, Waves, followed
-from birthmark.marks.keyring import LEAN, ClientKey, Keyring, logged
+from birthmark.marks.field import Ground, Waves, aligned
+from birthmark.marks.keyring import ClientKey, Keyring, lenient, logged
 from birthmark.oracle import HardLabels, Probabilities
 from birthmark.training import Training, fit, probabilities
 from birthmark.types import Floats, Samples
@@ -139,18 +139,18 @@ def test_unmarked_answers_rank_uniformly_among_screened_keys(ring: Keyring, digi
     rows = probabilities(trained(digits["attacker"], seed=50), ring.queries)
     ground = Ground(ring.whitening(ring.queries), ring.source, ring.references)
     secrets = [ring.client(MASTER, f"c{i}").secret for i in range(200)] + [ring.placebo(i) for i in ring.placebos]
-    found = followed(ground, ground.residual(rows)[None], ring.expand(secrets), ring.omega)[0]
+    found = aligned(ground, ground.residual(rows)[None], ring.expand(secrets), ring.omega)[0]
     p = np.array([stats.rank_p(t, found[200:]) for t in found[:200]])
     assert abs(p.mean() - 0.5) < 5 / np.sqrt(12 * 200)
     assert (p <= 0.01).mean() <= 0.05
 
 
 def test_keys_that_lean_on_unmarked_models_are_discarded(ring: Keyring, alice: ClientKey) -> None:
-    assert ring.lean([alice.secret])[0] <= LEAN
+    assert ring.lean([alice.secret])[0] <= lenient(len(ring.references))
     kept = set(ring.placebos)
     thrown = [i for i in range(max(kept)) if i not in kept]
     assert thrown
-    assert (ring.lean([ring.placebo(i) for i in thrown[:20]]) > LEAN).all()
+    assert (ring.lean([ring.placebo(i) for i in thrown[:20]]) > lenient(len(ring.references))).all()
 
 
 def test_a_keyring_without_references_screens_nothing(ring: Keyring) -> None:

@@ -25,7 +25,7 @@ from torch import nn
 from birthmark import architectures, data, stats
 from birthmark.artifact import canonical, write_atomically
 from birthmark.errors import ArtifactError, SettingError
-from birthmark.marks.field import Ground, followed
+from birthmark.marks.field import Ground, aligned
 from birthmark.marks.keyring import ClientKey, Keyring, logged
 from birthmark.marks.keys import Secret
 from birthmark.oracle import softmax
@@ -42,6 +42,8 @@ HEAVY = ("finetune-10", "sharpen-2")  # these are asked all held-out inputs as w
 REFERENCES = (  # the owner's own unmarked models: architecture, whose images, whether a student of the source, seed
     ("cnn", "reserve", False, 100), ("vgg", "owner", False, 101), ("res", "reserve", False, 102), ("lenet", "owner", False, 103),
     ("cnn", "reserve", True, 200), ("vgg", "reserve", True, 201),
+    *((architecture, part, learned, 300 + i) for architecture in ("mlp", "lenet", "cnn")
+      for i, (part, learned) in enumerate((("owner", False), ("reserve", False), ("reserve", True), ("owner", False), ("reserve", True), ("reserve", False)))),
 )  # fmt: skip
 SMALL_REFERENCES = tuple(
     ("mlp", part, learned, 100 + i) for i, (part, learned) in enumerate((("reserve", False), ("owner", False), ("reserve", True)))
@@ -380,7 +382,7 @@ def record(shop: Workshop, cell: Cell) -> dict[str, Any]:
     rows = {part: softmax(outputs(model, x)) for part, x in (("queries", shop.queries), ("test", shop.test.inputs))}
     about = {**vars(cell), "accuracy": _accuracy(rows["test"], shop), "test": "soft", "queries": len(shop.queries)}
     if cell.attack == "unmarked":
-        return {**about, "p": _against_keys(shop, cell.source, rows["queries"])}
+        return {**about, **_against_keys(shop, cell.source, rows["queries"])}
     mark, _ = marked(shop, cell)
     about |= _utility(shop, cell, mark)
     if isinstance(mark, DAWN):
@@ -429,15 +431,16 @@ def _dawn(shop: Workshop, cell: Cell, mark: DAWN, model: nn.Module) -> dict[str,
     return {**_ranked(found.source, found.placebos), "queries": len(claim.queries), "repeated": found.source}
 
 
-def _against_keys(shop: Workshop, source: str, rows: Floats) -> list[float]:
-    """p of an unmarked model under each of CLIENTS kept keys, each ranked among the keyring's placebos."""
+def _against_keys(shop: Workshop, source: str, rows: Floats) -> dict[str, list[float]]:
+    """p and z of an unmarked model under each of CLIENTS kept keys, each ranked among the keyring's placebos."""
     ring = shop.ring(source)
     keys = [client.secret for client in clients(ring)]
     ground = Ground(ring.whitening(ring.queries), ring.source, ring.references)
     residual = ground.residual(rows)[None]
-    mine = followed(ground, residual, ring.expand(keys), ring.omega)[0]
-    null = np.sort(followed(ground, residual, ring.expand([ring.placebo(i) for i in ring.placebos]), ring.omega)[0])
-    return [round(float((1 + len(null) - np.searchsorted(null, t)) / (1 + len(null))), 4) for t in mine]
+    mine = aligned(ground, residual, ring.expand(keys), ring.omega)[0]
+    null = np.sort(aligned(ground, residual, ring.expand([ring.placebo(i) for i in ring.placebos]), ring.omega)[0])
+    found = [_ranked(float(t), null.tolist()) for t in mine]
+    return {"p": [round(one["p"], 4) for one in found], "z": [one["z"] for one in found]}
 
 
 _clients: dict[int, list[ClientKey]] = {}
@@ -456,7 +459,7 @@ def _traced(shop: Workshop, cell: Cell, mark: DynaMarks, rows: Floats) -> dict[s
     assert mark.key is not None
     ground = Ground(ring.whitening(ring.queries), ring.source, ring.references)
     secrets = [mark.key.secret, *(client.secret for client in clients(ring)[: CLIENTS - 1])]
-    found = followed(ground, ground.residual(rows)[None], ring.expand(secrets), ring.omega)[0]
+    found = aligned(ground, ground.residual(rows)[None], ring.expand(secrets), ring.omega)[0]
     if cell.attack == "colluding":  # with the first of the others
         return {f"first_of_{n}": bool(min(found[:2]) > found[2:n].max()) for n in (20, CLIENTS)}
     return {f"first_of_{n}": bool(found[0] > found[1:n].max()) for n in (20, CLIENTS)}
@@ -489,11 +492,11 @@ def tracing(out: Path, shop: Workshop, source: str, alpha: float = 0.01) -> dict
     ]
     residuals = np.stack([ground.residual(softmax(outputs(student(shop, cell), shop.queries))) for cell in chosen])
     own = [ring.placebo(0) if cell.attack == "unmarked" else marked(shop, cell)[0].key.secret for cell in chosen]  # type: ignore[union-attr]
-    mine = followed(ground, residuals, ring.expand([*own, *(client.secret for client in clients(ring))]), ring.omega)
+    mine = aligned(ground, residuals, ring.expand([*own, *(client.secret for client in clients(ring))]), ring.omega)
     most = round(CLIENTS / alpha)
     null = np.sort(
         np.concatenate(
-            [followed(ground, residuals, ring.expand([ring.placebo(1_000_000 + i) for i in range(a, min(a + 500, most))]), ring.omega) for a in range(0, most, 500)],
+            [aligned(ground, residuals, ring.expand([ring.placebo(1_000_000 + i) for i in range(a, min(a + 500, most))]), ring.omega) for a in range(0, most, 500)],
             axis=1,
         )
     )  # fmt: skip
@@ -543,21 +546,26 @@ def records(folder: Path) -> list[Mapping[str, Any]]:
 
 
 def false_accusations(members: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Of unmarked models' p-values under CLIENTS kept keys: shares, the worst key, and how uniform they are.
+    """Of unmarked models under CLIENTS kept keys: shares, the worst key, and how uniform p is.
 
-    share_false_05, share_false_01: of all p at or below that level. worst_key_01: largest share of models that one key accuses at .01.
-    ks: distance of all p from uniform. ks_rejected: share of models whose p differ from uniform at level .05 (Kolmogorov-Smirnov).
+    share_false_05, share_false_01: of all p at or below that level. accused_01: verdicts of `supported` at .01, which take the
+    margin of one key as well. worst_key_p01, worst_key_01: largest share of models with p <= .01 under one key, and largest share
+    accused. keys_p01, keys_01: keys with more than 5 % of either. ks: distance of all p from uniform. ks_rejected: share of models
+    whose p differ from uniform at level .05 (Kolmogorov-Smirnov).
     """
     from scipy.stats import kstest
 
-    p = np.array([r["p"] for r in members]).reshape(-1, CLIENTS)
+    names = ("share_false_05", "share_false_01", "accused_01", "worst_key_p01", "worst_key_01", "keys_p01", "keys_01", "ks", "ks_rejected")
+    p, z = (np.array([r[part] for r in members]).reshape(-1, CLIENTS) for part in ("p", "z"))
     if not len(p):
-        return {"n_unmarked": 0, "share_false_05": None, "share_false_01": None, "worst_key_01": None, "ks": None, "ks_rejected": None}
-    return {
-        "n_unmarked": len(p), "share_false_05": float((p <= 0.05).mean()), "share_false_01": float((p <= 0.01).mean()),
-        "worst_key_01": float((p <= 0.01).mean(axis=0).max()), "ks": float(kstest(p.ravel(), "uniform").statistic),
-        "ks_rejected": float(np.mean([kstest(row, "uniform").pvalue <= 0.05 for row in p])),
-    }  # fmt: skip
+        return {"n_unmarked": 0, **dict.fromkeys(names)}
+    low, accused = p <= 0.01, (p <= 0.01) & (z >= stats.margin(0.01, DynaMarks.kin))
+    values = (
+        (p <= 0.05).mean(), low.mean(), accused.mean(), low.mean(axis=0).max(), accused.mean(axis=0).max(), (low.mean(axis=0) > 0.05).sum(),
+        (accused.mean(axis=0) > 0.05).sum(), kstest(p.ravel(), "uniform").statistic,
+        np.mean([kstest(row, "uniform").pvalue <= 0.05 for row in p]),
+    )  # fmt: skip
+    return {"n_unmarked": len(p), **{name: float(value) for name, value in zip(names, values, strict=True)}}
 
 
 TESTS = {  # where a record keeps a test's figures -> the test's name, what the suspect shows

@@ -180,7 +180,7 @@ HEADINGS = ("method", "access", "queries", "thefts", "innocents", "n", "AUC (95 
 
 
 MARKS = ("source", "strength", "attack", "access", "test", "queries", "n_students", "share_p001", "z_median", "z_least", "top1_agreement", "accuracy_change", "l1", "first_of_200")  # fmt: skip
-INNOCENT = ("source", "n_unmarked", "share_false_05", "share_false_01", "worst_key_01", "ks", "ks_rejected")
+INNOCENT = ("source", "n_unmarked", "share_false_05", "share_false_01", "accused_01", "worst_key_p01", "keys_p01", "worst_key_01", "keys_01", "ks", "ks_rejected")  # fmt: skip
 
 
 def _marks(records: Path, as_json: bool) -> None:

@@ -24,7 +24,6 @@ GRID = 32  # pixels a side of that grid
 FLOOR = -12.0  # of log-probabilities: a looser one lets fine-tuning's noise in, a tighter one cuts the mark off
 RIDGE = 1e-3  # of the regression on unmarked answers, in units of their mean square
 CHUNK = 64  # keys whose fields are held in memory at once
-LEAST = 4  # unmarked models whose mean says what a key's luck is
 FARTHEST = 6.0  # whitened coordinates are clipped here, so that no input makes a field NaN
 
 
@@ -198,19 +197,6 @@ def aligned(ground: Ground, residuals: Floats, waves: Waves, omega: float) -> Fl
         h = ground.centred(part.at(ground.psi, omega)).reshape(len(part), -1)
         found[:, start : start + CHUNK] = flat @ h.T / np.maximum(np.linalg.norm(h, axis=1), 1e-300) / size[:, None]
     return found
-
-
-def followed(ground: Ground, residuals: Floats, waves: Waves, omega: float) -> Floats:
-    """How far residuals (n, q, k) follow each of m keys' fields, (n, m), beyond what unmarked models do.
-
-    A key has luck of its own: its field may happen to lie along what all independent models share, and would accuse them
-    together. So from each correlation the mean one of the unmarked models is subtracted, for a client's key and for placebo
-    keys alike, where there are at least LEAST of them.
-    """
-    if len(ground.others) < LEAST:
-        return aligned(ground, residuals, waves, omega)
-    found = aligned(ground, np.concatenate([residuals, ground.alone]), waves, omega)
-    return np.asarray(found[: len(residuals)] - found[len(residuals) :].mean(axis=0))
 
 
 @dataclass(frozen=True, eq=False)

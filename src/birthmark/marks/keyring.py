@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ from birthmark.types import Array, Floats
 
 FORMAT = "birthmark/keyring/1"
 TIE_SHARE = 0.05  # of the source's answers count as near-ties at most: about half of them change, so 2.5 % of all answers
-LEAN = 1.5  # a key with a larger z on any of the owner's unmarked models is discarded
+PASS = 0.65  # share of fair keys that the screening lets pass, however many unmarked models look at them
 DRAWS = 400  # placebo keys that a model's z is standardised by
 CHUNK = 128  # keys looked at side by side
 LONGEST_SEARCH = 2000  # keys derived for one client before we say that something is wrong
@@ -93,11 +94,11 @@ class Keyring:
             waves, omega, seed, (), 0.0 if values else _near(source),
         )  # fmt: skip
         kept: list[int] = []
-        start = 0
+        start, limit = 0, lenient(len(references))
         while len(kept) < placebos:
             numbers = range(start, start + CHUNK)
             lean = ring.lean([ring.placebo(i) for i in numbers])
-            kept += [i for i, z in zip(numbers, lean, strict=True) if z <= LEAN]
+            kept += [i for i, z in zip(numbers, lean, strict=True) if z <= limit]
             start += CHUNK
             if start > 100 * placebos + 10_000:
                 raise SettingError(
@@ -140,9 +141,10 @@ class Keyring:
         """
         if not name:
             raise SettingError("expected a client's name, got an empty one")
+        limit = lenient(len(self.references))
         for number in range(LONGEST_SEARCH):
             secret = master.derive("client", name, number)
-            if self.lean([secret])[0] <= LEAN:
+            if self.lean([secret])[0] <= limit:
                 return ClientKey(name, secret, self)
         raise SettingError(f"{LONGEST_SEARCH} keys derived for client {name!r} all lean on the owner's unmarked models; make a new keyring")
 
@@ -196,6 +198,11 @@ class ClientKey:
     def field(self, inputs: Array) -> Floats:
         """The keyed field (n, k) at inputs (n, *d)."""
         return np.asarray(self.waves.at(self.ring.whitening(inputs), self.ring.omega)[0])
+
+
+def lenient(models: int) -> float:
+    """The largest z that a key may have on any of so many unmarked models: a share PASS of fair keys passes."""
+    return NormalDist().inv_cdf(PASS ** (1 / models)) if models else float("inf")
 
 
 def _near(source: Floats) -> float:
