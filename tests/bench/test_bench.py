@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from birthmark.bench import tables
 from birthmark.bench.run import run
+from birthmark.cli.bench import bench
 from birthmark.errors import ArtifactError, SettingError, UnknownName
 from birthmark.report.leaderboard import page
 from birthmark.zoo.executors import Serial
@@ -154,3 +156,19 @@ def test_listing_says_what_is_there(place: Path, tmp_path: Path) -> None:
 def test_z_that_is_infinite_is_ranked() -> None:
     cells = [{"z": None, "p": 0.1, "raw": 1.0}, {"z": 2.0, "p": 0.1, "raw": 0.5}, {"z": None, "p": 1.0, "raw": 0.1}]
     assert list(np.argsort(tables.closeness(cells))) == [2, 1, 0]
+
+
+def test_a_setting_given_on_the_command_line_takes_the_place_of_the_plans(place: Path, tmp_path: Path) -> None:
+    plan = tmp_path / "small.toml"
+    plan.write_text('title = "s"\ndata = "digits"\nsources = [0]\n[source]\nrecipe = "mlp"\nsplit = "owner"\n[methods]\nkinship = {}\n')
+    command = CliRunner()
+    for given, said in (
+        ("kinship.placebos", "NAME=VALUE"),
+        ("placebos=5", "METHOD.NAME=VALUE"),
+        ("tafa.placebos=5", "a method that is run"),
+    ):
+        found = command.invoke(bench, ["run", str(plan), "--store", str(place / "zoo"), "--out", str(tmp_path), "--set", given])
+        assert found.exit_code == 2
+        assert said in found.output
+    found = command.invoke(bench, ["run", str(plan), "--store", str(place / "zoo"), "--set", "kinship.placebos=1"])
+    assert "at least 2 placebos" in found.output

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from birthmark.errors import BirthmarkError
+from birthmark.errors import BirthmarkError, SettingError
 
 if TYPE_CHECKING:
     from birthmark.zoo.build import Progress
@@ -27,6 +27,9 @@ DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Where the data
 RecordsOut = Annotated[Path | None, typer.Option("--out", help="Folder of records; default benchmarks/PLAN.")]
 Methods = Annotated[list[str] | None, typer.Option("--method", help="Only this method (and the baselines); may be given again.")]
 Queries = Annotated[list[int] | None, typer.Option("--queries", help="Numbers of queries that scores are taken at; may be given again.")]
+BenchSettings = Annotated[
+    list[str], typer.Option("--set", help="A setting of one method in place of the plan's, METHOD.NAME=VALUE; may be given again.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 
 
@@ -45,6 +48,20 @@ def ours(function: Callable[..., None]) -> Callable[..., None]:
             raise typer.Exit(130) from None
 
     return run
+
+
+def settings_of(pairs: list[str]) -> dict[str, Any]:
+    """NAME=VALUE pairs; values are read as JSON where they are, else kept as text."""
+    found = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise SettingError(f"expected --set NAME=VALUE, got {pair!r}")
+        try:
+            found[key.replace("-", "_")] = json.loads(value)
+        except ValueError:
+            found[key.replace("-", "_")] = value
+    return found
 
 
 @zoo.command("build")
@@ -86,15 +103,21 @@ def zoo_list(plan: PlanName, store: StoreFolder = Path("zoo"), source: Sources =
 def bench_run(
     plan: PlanName, store: StoreFolder = Path("zoo"), out: RecordsOut = None, source: Sources = None, method: Methods = None, queries: Queries = None,
     alpha: Annotated[float, typer.Option("--alpha", help="Level of the verdicts.")] = 0.05, executor: ExecutorName = "local", workers: Workers = 0,
-    data_dir: DataDir = None, as_json: Json = False,
+    data_dir: DataDir = None, settings: BenchSettings = [], as_json: Json = False,
 ) -> None:  # fmt: skip
-    """Enrol the source with every method, ask every suspect, write records, and a leaderboard beside them."""
+    """Enrol the source with every method, ask every suspect, and write records."""
     from birthmark.bench.run import BUDGETS, run
     from birthmark.zoo.catalogue import executor as make_executor
     from birthmark.zoo.catalogue import read
 
     said, place = read(plan), out or Path("benchmarks") / Path(plan).stem
-    chosen = {name: said.methods.get(name, {}) for name in method} if method else None
+    chosen = {name: dict(said.methods.get(name, {})) for name in method or said.methods}
+    for key, value in settings_of(settings).items():
+        name, dot, setting = key.partition(".")
+        name = name.replace("_", "-")
+        if not dot or name not in chosen:
+            raise SettingError(f"expected --set METHOD.NAME=VALUE with a method that is run ({', '.join(chosen)}), got {key!r}")
+        chosen[name][setting] = value
     with closing(make_executor(executor, workers or None)) as engine, _view(quiet=as_json) as progress:
         files = run(
             said, store, place, engine, methods=chosen, sources=tuple(source or ()), budgets=tuple(queries or BUDGETS), alpha=alpha, data_dir=data_dir,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from birthmark.cli import bench, gateway
+from birthmark.cli.bench import settings_of
 from birthmark.errors import BirthmarkError, SettingError
 
 if TYPE_CHECKING:
@@ -77,20 +78,6 @@ def guarded(call: Callable[[], int | None]) -> int:
     except OSError as error:
         print(f"birthmark: {error.strerror or error}{f': {error.filename}' if error.filename else ''}", file=sys.stderr)
         return 2
-
-
-def settings_of(pairs: list[str]) -> dict[str, Any]:
-    """NAME=VALUE pairs; values are read as JSON where they are, else kept as text."""
-    found = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals:
-            raise SettingError(f"expected --set NAME=VALUE, got {pair!r}")
-        try:
-            found[key.replace("-", "_")] = json.loads(value)
-        except ValueError:
-            found[key.replace("-", "_")] = value
-    return found
 
 
 def _shape(text: str) -> tuple[int, ...]:
