@@ -4,7 +4,7 @@
     python benchmarks/gateway/load.py faults --requests 10000 --connections 50
 
 `speed` compares the server asked directly, through the gateway that only passes on (strength none), and through the
-gateway that marks and logs, one query a request, in turns. `faults` puts 5 % of 500s and cut connections between gateway
+gateway that marks and logs, one query a request, in turns; once more with wrk where it is installed. `faults` puts 5 % of 500s and cut connections between gateway
 and server, kills the gateway with SIGKILL halfway, starts it again, and checks every answer and the log.
 `speed` needs the servers' environments that interop/run.py makes.
 """
@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -131,6 +132,25 @@ async def load(
     return time.perf_counter() - began
 
 
+def wrk(where: int, path: str, bodies: list[bytes], connections: int, seconds: int, folder: Path) -> float:
+    """Requests a second as wrk (https://github.com/wg/wrk) counts them; every answer must be a 200."""
+    script = folder / "post.lua"
+    quoted = ",".join(f"[==[{body.decode()}]==]" for body in bodies)
+    script.write_text(
+        f'local bodies = {{{quoted}}}\nlocal n = 0\nwrk.method = "POST"\nwrk.headers["Content-Type"] = "application/json"\n'
+        'wrk.headers["X-Client-Id"] = "alice"\nrequest = function()\n n = n % #bodies + 1\n return wrk.format(nil, nil, nil, bodies[n])\nend\n'
+    )
+    said = subprocess.run(
+        ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(script), f"http://127.0.0.1:{where}{path}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    if "Non-2xx" in said or "Socket errors" in said:
+        raise SystemExit(f"wrk met errors:\n{said}")
+    return float(next(line.split()[1] for line in said.splitlines() if line.startswith("Requests/sec")))
+
+
 def ring(folder: Path, answers: Any, x: Any) -> Keyring:
     random = np.random.default_rng(3)
     others = np.stack([softmax(np.log(answers + 1e-6) + random.normal(size=answers.shape)) for _ in range(2)])
@@ -228,6 +248,14 @@ def speed(server: str, requests: int, connections: int, rounds: int) -> dict[str
             }
         result["marking_over_proxy"] = round(result["marking"]["per_second"] / result["proxy"]["per_second"], 3)
         result["marking_over_proxy_by_cpu"] = round(result["proxy"]["cpu_ms_per_request"] / result["marking"]["cpu_ms_per_request"], 3)
+        if shutil.which("wrk"):
+            rates: dict[str, list[float]] = {name: [] for name in ports}
+            for _ in range(rounds):
+                for name, target in ports.items():
+                    rates[name].append(wrk(target, path, bodies[:200], connections, 5, folder))
+            result["wrk"] = {name: {"per_second": sorted(rate)[len(rate) // 2], "all": rate} for name, rate in rates.items()}
+            pairs = sorted(m / p for m, p in zip(rates["marking"], rates["proxy"], strict=True))
+            result["wrk"]["marking_over_proxy"] = {"median": round(pairs[len(pairs) // 2], 3), "all": [round(pair, 3) for pair in pairs]}
         for q in ("p50", "p99"):
             result[f"added_{q}_ms"] = {
                 base: round(result["marking"]["one_connection_ms"][q] - result[base]["one_connection_ms"][q], 2)
