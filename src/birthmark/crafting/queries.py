@@ -205,7 +205,8 @@ def enrolled(
     parts, warnings, sizes = [], list(weak(owner)), []
     for card in (None, *twin_cards(owner.card, placebos)):
         mine = gather(owner, plan, card, twins=placebos) if cohort else Cohort((owner.make([card])[0] if card else owner.source,), ())
-        what = [method.name, asdict(method), seed, (card or owner.card).key]  # type: ignore[call-overload]
+        made = {key: value for key, value in asdict(method).items() if key != "references"}  # type: ignore[call-overload]
+        what = [method.name, made, seed, (card or owner.card).key]
         parts.append(kept(owner, what, lambda mine=mine: craft(owner, mine, seed)))  # type: ignore[misc]
         warnings += mine.warnings
         sizes.append({"derived": len(mine.derived), "independent": len(mine.independent)})
