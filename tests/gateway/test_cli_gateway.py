@@ -84,8 +84,8 @@ def test_key_new_claim_trace_and_utility(tmp_path: Path, digits: data.Data) -> N
     assert Path(key).read_text().strip() not in json.dumps(made)
     claim = run("key", "claim", *common, "--client", "alice", "--out", str(tmp_path / "claim"))
     assert Claim.load(tmp_path / "claim")[1] == claim["digest"]
-    found = run("trace", *common, "--suspect", str(file), "--client", "alice", "--client", "bob", "--alpha", "0.05")
-    assert not any(s["named"] for s in found["clients"])
+    found = run("trace", *common, "--suspect", str(file), "--client", "alice", "--client", "bob", "--alpha", "0.002")
+    assert not any(s["named"] for s in found["clients"])  # the key is a random one: two runs in a thousand would name somebody
     shown = run("utility", *common, "--source", str(file), "--clients", "2", "--plot", str(tmp_path / "u.png"))
     assert [row["strength"] for row in shown] == ["light", "default", "strong", "heavy"]
     assert Keyring.load(Path(ring)).placebos
