@@ -53,11 +53,14 @@ def auc(own: Records, queries: int, chosen: Callable[[str], bool]) -> str:
 def compared(task: str, records: Records) -> None:
     """Print a task's row: five methods on the same sources, at the largest number of queries up to 300 that all were run at."""
     own = {m: {r["source_seed"]: r for r in records if r["method"] == m and r["access"] == "probs"} for m in COMPARED}
-    sources = sorted(set.intersection(*(set(found) for found in own.values())))
-    if not sources:
+    sources = sorted(set.intersection(*(set(found) for found in own.values() if found)))
+    if not sources or not own["metav"]:
         return
     queries = next(q for q in (300, 100) if str(q) in own["metav"][sources[0]]["suspects"][0]["by_queries"])
-    words = [" / ".join(auc([own[m][s] for s in sources], queries, chosen).partition(" ")[0] for chosen in GROUPS) for m in COMPARED]
+    words = [
+        " / ".join(auc([own[m][s] for s in sources], queries, chosen).partition(" ")[0] for chosen in GROUPS) if own[m] else ""
+        for m in COMPARED
+    ]
     print(f"| {task} ({len(sources)}) | {queries} | " + " | ".join(words) + " |")
 
 
