@@ -159,7 +159,7 @@ def judged(
     p_reruns = stats.rank_p(z, reruns_z) if reruns_z else None
     guards = (p_others, p_reruns) if null == "placebos" else (None, None)
     verdict, reason = decide(p, len(against), alpha, null, guards[0], len(others_z), opposed(claim), guards[1], z - margin_of(claim, alpha))
-    if verdict is Verdict.NOT_SUPPORTED and (why := doubt(claim, answers)):
+    if verdict is not Verdict.SUPPORTED and (why := doubt(claim, answers)):
         verdict, reason = Verdict.INCONCLUSIVE, f"{reason}; but {why}"
     return Evidence(
         verdict=verdict, reason=reason, method=claim.method, settings=dict(claim.settings), claim=digest, suspect=suspect, answers=declared.value,
