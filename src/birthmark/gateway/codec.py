@@ -8,6 +8,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -83,8 +84,8 @@ class Codec(ABC):
             raise OracleError("the queries are no regular array of numbers") from None
         if wire.layout == "nhwc" and len(shape) == 3 and x.shape[1:] == (*shape[1:], shape[0]):
             x = x.transpose(0, 3, 1, 2)
-        size = int(np.prod(shape))
-        if x.ndim < 1 or x.size % size or (x.ndim > 1 and x.shape[1:] != shape and int(np.prod(x.shape[1:])) != size):
+        size = prod(shape)
+        if x.ndim < 1 or x.size % size or (x.ndim > 1 and x.shape[1:] != shape and prod(x.shape[1:]) != size):
             raise OracleError(f"the queries have shape {x.shape}, the key was made for {shape}")
         x = x.reshape(-1, *shape)
         for given, multiply in ((wire.std, True), (wire.mean, False)):
@@ -138,7 +139,10 @@ class Codec(ABC):
             raise OracleError(f"expected {n} answers of {k} numbers, got shape {rows.shape}; labels without probabilities cannot be marked")
         if not np.isfinite(rows).all():
             raise OracleError("the answers hold NaN or infinity")
-        if not self.task.values and (rows.min() < -1e-6 or rows.sum(axis=1).max() > 1.02 + 0.005 * k or rows.sum(axis=1).min() <= 0):
+        if self.task.values:
+            return rows
+        sums = rows.sum(axis=1)
+        if rows.min() < -1e-6 or sums.max() > 1.02 + 0.005 * k or sums.min() <= 0:
             raise OracleError("the answers are no probabilities: rows are negative or do not sum to one")
         return rows
 
