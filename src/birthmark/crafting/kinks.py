@@ -10,8 +10,6 @@ from birthmark.crafting.tracing import find_kinks
 from birthmark.owner import Owner
 from birthmark.types import Array, Floats
 
-STARTS = ("data", "wide", "noise")
-
 
 def rounds(
     owner: Owner, owners: Sequence[nn.Module], each: int, *, step: float, starts: str, reach: float, seed: int

@@ -25,7 +25,7 @@ from birthmark.errors import SettingError, ShapeError
 from birthmark.method import Method
 from birthmark.oracle import is_labels
 from birthmark.owner import Owner
-from birthmark.scoring.kinks import bend_weights, met, others_rows
+from birthmark.scoring.kinks import bend_weights, check, met, others_rows
 from birthmark.scoring.likeness import closeness, disagreement, hardened
 from birthmark.types import Access, Floats
 
@@ -69,8 +69,7 @@ class Lineage(Method):
             raise SettingError(
                 f"expected at least 2 placebos, 6 queries for each of the owners and a share in (0, 1], got {self.placebos}, {self.queries} and {self.share}; raise queries to {6 * max(owners, 3)}"
             )
-        if self.starts not in ("data", "wide", "noise") or min(self.step, self.reach, self.ridge) < 0 or not 0 <= self.temper <= 1:
-            raise SettingError(f"expected starts data, wide or noise, positive step, reach and ridge, temper in [0, 1]; got {self}")
+        check(self.starts, min(self.step, self.reach, self.ridge), self.temper)
 
     def fit(self, owner: Owner, *, seed: int) -> Claim:
         from birthmark.crafting import kinks

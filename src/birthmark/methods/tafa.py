@@ -29,7 +29,7 @@ from birthmark.claim import Claim, Scores
 from birthmark.errors import SettingError, ShapeError
 from birthmark.method import Method
 from birthmark.owner import Owner
-from birthmark.scoring.kinks import bend_weights, met, others_rows
+from birthmark.scoring.kinks import bend_weights, check, met, others_rows
 from birthmark.scoring.mixture import attractors
 from birthmark.types import Access, Floats
 
@@ -72,8 +72,7 @@ class Tafa(Method):
             raise SettingError(
                 f"expected at least 2 placebos and 3 queries for each of the owners, got {self.placebos} placebos and {self.queries} queries; raise queries to {3 * max(owners, 3)}"
             )
-        if self.starts not in ("data", "wide", "noise") or min(self.step, self.reach, self.ridge) < 0 or not 0 <= self.temper <= 1:
-            raise SettingError(f"expected starts data, wide or noise, positive step, reach and ridge, temper in [0, 1]; got {self}")
+        check(self.starts, min(self.step, self.reach, self.ridge), self.temper)
 
     def fit(self, owner: Owner, *, seed: int) -> Claim:
         from birthmark.crafting import kinks
