@@ -12,13 +12,17 @@ from math import prod
 from typing import Any
 
 import numpy as np
-import orjson
 
 from birthmark.claim import Task
 from birthmark.connect import oip
 from birthmark.errors import OracleError, SettingError
 from birthmark.suspects.dialect import field_of
 from birthmark.types import Array, Floats
+
+try:
+    import orjson
+except ImportError:
+    raise SettingError("the gateway needs orjson; pip install 'birthmark[serve]'") from None
 
 
 @dataclass(frozen=True)
