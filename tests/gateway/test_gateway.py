@@ -177,6 +177,24 @@ def test_clients_are_known_refused_or_share_a_key(config: Config, upstream: Upst
     assert "very-secret" not in "".join(path.read_text() for path in config.log.folder.glob("*.log"))  # type: ignore[union-attr]
 
 
+def test_one_callers_cookies_are_not_sent_with_anothers_requests(config: Config) -> None:
+    seen: list[list[bytes]] = []
+
+    async def upstream(scope: Any, receive: Any, send: Any) -> None:
+        seen.append([value for name, value in scope["headers"] if name == b"cookie"])
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"set-cookie", b"session=alice")]})
+        await send({"type": "http.response.body", "body": b"{}"})
+
+    async def use(client: httpx2.AsyncClient, gateway: Gateway) -> None:
+        for name in ("alice", "bob"):
+            client.cookies.clear()
+            answer = await client.get("/v1/models/m", headers={"x-client-id": name})
+            assert answer.headers["set-cookie"] == "session=alice"
+
+    through(config, upstream, use)
+    assert seen == [[], []]
+
+
 def test_huge_bodies_are_refused(config: Config, upstream: Upstream) -> None:
     async def use(client: httpx2.AsyncClient, _: Gateway) -> None:
         got = await client.post("/v1/models/m:predict", content=b"x" * 5000, headers=ALICE)
@@ -283,7 +301,7 @@ def test_settings_from_toml_and_environment(tmp_path: Path) -> None:
     assert config.log == LogSettings(Path("log"), fsync="always")
     for text, match in (
         ('upstrem = "http://a"', "no setting upstrem"), ('upstream = "http://a"', "missing keyring"), ("upstream = 3", "to be str"), ("=", "no TOML"),
-        ('upstream = "ftp://a"\nkeyring = "r"\nsecret = "s"', "to be a URL"), ('upstream = "http://a"\nkeyring = "r"\nsecret = "s"\npolicy = "maybe"', "open or closed"),
+        ('upstream = "ftp://a"\nkeyring = "r"\nsecret = "s"', "to be a URL"), ('upstream = "http://a:b@c"\nkeyring = "r"\nsecret = "s"', "without a user name"), ('upstream = "http://a"\nkeyring = "r"\nsecret = "s"\npolicy = "maybe"', "open or closed"),
     ):  # fmt: skip
         file.write_text(text)
         with pytest.raises(SettingError, match=match):

@@ -17,7 +17,7 @@ from birthmark.gateway.log import LogSettings, QueryLog, entry, head, read
 
 def record(n: int) -> dict[str, Any]:
     x = np.full((1, 2), n, dtype=np.float32)
-    return entry("alice", "k", x, True, "", np.array([0]), np.array([[0.4, 0.6]]))
+    return entry("alice", "k", x, True, "", [0], np.array([[0.4, 0.6]]))
 
 
 def test_records_come_back_in_order_across_restarts_and_segments(tmp_path: Path) -> None:

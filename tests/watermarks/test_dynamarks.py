@@ -16,14 +16,14 @@ from birthmark.claim import Claim
 from birthmark.connect.local import Open
 from birthmark.errors import DataError, SettingError, ShapeError
 from birthmark.evidence import Verdict
-from birthmark.marks.field import Ground, Waves, aligned
+from birthmark.marks.field import Ground, Ties, Waves, aligned
 from birthmark.marks.keyring import ClientKey, Keyring, lenient, logged
 from birthmark.oracle import HardLabels, Probabilities
 from birthmark.training import Training, fit, probabilities
 from birthmark.types import Floats, Samples
 from birthmark.verify import verify
 from birthmark.watermark import Marked
-from birthmark.watermarks.dynamarks import DynaMarks, DynaMarksTies, softly
+from birthmark.watermarks.dynamarks import DynaMarks, DynaMarksTies, alone, divided, near_ties, softly, surprise, together
 from watermarks.conftest import MASTER, trained
 
 
@@ -48,6 +48,36 @@ def test_softly_never_changes_the_top_class(seed: int, k: int, epsilon: float, s
     marked = softly(rows, h, epsilon, 5.0, 0.9, False)
     assert (marked.argmax(axis=1) == rows.argmax(axis=1)).all()
     np.testing.assert_allclose(marked.sum(axis=1), 1, atol=1e-9)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(2, 12), st.sampled_from([0.0, 0.3, 0.5]), st.booleans(), st.booleans())
+def test_plain_python_and_numpy_hold_the_same_rule(seed: int, k: int, delta: float, hidden: bool, rounded: bool) -> None:
+    random = np.random.default_rng(seed)
+    rows = random.dirichlet(np.full(k, 0.3), 3)
+    if rounded:  # exact ties and zeros
+        rows = rows.round(1) + np.eye(k)[:3].sum(axis=0) * (rows.round(1).sum(axis=1, keepdims=True) == 0)
+    if hidden:
+        rows[rows < 0.05] = 0
+    h = random.normal(scale=1.5, size=rows.shape)
+    how = (delta, 0.1, 5.0, 0.9, hidden)
+    np.testing.assert_allclose(alone(rows, h, *how), together(rows, h, *how), atol=1e-12)
+    assert near_ties(rows, 0.3) == near_ties(np.tile(rows, (64, 1)), 0.3)[: len(near_ties(rows, 0.3))]
+
+
+def test_most_divided_ties_come_first_and_what_unmarked_models_foretell_is_no_evidence() -> None:
+    random = np.random.default_rng(0)
+    ties = Ties(np.arange(60), np.zeros(60, np.int64), np.ones(60, np.int64))
+    share = random.random((8, 60))
+    share[:, 30:] = np.where(np.arange(8)[:, None] % 2, 0.9, 0.1)  # of these, half of the models say one class, half the other
+    references = np.stack([1 - share, share], axis=2)
+    references[:, :30] = [0.9, 0.1]
+    assert set(divided(ties, references)[:30]) == set(range(30, 60))
+    assert list(divided(ties, references[:0])) == list(range(60))
+    usual = ties.leaning(np.stack([1 - share, share], axis=2))
+    copied, chance = surprise(np.sign(usual[0]), usual), surprise(np.where(random.random(60) < 0.5, 1.0, -1.0), usual)
+    assert np.abs(copied).mean() < 0.6 * np.abs(chance).mean()
+    assert np.abs(surprise(np.ones(60), usual)).mean() < 0.2  # a suspect that always says the same surprises nobody
 
 
 def test_mark_is_the_same_alone_and_in_a_batch_and_of_any_replica(ring: Keyring, alice: ClientKey, tmp_path: Path) -> None:

@@ -401,11 +401,11 @@ def _ranked(score: float, placebos: Sequence[float]) -> dict[str, float]:
 
 
 def _ties(shop: Workshop, cell: Cell, mark: DynaMarks, model: nn.Module) -> dict[str, Any]:
-    """The label-only test on the first logged near-ties, asked once and in five views each."""
+    """The label-only test on the log's most disputed near-ties, asked once and in five views each."""
     assert mark.key is not None
     source = shop.answers(cell.source, shop.attacker.inputs)
     top = np.sort(source, axis=1)
-    near = np.flatnonzero(top[:, -1] - top[:, -2] < mark.delta)[:TIES]
+    near = np.flatnonzero(top[:, -1] - top[:, -2] < mark.delta)
     if len(near) < LEAST:
         return {"near_ties": len(near)}
     x = shop.attacker.inputs[near]
@@ -413,7 +413,7 @@ def _ties(shop: Workshop, cell: Cell, mark: DynaMarks, model: nn.Module) -> dict
     key = logged(mark.key, x, source[near], others)
     result: dict[str, Any] = {"near_ties": len(near)}
     for views in (1, 5) if len(x.shape) == 4 else (1,):
-        ties = DynaMarksTies(strength=cell.strength, views=views, key=key)
+        ties = DynaMarksTies(strength=cell.strength, most=TIES, views=views, key=key)
         claim = ties.claim()
         shown = softmax(outputs(model, claim.queries))
         labels = np.eye(shown.shape[1])[shown.argmax(axis=1)]

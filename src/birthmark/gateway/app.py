@@ -13,6 +13,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
@@ -27,12 +28,14 @@ from birthmark.gateway.metrics import Metrics
 from birthmark.marks.keyring import Keyring
 from birthmark.marks.keys import Secret, read_secret
 from birthmark.types import Array, Floats
-from birthmark.watermarks.dynamarks import DynaMarks
+from birthmark.watermarks.dynamarks import DynaMarks, near_ties
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 HOP = {b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"te", b"trailer", b"transfer-encoding", b"upgrade"}
+NOT_PASSED = HOP | {b"host"}
+NOT_ASKED = NOT_PASSED | {b"content-length", b"accept-encoding"}  # of predictions: they are sent whole, and must be readable
 MOST_CLIENTS = 10_000  # keys held in memory; the oldest go first and are derived again when needed
 IN_THREAD = 128  # rows from which marking leaves the event loop
 LONGEST_NAME = 200  # characters of a client's name
@@ -46,6 +49,22 @@ class Refused(BirthmarkError):
     def __init__(self, status: int, reason: str, message: str) -> None:
         super().__init__(message)
         self.status, self.reason = status, reason
+
+
+class Upload(httpx2.AsyncByteStream):
+    """The body that a client is sending, passed on as it comes."""
+
+    def __init__(self, receive: Receive) -> None:
+        self.receive = receive
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while True:
+            message = await self.receive()
+            if message["type"] == "http.disconnect":
+                raise Refused(499, "client-gone", "the client hung up")
+            yield message.get("body", b"")
+            if not message.get("more_body"):
+                return
 
 
 @dataclass
@@ -93,10 +112,9 @@ class Gateway:
         self.log = QueryLog(config.log) if config.log else None
         self.metrics = Metrics()
         limits = httpx2.Limits(max_connections=config.connections, max_keepalive_connections=config.connections, keepalive_expiry=20)
-        self.client = httpx2.AsyncClient(
-            transport=transport or httpx2.AsyncHTTPTransport(limits=limits, retries=0),
-            timeout=httpx2.Timeout(config.timeout, connect=min(5.0, config.timeout)), follow_redirects=False, trust_env=False,
-        )  # fmt: skip
+        # the transport alone: a client would keep the cookies of one caller and send them with the next one's requests
+        self.transport = transport or httpx2.AsyncHTTPTransport(limits=limits, retries=0)
+        self.timeout = {"timeout": httpx2.Timeout(config.timeout, connect=min(5.0, config.timeout)).as_dict()}
         self.base = config.upstream.rstrip("/")
         self.pass_through = [re.compile(pattern) for pattern in config.pass_through]
         self._stamp = self._files()
@@ -127,7 +145,7 @@ class Gateway:
         """Finish: close connections and the log."""
         if self._watcher is not None:
             self._watcher.cancel()
-        await self.client.aclose()
+        await self.transport.aclose()
         if self.log is not None:
             await asyncio.to_thread(self.log.close)
 
@@ -201,7 +219,9 @@ class Gateway:
             return
         if path == "/readyz":
             try:
-                await self.client.get(self.base + "/", timeout=2.0)
+                soon = {"timeout": httpx2.Timeout(2.0).as_dict()}
+                answer = await self.transport.handle_async_request(httpx2.Request("GET", self.base + "/", extensions=soon))
+                await answer.aclose()
             except httpx2.HTTPError:
                 await _say(send, 503, "the upstream does not answer")
                 return
@@ -259,10 +279,7 @@ class Gateway:
     async def _record(self, client: str, key: str, inputs: Array, plain: Floats | None, delta: float, reason: str) -> None:
         if self.log is None:
             return
-        near = np.zeros(0, np.int64)
-        if plain is not None and delta and plain.shape[1] > 1:
-            best = np.sort(plain, axis=1)[:, -2:]
-            near = np.flatnonzero(best[:, 1] - best[:, 0] < delta)
+        near = [] if plain is None or not delta else near_ties(plain, delta)
         try:
             done = self.log.append(entry(client, key, inputs, not reason, reason[:200], near, plain))
             if not done.done():
@@ -286,13 +303,7 @@ class Gateway:
         raise Refused(401, "unknown-client", "this client is not known here")
 
     async def _ask(self, scope: Scope, body: bytes) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
-        request = self._request(scope, body)
-        try:
-            answer = await self.client.send(request, stream=True)
-        except httpx2.TimeoutException:
-            raise Refused(504, "upstream-timeout", "the model server did not answer in time") from None
-        except httpx2.HTTPError:
-            raise Refused(502, "upstream-down", "the model server cannot be reached") from None
+        answer = await self._send(self._request(scope, httpx2.ByteStream(body), len(body)))
         try:
             found = bytearray()
             async for part in answer.aiter_raw():
@@ -305,43 +316,36 @@ class Gateway:
             await answer.aclose()
         return answer.status_code, _kept(answer.headers.raw), bytes(found)
 
-    def _request(self, scope: Scope, content: bytes | AsyncIterator[bytes]) -> httpx2.Request:
-        predicts = isinstance(content, bytes)
-        query = scope.get("query_string", b"")
-        url = (
-            self.base
-            + (scope.get("raw_path") or scope["path"].encode()).decode("latin-1").partition("?")[0]
-            + (f"?{query.decode('latin-1')}" if query else "")
-        )
-        left_out = {b"host", b"content-length", b"accept-encoding"} if predicts else {b"host"}
-        headers = [(name, value) for name, value in scope["headers"] if name not in HOP and name not in left_out]
-        if predicts:
-            headers.append((b"accept-encoding", b"identity"))
-        else:
-            headers = headers if any(name == b"accept-encoding" for name, _ in headers) else [*headers, (b"accept-encoding", b"identity")]
+    async def _send(self, request: httpx2.Request) -> httpx2.Response:
         try:
-            return self.client.build_request(scope["method"], url, headers=headers, content=content)
-        except (httpx2.InvalidURL, ValueError):
-            raise Refused(400, "bad-url", "this address cannot be passed on") from None
-
-    async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def parts() -> AsyncIterator[bytes]:
-            while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise Refused(499, "client-gone", "the client hung up")
-                yield message.get("body", b"")
-                if not message.get("more_body"):
-                    return
-
-        empty = not any(name in (b"content-length", b"transfer-encoding") for name, _ in scope["headers"])
-        request = self._request(scope, b"" if empty else parts())
-        try:
-            answer = await self.client.send(request, stream=True)
+            return await self.transport.handle_async_request(request)
         except httpx2.TimeoutException:
             raise Refused(504, "upstream-timeout", "the model server did not answer in time") from None
         except httpx2.HTTPError:
             raise Refused(502, "upstream-down", "the model server cannot be reached") from None
+
+    def _request(self, scope: Scope, body: httpx2.AsyncByteStream, length: int | None = None) -> httpx2.Request:
+        """The client's request, addressed to the upstream, with a body of `length` bytes that is sent whole, or as the client sends it."""
+        query = scope.get("query_string", b"").decode("latin-1")
+        path = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1").partition("?")[0]
+        try:
+            url = _url(self.base + path + (f"?{query}" if query else ""))
+        except (httpx2.InvalidURL, ValueError):
+            raise Refused(400, "bad-url", "this address cannot be passed on") from None
+        left_out = NOT_PASSED if length is None else NOT_ASKED
+        headers = [(b"host", url.netloc), *((name, value) for name, value in scope["headers"] if name not in left_out)]
+        names = {name for name, _ in headers}
+        if b"accept-encoding" not in names:
+            headers.append((b"accept-encoding", b"identity"))
+        if length is not None:
+            headers.append((b"content-length", b"%d" % length))
+        elif isinstance(body, Upload) and b"content-length" not in names:
+            headers.append((b"transfer-encoding", b"chunked"))
+        return httpx2.Request(scope["method"], url, headers=headers, stream=body, extensions=self.timeout)
+
+    async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
+        empty = not any(name in (b"content-length", b"transfer-encoding") for name, _ in scope["headers"])
+        answer = await self._send(self._request(scope, httpx2.ByteStream(b"") if empty else Upload(receive)))
         try:
             raw = [(n.lower(), v) for n, v in answer.headers.raw if n.lower() not in HOP]
             await send({"type": "http.response.start", "status": answer.status_code, "headers": raw})
@@ -350,6 +354,9 @@ class Gateway:
             await send({"type": "http.response.body", "body": b""})
         finally:
             await answer.aclose()
+
+
+_url = lru_cache(maxsize=1024)(httpx2.URL)
 
 
 async def _body(receive: Receive, most: int) -> bytes:

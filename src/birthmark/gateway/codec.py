@@ -6,7 +6,7 @@ One codec a dialect. Everything of a response that is not the answers themselves
 import json
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any
@@ -143,10 +143,10 @@ class Codec(ABC):
             raise OracleError(f"expected {n} answers of {k} numbers, got shape {rows.shape}; labels without probabilities cannot be marked")
         if not np.isfinite(rows).all():
             raise OracleError("the answers hold NaN or infinity")
-        if self.task.values:
+        if self.task.values or not n:
             return rows
-        sums = rows.sum(axis=1)
-        if rows.min() < -1e-6 or sums.max() > 1.02 + 0.005 * k or sums.min() <= 0:
+        sums = rows.sum(axis=1).tolist()
+        if rows.min() < -1e-6 or max(sums) > 1.02 + 0.005 * k or min(sums) <= 0:
             raise OracleError("the answers are no probabilities: rows are negative or do not sum to one")
         return rows
 
@@ -157,11 +157,14 @@ class OpenInference(Codec):
     paths = re.compile(r"/v2/models/[^/]+(/versions/[^/]+)?/infer")
 
     def queries(self, headers: Mapping[str, str], body: bytes) -> Array:
-        tensors, _, _ = _tensors(headers, body, "inputs")
+        cut = oip.head_length(headers, body, "inputs")
+        tensors = oip.tensors(_read(body[:cut]), body, cut, "inputs", "inputs")
         return self.natural(_chosen(tensors, self.wire.input_name, "input"))
 
     def answer(self, headers: Mapping[str, str], body: bytes, n: int) -> Answer:
-        tensors, head, cut = _tensors(headers, body, "outputs")
+        cut = oip.head_length(headers, body, "outputs")
+        head, dump = _kept(body[:cut])
+        tensors = oip.tensors(head, body, cut, "outputs", "outputs")
         value = _chosen(tensors, self.wire.output_name, "output")
         name = next(key for key, tensor in tensors.items() if tensor is value)
         if value.dtype.kind != "f":
@@ -174,7 +177,7 @@ class OpenInference(Codec):
             if "data" in tensor:
                 nested = bool(tensor["data"]) and isinstance(tensor["data"][0], list)
                 tensor["data"] = marked.reshape(value.shape).tolist() if nested else marked.ravel().tolist()
-                return _dumped(head, body) + body[cut:]
+                return dump(head) + body[cut:]
             start = cut + sum(t["parameters"]["binary_data_size"] for t in head["outputs"][:place] if "data" not in t)
             blob = marked.astype(value.dtype).tobytes()
             return body[:start] + blob + body[start + len(blob) :]
@@ -188,7 +191,7 @@ class TFServing(Codec):
     paths = re.compile(r".*:predict")
 
     def queries(self, headers: Mapping[str, str], body: bytes) -> Array:
-        value = _json(body)
+        value = _read(body)
         rows = value.get("instances", value.get("inputs")) if isinstance(value, Mapping) else None
         if isinstance(rows, Mapping):
             rows = _named(rows, self.wire.input_name)
@@ -199,15 +202,15 @@ class TFServing(Codec):
         return self.natural(rows)
 
     def answer(self, headers: Mapping[str, str], body: bytes, n: int) -> Answer:
-        value = _json(body)
+        value, dump = _kept(body)
         key = "predictions" if isinstance(value, Mapping) and "predictions" in value else "outputs"
         rows = _field(value, key)
         if isinstance(rows, Mapping):
             name = self.wire.output_name or next(iter(rows), "")
             inner = self.table(_field(rows, name), n)
-            return Answer(inner.rows, lambda marked: _dumped({**value, key: {**rows, name: inner.write(marked)}}, body))
+            return Answer(inner.rows, lambda marked: dump({**value, key: {**rows, name: inner.write(marked)}}))
         inner = self.table(rows, n)
-        return Answer(inner.rows, lambda marked: _dumped({**value, key: inner.write(marked)}, body))
+        return Answer(inner.rows, lambda marked: dump({**value, key: inner.write(marked)}))
 
 
 class MLflow(Codec):
@@ -216,7 +219,7 @@ class MLflow(Codec):
     paths = re.compile(r".*/invocations")
 
     def queries(self, headers: Mapping[str, str], body: bytes) -> Array:
-        value = _json(body)
+        value = _read(body)
         if not isinstance(value, Mapping):
             raise OracleError("expected a JSON object")
         if "dataframe_split" in value:
@@ -231,9 +234,9 @@ class MLflow(Codec):
         return self.natural(rows)
 
     def answer(self, headers: Mapping[str, str], body: bytes, n: int) -> Answer:
-        value = _json(body)
+        value, dump = _kept(body)
         inner = self.table(_field(value, "predictions"), n)
-        return Answer(inner.rows, lambda marked: _dumped({**value, "predictions": inner.write(marked)}, body))
+        return Answer(inner.rows, lambda marked: dump({**value, "predictions": inner.write(marked)}))
 
 
 class Generic(Codec):
@@ -247,12 +250,12 @@ class Generic(Codec):
             raise SettingError(f"path {wire.path!r} is no regular expression ({error})") from None
 
     def queries(self, headers: Mapping[str, str], body: bytes) -> Array:
-        return self.natural(_get(_json(body), _steps(self.wire.inputs)))
+        return self.natural(_get(_read(body), _steps(self.wire.inputs)))
 
     def answer(self, headers: Mapping[str, str], body: bytes, n: int) -> Answer:
-        value, steps = _json(body), _steps(self.wire.rows)
+        (value, dump), steps = _kept(body), _steps(self.wire.rows)
         inner = self.table(_get(value, steps), n)
-        return Answer(inner.rows, lambda marked: _dumped(_put(value, steps, inner.write(marked)), body))
+        return Answer(inner.rows, lambda marked: dump(_put(value, steps, inner.write(marked))))
 
 
 CODECS: Mapping[str, type[Codec]] = {"oip": OpenInference, "tfserving": TFServing, "mlflow": MLflow, "generic": Generic}
@@ -269,13 +272,6 @@ def codec(wire: Wire, task: Task) -> Codec:
     return CODECS[wire.dialect](wire, task)
 
 
-def _tensors(headers: Mapping[str, str], body: bytes, part: str) -> tuple[dict[str, np.ndarray[Any, Any]], Any, int]:
-    """A message's tensors by name, its parsed JSON head, and the head's length."""
-    cut = oip.head_length(headers, body, part)
-    head = _json(body[:cut])
-    return oip.tensors(head, body, cut, part, part), head, cut
-
-
 def _chosen(tensors: Mapping[str, np.ndarray[Any, Any]], name: str, kind: str) -> np.ndarray[Any, Any]:
     if name in tensors:
         return tensors[name]
@@ -284,24 +280,32 @@ def _chosen(tensors: Mapping[str, np.ndarray[Any, Any]], name: str, kind: str) -
     return next(iter(tensors.values()))
 
 
-def _json(body: bytes) -> Any:
+def _read(body: bytes) -> Any:
+    """A JSON body that is only read."""
     try:
-        return json.loads(body) if _odd(body) else orjson.loads(body)
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return _exact(body)  # NaN and Infinity are none of JSON's, but some servers write them
+
+
+def _kept(body: bytes) -> tuple[Any, Callable[[Any], bytes]]:
+    """A JSON body that is written again with other answers in it, and what writes it.
+
+    Only Python's own reader gives back NaN, Infinity and integers of more than 64 bits as they were.
+    """
+    if b"NaN" in body or b"Infinity" in body or _LONG.search(body):
+        return _exact(body), lambda value: json.dumps(value, separators=(",", ":")).encode()
+    return _read(body), orjson.dumps
+
+
+def _exact(body: bytes) -> Any:
+    try:
+        return json.loads(body)
     except (ValueError, RecursionError):
         raise OracleError(f"expected JSON, got {len(body)} bytes of something else") from None
 
 
-def _dumped(value: Any, body: bytes) -> bytes:
-    """A value that was read from `body`, with other answers in it."""
-    return json.dumps(value, separators=(",", ":")).encode() if _odd(body) else orjson.dumps(value)
-
-
-def _odd(body: bytes) -> bool:
-    """Whether a body holds what only Python's own reader gives back as it was: NaN, Infinity, integers of more than 64 bits."""
-    return b"NaN" in body or b"Infinity" in body or _LONG.search(body) is not None
-
-
-_LONG = re.compile(rb"(?<![\d.])\d{19}")
+_LONG = re.compile(rb"[\[:,\s-]\d{19}")  # a number's start: this keeps the search out of every fraction
 
 
 def _field(value: Any, key: str) -> Any:

@@ -79,6 +79,8 @@ class Config:
         parts = urlsplit(self.upstream)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise SettingError(f"expected upstream to be a URL such as http://127.0.0.1:8000, got {parts.scheme or 'none'}")
+        if parts.username or parts.password:
+            raise SettingError("expected upstream without a user name and password: clients' own Authorization headers are passed on")
         if self.policy not in ("open", "closed") or self.unknown not in ("refuse", "share"):
             raise SettingError(f"expected policy open or closed and unknown refuse or share, got {self.policy!r} and {self.unknown!r}")
         kind, _, name = self.client.partition(":")

@@ -12,7 +12,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
@@ -30,6 +30,9 @@ FORMAT = "birthmark/query-log/1"
 START = "0" * 64
 FSYNC = ("always", "interval", "never")
 FULL = ("drop-oldest", "refuse")
+ENCODER = json.JSONEncoder(separators=(",", ":"))  # json.dumps would make one for every record
+WRITTEN: Future[None] = Future()
+WRITTEN.set_result(None)
 
 
 @dataclass(frozen=True)
@@ -59,9 +62,7 @@ class LogSettings:
             raise SettingError(f"expected 4096 <= segment <= largest bytes, got {self.segment} and {self.largest}")
 
 
-def entry(
-    client: str, key: str, inputs: Array, marked: bool, reason: str, near: np.ndarray[Any, Any], answers: Floats | None
-) -> dict[str, Any]:
+def entry(client: str, key: str, inputs: Array, marked: bool, reason: str, near: Sequence[int], answers: Floats | None) -> dict[str, Any]:
     """One answered request as plain data.
 
     Args:
@@ -72,9 +73,9 @@ def entry(
     if reason:
         found["reason"] = reason
     found["inputs"] = [query_digest(row) for row in inputs]
-    if len(near) and answers is not None:
+    if near and answers is not None:
         found["ties"] = {
-            "rows": near.tolist(), "shape": list(inputs.shape[1:]),
+            "rows": list(near), "shape": list(inputs.shape[1:]),
             "inputs": _packed(inputs[near]), "answers": _packed(answers[near]),
         }  # fmt: skip
     return found
@@ -130,22 +131,21 @@ class QueryLog:
         Raises:
             ArtifactError: the disk is gone or full, or the log itself is full and may not drop anything.
         """
-        done: Future[None] = Future()
         with self.lock:
             now = time.time()
             if now < self.clock - 1:  # the order of records is the chain's, times never go back
                 self.jumps += 1
             self.clock = max(now, self.clock)
-            body = json.dumps({"n": self.number + 1, "time": round(self.clock, 3), **record}, separators=(",", ":"))
+            body = ENCODER.encode({"n": self.number + 1, "time": round(self.clock, 3), **record}).encode()
             self._room(len(body) + 66)
             digest = _chained(self.hash, body)
-            self._write(f"{digest} {body}\n".encode())
+            self._write(b"%b %b\n" % (digest.encode(), body))
             self.hash, self.number = digest, self.number + 1
-            if self.settings.fsync == "always":
-                self._waiting.append(done)
-                self._wake.notify()
-            else:
-                done.set_result(None)
+            if self.settings.fsync != "always":
+                return WRITTEN
+            done: Future[None] = Future()
+            self._waiting.append(done)
+            self._wake.notify()
         return done
 
     @property
@@ -321,8 +321,8 @@ def _ended(path: Path) -> Iterator[tuple[dict[str, Any] | None, str, dict[str, A
                     last = first["after"]
                     yield first, last, None, end
                     continue
-                digest, _, body = line[:-1].decode().partition(" ")
-                if digest != _chained(last, body):
+                digest, body = line[:64].decode(), line[65:-1]
+                if line[64:65] != b" " or digest != _chained(last, body):
                     raise ValueError
                 last = digest
                 record = json.loads(body)
@@ -333,8 +333,8 @@ def _ended(path: Path) -> Iterator[tuple[dict[str, Any] | None, str, dict[str, A
             yield None, last, record, end
 
 
-def _chained(last: str, body: str) -> str:
-    return sha256(f"{last} {body}".encode()).hexdigest()
+def _chained(last: str, body: bytes) -> str:
+    return sha256(b"%b %b" % (last.encode(), body)).hexdigest()
 
 
 def _segments(folder: Path) -> list[Path]:

@@ -9,6 +9,7 @@ of unit variance, the same at every place and time for the same input and key. A
 computed side by side.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -105,10 +106,16 @@ class Waves:
 
     def at(self, psi: Floats, omega: float) -> Floats:
         """The fields (m, n, k) at whitened coordinates (n, D)."""
-        m, waves, depth = self.directions.shape
-        angles = psi @ (omega * self.directions.reshape(m * waves, depth).T) + self.phases.reshape(-1)
-        ripples = np.cos(angles).reshape(len(psi), m, waves).transpose(1, 0, 2)
-        return np.asarray(np.sqrt(2 / waves) * (ripples @ self.codes))
+        m, waves = self.phases.shape
+        axes, phases, codes = self._flat
+        ripples = np.cos((omega * psi) @ axes + phases)
+        return np.asarray(ripples.reshape(len(psi), m, waves).transpose(1, 0, 2) @ codes)
+
+    @cached_property
+    def _flat(self) -> tuple[Floats, Floats, Floats]:
+        """Directions (D, m J) and phases (m J,) of all keys side by side, and codes (m, J, k) scaled to unit variance."""
+        axes = np.ascontiguousarray(self.directions.reshape(self.phases.size, -1).T)
+        return axes, self.phases.reshape(-1), math.sqrt(2 / self.phases.shape[1]) * self.codes
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,12 +228,12 @@ class Ties:
         return cls(rows, order[rows, 0], order[rows, 1])
 
     def leaning(self, rows: Floats) -> Floats:
-        """How far answers (..., s, k) lean to the second class: log p_2 - log p_1 within +-6; of labels +1, -1 or 0."""
-        first = np.take_along_axis(rows, np.broadcast_to(self.first[:, None], (*rows.shape[:-1], 1)), axis=-1)[..., 0]
-        second = np.take_along_axis(rows, np.broadcast_to(self.second[:, None], (*rows.shape[:-1], 1)), axis=-1)[..., 0]
-        if ((rows == 0) | (rows == 1)).all():
-            return np.asarray(second - first)
-        return np.asarray(np.clip(np.log(np.maximum(second, 1e-12)) - np.log(np.maximum(first, 1e-12)), -6, 6))
+        """How far answers (..., s, k) lean to the second class: (p_2 - p_1) / (p_2 + p_1), so +1, -1 or 0 for labels."""
+        first, second = (
+            np.take_along_axis(rows, np.broadcast_to(which[:, None], (*rows.shape[:-1], 1)), axis=-1)[..., 0]
+            for which in (self.first, self.second)
+        )
+        return np.asarray((second - first) / np.maximum(second + first, 1e-300))
 
     def sides(self, psi: Floats, waves: Waves, omega: float) -> Floats:
         """(m, s): +1 where a key prefers the second class, -1 where the first; psi (s, D) at the ties."""

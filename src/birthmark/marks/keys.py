@@ -9,6 +9,7 @@ import re
 import secrets
 import stat
 from dataclasses import dataclass, field
+from functools import cached_property
 from hashlib import sha256, shake_256
 from pathlib import Path
 
@@ -32,7 +33,7 @@ class Secret:
         if len(self.value) != BYTES:
             raise SettingError(f"expected a key of {BYTES} bytes, got {len(self.value)}; make one with `birthmark key new`")
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """Eight hex digits that tell keys apart and reveal nothing of them."""
         return sha256(b"birthmark/fingerprint/1" + self.value).hexdigest()[:8]
