@@ -52,6 +52,12 @@ def test_every_way_of_an_attack_steals(name: str, settings: dict[str, object]) -
     assert accuracy(model, owner.pool) > 0.6
 
 
+def test_knockoff_steals_with_pictures_of_its_own() -> None:
+    owner = small_owner()
+    attack = registry.make("attacks", "knockoff", {"pool": "foreign", "queries": 1000, "student": "mlp", "epochs": 20})
+    assert accuracy(attack.steal(Probabilities(Open(owner.source)), owner.reserve[:20], seed=0), owner.pool) > 0.4  # chance is .1
+
+
 def test_presets_are_settings_of_an_attack_in_their_file() -> None:
     seen = 0
     for cls in registry.found("attacks").values():

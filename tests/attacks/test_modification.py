@@ -141,6 +141,7 @@ def test_removal_turns_the_features_away_more_than_fine_tuning_does(source: nn.M
         ("transfer", {"classes": 1}),
         ("ensemble", {"parts": 1}),
         ("knockoff", {"strategy": "best"}),
+        ("knockoff", {"pool": "the web"}),
     ],
 )
 def test_settings_out_of_range_are_named(name: str, settings: dict[str, object]) -> None:

@@ -2,7 +2,8 @@
 
 `random` draws queries uniformly. `adaptive` is the paper's gradient bandit over the pool's own classes: classes whose
 images the target answers surely, diversely, and unlike the student so far are asked more often. Queries come from
-`data.inputs`, which may be of another domain than the target's; true labels only name the bandit's arms.
+`data.inputs`, which may be of another domain than the target's, or are drawn by the thief (`pool`); true labels only name the
+bandit's arms.
 """
 
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from torch import nn
 from torch.nn import functional
 
 from birthmark.attack import Attack
+from birthmark.data.foreign import pictures
 from birthmark.errors import SettingError
 from birthmark.oracle import Oracle, softmax
 from birthmark.theft import affordable, ask, new_student, train_student
@@ -35,6 +37,7 @@ class Knockoff(Attack):
     Attributes:
         student: architecture by name; "" is vgg for images and mlp for flat inputs.
         strategy: "random" or "adaptive".
+        pool: "data" to ask the data's inputs, "foreign" to ask pictures of another domain (`birthmark.data.foreign`), as many.
         queries: most inputs to ask; 0 for all of the data (adaptive: half of the data, so that there is a choice).
         labels: learn from the top labels even if the target shows more.
         epochs, rate, batch: of the training loop.
@@ -49,6 +52,7 @@ class Knockoff(Attack):
 
     student: str = ""
     strategy: str = "random"
+    pool: str = "data"
     queries: int = 0
     labels: bool = False
     epochs: int = 10
@@ -61,11 +65,16 @@ class Knockoff(Attack):
     def __post_init__(self) -> None:
         if self.strategy not in ("random", "adaptive"):
             raise SettingError(f"expected strategy 'random' or 'adaptive', got {self.strategy!r}")
+        if self.pool not in ("data", "foreign"):
+            raise SettingError(f"expected pool 'data' or 'foreign', got {self.pool!r}")
         if self.queries < 0 or self.round < 2:
             raise SettingError(f"expected queries >= 0 and rounds of at least 2, got {self.queries} and {self.round}")
 
     def steal(self, target: Oracle, data: Samples, *, seed: int) -> nn.Module:
         self.check(target)
+        if self.pool == "foreign":
+            made = pictures(data.shape, self.queries or len(data), seed=seed)
+            data = Samples(made, np.zeros((len(made), 1), dtype=np.float32), 0)
         random = np.random.default_rng(seed)
         if self.strategy == "random":
             chosen = random.permutation(len(data))[: self.queries or len(data)]

