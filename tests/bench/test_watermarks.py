@@ -8,8 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from birthmark.artifact import canonical, write_atomically
-from birthmark.bench import watermarks
-from birthmark.bench.watermarks import CLIENTS, Cell, Workshop, cells, false_accusations, record, rows, workshop
+from birthmark.bench.students import ARCHITECTURES, CLIENTS, Cell, Workshop, cells, workshop
+from birthmark.bench.watermarks import false_accusations, record, rows
 from birthmark.cli.commands import app
 from birthmark.errors import ArtifactError
 
@@ -94,6 +94,6 @@ def test_damaged_and_missing_records_are_told(tmp_path: Path) -> None:
 def test_the_plan_names_every_cell_once_and_cheap_ones_first() -> None:
     planned = cells()
     assert len({cell.name for cell in planned}) == len(planned)
-    order = [watermarks.ARCHITECTURES.index(cell.student) for cell in planned]
+    order = [ARCHITECTURES.index(cell.student) for cell in planned]
     assert order == sorted(order)
     assert sum(cell.attack == "unmarked" and cell.source == "over-confident" for cell in planned) >= 60

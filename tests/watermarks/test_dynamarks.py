@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from birthmark import architectures, data, registry, stats
-from birthmark.bench.watermarks import table
+from birthmark.bench.students import table
 from birthmark.claim import Claim
 from birthmark.connect.local import Open
 from birthmark.errors import DataError, SettingError, ShapeError
