@@ -40,6 +40,25 @@ def test_a_blend_of_two_owners_is_told_apart_where_correlation_is_not() -> None:
     assert set(np.argsort(weights)[-2:]) == {0, 7}
 
 
+def test_what_a_suspect_shares_with_independents_is_explained_by_them(owners: np.ndarray) -> None:
+    random = np.random.default_rng(6)
+    others = random.normal(size=(3, 40, 3))
+    common = 4 * random.normal(size=(40, 3))  # errors that all small models make
+    suspect = 0.3 * owners[2] + common + 0.2 * random.normal(size=(40, 3))
+    others += common
+    plain, cleared = (owner_mixture(owners, suspect, others=known) for known in (None, others))
+
+    def clear(weights: np.ndarray) -> float:
+        rest = np.delete(weights, 2)
+        return float((weights[2] - rest.mean()) / rest.std())
+
+    assert cleared.argmax() == 2
+    assert clear(cleared) > 1.4 * clear(plain)
+    order = random.permutation(7)
+    assert np.allclose(cleared[order], owner_mixture(owners[order], suspect, others=others))
+    assert np.allclose(plain, owner_mixture(owners, suspect, others=others[:0]))
+
+
 def test_queries_on_which_all_owners_agree_count_for_nothing(owners: np.ndarray) -> None:
     suspect = np.random.default_rng(4).normal(size=(40, 3))
     still = np.concatenate([owners, np.ones((7, 10, 3))], axis=1)

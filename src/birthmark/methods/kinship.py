@@ -4,7 +4,7 @@ Ours. Owners are the source and its twins: reruns of one recipe on one data set,
 answer one shared set of queries, the held-out inputs on which their answers differ most (a rule symmetric in the
 owners, so that the source's score and its placebos' stay exchangeable). What is left of an owner's answers after the
 family's mean is its birthmark: one ridge regression explains the suspect's residual by all owners' at once
-(`birthmark.scoring.mixture`), and an owner's weight in it is its score.
+(`birthmark.scoring.mixture`), references' residuals beside them, and an owner's weight in it is its score.
 
     probabilities   T(p) = log(p + eps), less its class mean, for owners and suspect
     labels          the suspect's one-hot rows against the owners' probabilities
@@ -27,7 +27,7 @@ from birthmark.claim import Claim, Scores
 from birthmark.errors import SettingError, ShapeError
 from birthmark.method import Method
 from birthmark.owner import Owner
-from birthmark.scoring.likeness import closeness, disagreement, hardened
+from birthmark.scoring.likeness import centred_closeness, disagreement
 from birthmark.types import Access, Floats
 
 
@@ -42,6 +42,8 @@ class Kinship(Method):
         share: largest share of the pool that may be asked, 0 to 1: inputs on which owners agree only dilute.
         eps: floor of probabilities in the logarithm; raised to the rounding step of the answers.
         ridge: of the regression, in units of the mean eigenvalue of the owners' Gram matrix.
+        regress: whether the references' answers are regressors beside the owners': what a suspect has in common with any independent
+            model (of a small student: its errors) is then no owner's.
         centring: share of the references' mean score that is subtracted, 0 to 1; from `centring_from` queries on.
     """
 
@@ -56,6 +58,7 @@ class Kinship(Method):
     share: float = 0.4
     eps: float = 0.01
     ridge: float = 0.1
+    regress: bool = True
     centring: float = 0.5
     centring_from: int = 200
 
@@ -83,13 +86,11 @@ class Kinship(Method):
         owners = claim.tensors["owners"][:, :q]
         if answers.shape != owners.shape[1:]:
             raise ShapeError(f"kinship: expected answers of shape {owners.shape[1:]}, got {answers.shape}")
-        scores = self._closeness(owners, answers, claim.task.values)
-        raw = float(scores[0])
-        if len(claim.references) and q >= self.centring_from and self.centring:
-            like = hardened(claim.references[:, :q], answers, claim.task.values)
-            common = np.mean([self._closeness(owners, rows, claim.task.values) for rows in like], axis=0)
-            scores = scores - self.centring * common
-        return Scores(float(scores[0]), tuple(float(s) for s in scores[1:]), raw)
+        scores, plain = centred_closeness(
+            owners, answers, claim.references[:, :q], claim.task.values, eps=self.eps, ridge=self.ridge,
+            centring=self.centring if q >= self.centring_from else 0.0, regress=self.regress,
+        )  # fmt: skip
+        return Scores(float(scores[0]), tuple(float(s) for s in scores[1:]), float(plain[0]))
 
     def left_out(self, claim: Claim, place: int, q: int) -> tuple[Claim, Floats] | None:
         owners = claim.tensors["owners"]
@@ -97,6 +98,3 @@ class Kinship(Method):
             return None
         rest = {**claim.tensors, "owners": np.delete(owners, place + 1, axis=0)}
         return replace(claim, tensors=rest), owners[place + 1, :q]
-
-    def _closeness(self, owners: Floats, answers: Floats, values: bool) -> Floats:
-        return closeness(owners, answers, values, eps=self.eps, ridge=self.ridge)

@@ -26,7 +26,7 @@ from birthmark.method import Method
 from birthmark.oracle import is_labels
 from birthmark.owner import Owner
 from birthmark.scoring.kinks import bend_weights, check, met, others_rows
-from birthmark.scoring.likeness import closeness, disagreement, hardened
+from birthmark.scoring.likeness import centred_closeness, disagreement
 from birthmark.types import Access, Floats
 
 
@@ -43,6 +43,7 @@ class Lineage(Method):
         eps: floor of probabilities in the logarithm, for plain answers.
         step, starts, reach, temper: of the kinks, as for `tafa`.
         ridge: of both regressions, in mean eigenvalues.
+        regress: whether the references' plain answers are regressors beside the owners', as in `kinship`.
         centring: share of the references' mean weight that is subtracted, 0 to 1.
     """
 
@@ -61,6 +62,7 @@ class Lineage(Method):
     reach: float = 3.0
     temper: float = 0.5
     ridge: float = 0.1
+    regress: bool = True
     centring: float = 0.5
 
     def __post_init__(self) -> None:
@@ -99,29 +101,34 @@ class Lineage(Method):
         owners = claim.tensors["owners"]
         if answers.ndim != 2 or answers.shape[1] != owners.shape[2]:
             raise ShapeError(f"lineage: expected answers of {owners.shape[2]} outputs, got shape {answers.shape}")
-        mine = self._weights(claim, answers)
-        if len(claim.references) and self.centring:
-            like = hardened(claim.references[:, : len(answers)], answers, claim.task.values)
-            theirs = [self._weights(claim, rows) for rows in like]
-            scores = sum(_standard(w - self.centring * np.mean([t[i] for t in theirs], axis=0)) for i, w in enumerate(mine))
-        else:
-            scores = sum(map(_standard, mine))
-        scores = np.asarray(scores)
-        return Scores(float(scores[0]), tuple(float(s) for s in scores[1:]), float(sum(w[0] for w in mine)))
+        parts = self._parts(claim, answers)
+        scores = np.sum([_standard(weights) for weights, _ in parts], axis=0)
+        return Scores(float(scores[0]), tuple(float(s) for s in scores[1:]), float(sum(plain[0] for _, plain in parts)))
 
-    def _weights(self, claim: Claim, answers: Floats) -> list[Floats]:
-        """The owners' weights (m,) in plain answers, and in those to whole rounds of kinks where there are any."""
+    def _parts(self, claim: Claim, answers: Floats) -> list[tuple[Floats, Floats]]:
+        """The owners' weights (m,), centred and plain, in plain answers, and in those to whole rounds of kinks where there are any."""
         kink = claim.tensors["kink"][: len(answers)].astype(bool)
         owners, values = claim.tensors["owners"][:, : len(answers)], claim.task.values
+        references = claim.references[:, : len(answers)]
         found = []
         if (~kink).any():
-            found.append(closeness(owners[:, ~kink], answers[~kink], values, eps=self.eps, ridge=self.ridge))
+            found.append(
+                centred_closeness(
+                    owners[:, ~kink], answers[~kink], references[:, ~kink], values,
+                    eps=self.eps, ridge=self.ridge, centring=self.centring, regress=self.regress,
+                )
+            )  # fmt: skip
         whole = int(kink.sum()) // (3 * len(owners)) * 3 * len(owners)
         if whole and (values or not is_labels(answers)):
             rows = np.flatnonzero(kink)[:whole]
             tensors = {"owners": owners[:, rows], **{key: claim.tensors[key] for key in ("clipped",) if key in claim.tensors}}
-            bends = answers[rows]
-            found.append(bend_weights(met(tensors, bends), bends, values, temper=self.temper, ridge=self.ridge))
+
+            def weights(bends: Floats) -> Floats:
+                return bend_weights(met(tensors, bends), bends, values, temper=self.temper, ridge=self.ridge)
+
+            plain = weights(answers[rows])
+            common = np.mean([weights(theirs[rows]) for theirs in references], axis=0) if len(references) and self.centring else 0.0
+            found.append((plain - self.centring * common, plain))
         if not found:
             raise ShapeError(
                 f"lineage: expected answers to plain queries or to a whole round of kinks, got {len(answers)} answers; ask more"

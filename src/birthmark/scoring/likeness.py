@@ -12,20 +12,41 @@ from birthmark.scoring.mixture import owner_mixture
 from birthmark.types import Floats
 
 
-def closeness(owners: Floats, answers: Floats, values: bool, *, eps: float, ridge: float) -> Floats:
+def closeness(owners: Floats, answers: Floats, values: bool, *, eps: float, ridge: float, others: Floats | None = None) -> Floats:
     """Scores (m,) of answers (q, k) for each owner (m, q, k), uncentred: the owner mixture of comparable answers.
 
     Args:
+        others: answers (r, q, k) of independent models, regressed out; of labels they are not, which gained nothing.
         values: whether answers are real values; else they are probabilities, top-k probabilities or one-hot labels.
         eps: floor of probabilities in the logarithm; raised to the rounding step of the answers.
         ridge: of the regression, in mean eigenvalues.
     """
     if values:
-        return owner_mixture(owners, answers, ridge=ridge)
+        return owner_mixture(owners, answers, others=others, ridge=ridge)
     if is_labels(answers) or visible(answers).sum(axis=1).max() == 1:
         return owner_mixture(owners, np.eye(answers.shape[1])[answers.argmax(axis=1)], ridge=ridge, scaled=False)
     eps, seen = max(eps, rounding_step(answers)), visible(answers)
-    return owner_mixture(log_centred(owners, eps, seen), log_centred(answers, eps, seen), ridge=ridge, scaled=False)
+    known = None if others is None else log_centred(others, eps, seen)
+    return owner_mixture(log_centred(owners, eps, seen), log_centred(answers, eps, seen), others=known, ridge=ridge, scaled=False)
+
+
+def centred_closeness(
+    owners: Floats, answers: Floats, references: Floats, values: bool, *, eps: float, ridge: float, centring: float, regress: bool
+) -> tuple[Floats, Floats]:
+    """`closeness` less a share `centring` of the mean that references (r, q, k) have on each owner, and the uncentred scores.
+
+    Args:
+        regress: whether the references are regressed out as well, each of them from all the others.
+    """
+    like = hardened(references, answers, values)
+    first = closeness(owners, answers, values, eps=eps, ridge=ridge, others=like if regress else None)
+    if not len(like) or not centring:
+        return first, first
+    common = [
+        closeness(owners, rows, values, eps=eps, ridge=ridge, others=np.delete(like, i, axis=0) if regress else None)
+        for i, rows in enumerate(like)
+    ]
+    return first - centring * np.mean(common, axis=0), first
 
 
 def disagreement(owners: Floats) -> Floats:

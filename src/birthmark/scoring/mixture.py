@@ -15,12 +15,15 @@ from birthmark.errors import ShapeError
 from birthmark.types import Floats
 
 
-def owner_mixture(owners: Floats, suspect: Floats, *, ridge: float = 0.1, floor: float = 0.02, scaled: bool = True) -> Floats:
+def owner_mixture(
+    owners: Floats, suspect: Floats, *, others: Floats | None = None, ridge: float = 0.1, floor: float = 0.02, scaled: bool = True
+) -> Floats:
     """Weights of the owners in a suspect's answers.
 
     With A the owners' answers, mu their mean and R = A - mu: each entry is divided by W, the root mean square over
     owners (floored at `floor` of its median), or left as it is if `scaled` is false;
-    w = (R R' + ridge * mean eigenvalue * I)^-1 R (suspect - mu).
+    w = (X X' + ridge * mean eigenvalue of R R' * I)^-1 X (suspect - mu), X = R with the residuals of `others` below it; the
+    owners' part of w. What a suspect has in common with any independent model is explained by those, not by an owner.
 
     Relabelling the owners permutes w; adding the same rows to owners and suspect leaves it; the suspect being owner j
     puts the largest weight on j.
@@ -28,6 +31,7 @@ def owner_mixture(owners: Floats, suspect: Floats, *, ridge: float = 0.1, floor:
     Args:
         owners: answers (m, q, k), source first.
         suspect: answers (q, k).
+        others: answers (r, q, k) of independent models.
 
     Returns:
         Weights (m,), higher is closer.
@@ -46,11 +50,14 @@ def owner_mixture(owners: Floats, suspect: Floats, *, ridge: float = 0.1, floor:
     alive = scale > 0
     if not alive.any():
         return np.zeros(len(owners))
-    r = (residuals / np.where(alive, scale, 1) * alive).reshape(len(owners), -1)
-    d = ((suspect - mean) / np.where(alive, scale, 1) * alive).ravel()
-    gram = r @ r.T
-    penalty = ridge * np.trace(gram) / len(owners)
-    return np.asarray(np.linalg.solve(gram + penalty * np.eye(len(owners)), r @ d))
+    unit = alive / np.where(alive, scale, 1)
+    m = len(owners)
+    x = (residuals * unit).reshape(m, -1)
+    if others is not None and len(others):
+        x = np.concatenate([x, ((others - mean) * unit).reshape(len(others), -1)])
+    gram = x @ x.T
+    penalty = ridge * np.trace(gram[:m, :m]) / m
+    return np.asarray(np.linalg.solve(gram + penalty * np.eye(len(x)), x @ ((suspect - mean) * unit).ravel())[:m])
 
 
 def attractors(weights: Sequence[Floats]) -> dict[str, Any]:
