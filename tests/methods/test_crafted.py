@@ -12,7 +12,7 @@ from birthmark.checks import conformance
 from birthmark.cohort import recipe
 from birthmark.connect.local import Open
 from birthmark.crafting.images import eight_bit
-from birthmark.crafting.queries import conferrability, prepared, transform, varied
+from birthmark.crafting.queries import conferrability, mined, prepared, transform, varied
 from birthmark.errors import BirthmarkError, DataError, SettingError, ShapeError, UnknownName
 from birthmark.evidence import Verdict
 from birthmark.oracle import HardLabels
@@ -198,6 +198,15 @@ def test_prepared_networks_answer_as_the_originals_and_leave_them_alone(bench):
         assert np.allclose(fast, outputs(model, x), atol=1e-3)
         assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
         assert all(p.requires_grad for p in model.parameters())
+
+
+def test_starts_are_not_mostly_on_one_class_but_as_many_as_asked(owner):
+    cohort = gather(owner, recipe(TINY))
+    pool = owner.train.inputs
+    spread, all_of_them = mined(cohort, pool, 30, 0.2), mined(cohort, pool, len(pool), 0.2)
+    assert np.bincount(spread.labels).max() <= 6
+    assert np.bincount(mined(cohort, pool, 30).labels).max() > 6
+    assert sorted(all_of_them.places) == list(range(len(pool)))
 
 
 def test_conferrability_counts_models(owner):

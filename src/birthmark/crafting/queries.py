@@ -164,16 +164,24 @@ class Starts:
     others: Labels
 
 
-def mined(cohort: Cohort, candidates: Array, n: int) -> Starts:
+def mined(cohort: Cohort, candidates: Array, n: int, share: float = 1.0) -> Starts:
     """The candidates that already lie where derived and independent models differ most.
 
     y+ is the owner's class there, y- the class other than y+ that the independents favour.
+
+    Args:
+        share: largest share of the starts on one class y+ (if other classes have enough): where one class has most queries,
+            whoever favours that class matches.
     """
     ours = _mean_probabilities(cohort.derived, candidates)
     theirs = _mean_probabilities(cohort.independent, candidates)
     label = probabilities(cohort.derived[0], candidates).argmax(1)
     rows = np.arange(len(label))
-    best = np.argsort(theirs[rows, label] - ours[rows, label], kind="stable")[:n]
+    order = np.argsort(theirs[rows, label] - ours[rows, label], kind="stable")
+    place = np.zeros(len(label), dtype=np.int64)  # of each candidate among those of its class, best first
+    for c in np.unique(label):
+        place[order[label[order] == c]] = np.arange((label == c).sum())
+    best = np.concatenate([order[place[order] < share * n], order[place[order] >= share * n]])[:n]
     others = theirs[best].copy()
     others[np.arange(len(best)), label[best]] = -1
     return Starts(candidates[best], best, label[best], others.argmax(1))

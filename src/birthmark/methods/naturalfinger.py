@@ -12,8 +12,8 @@ T is a random transform (none, noise, shift, shear; optionally JPEG), G and D a 
 data, or a generator of the user's. Kept are the candidates of the highest share of derived models on y+ times share of
 independent models off it, mean over transforms. The score is the matching rate with y+, from labels alone.
 
-Departures: candidates are mined, starting where the two sides already differ most, and y- is the independents'
-favourite other class there; kappa is 5, since margins of 50 let a few easy models dominate; Adam; no flips; ranking
+Departures: candidates are mined, starting where the two sides already differ most but not mostly on one class, and y- is
+the independents' favourite other class there; kappa is 5, since margins of 50 let a few easy models dominate; Adam; no flips; ranking
 in place of a screening that asks every model under every transform, which leaves nothing on a wide cohort; D's term has
 the natural sign. "pixels" drops the GAN, "both" adds a bounded pixel residual to its images: less natural, and stronger.
 
@@ -57,6 +57,7 @@ class NaturalFinger(Method):
         iterations: of the GAN's training.
         pool: images that starts are mined from.
         candidates: candidates for each query that is kept, 1 and up.
+        one_class: largest share of the candidates on one class y+, if others have enough; at least 2 in as many classes as there are.
         kappa: margin, in logits. beta: weight of naturalness.
         steps, rate: of Adam. members: models of each side drawn at a step.
         confer: least quality of the best candidate, 0 to 1.
@@ -78,6 +79,7 @@ class NaturalFinger(Method):
     iterations: int = 3000
     pool: int = 4000
     candidates: float = 1.5
+    one_class: float = 0.2
     kappa: float = 5.0
     beta: float = 0.5
     steps: int = 150
@@ -123,7 +125,9 @@ class NaturalFinger(Method):
 
         n = int(self.queries * self.candidates)
         free, picture, labels, others, classes = (
-            _from_pixels(owner, cohort, n, self.pool, seed) if gan is None else self._from_latents(owner, cohort, gan, n, seed)
+            _from_pixels(owner, cohort, n, self.pool, self._share(owner), seed)
+            if gan is None
+            else self._from_latents(owner, cohort, gan, n, seed)
         )
         with seeded(seed):
             self._optimise(cohort, free, picture, torch.from_numpy(labels), torch.from_numpy(others), gan, classes)
@@ -138,6 +142,9 @@ class NaturalFinger(Method):
             "raise steps, pool or candidates, or lower confer",
         )
 
+    def _share(self, owner: Owner) -> float:
+        return max(self.one_class, 2 / owner.task.outputs)
+
     def _from_latents(self, owner: Owner, cohort: Cohort, gan: "Gan", n: int, seed: int) -> Any:
         import torch
 
@@ -145,7 +152,7 @@ class NaturalFinger(Method):
         from birthmark.crafting.queries import mined
 
         z, c, images = sampled(gan, max(self.pool, n), owner.task.outputs, seed=seed)
-        order = mined(cohort, images, n)
+        order = mined(cohort, images, n, self._share(owner))
         z, c = z[order.places].requires_grad_(), c[order.places]
         delta = torch.zeros(images[: len(z)].shape, requires_grad=self.space == "both")
 
@@ -181,12 +188,12 @@ class NaturalFinger(Method):
             adam.step()
 
 
-def _from_pixels(owner: Owner, cohort: Cohort, n: int, pool: int, seed: int) -> Any:
+def _from_pixels(owner: Owner, cohort: Cohort, n: int, pool: int, share: float, seed: int) -> Any:
     import torch
 
     from birthmark.crafting.queries import mined, unbounded
 
     order = np.random.default_rng(seed).permutation(len(owner.train))[: max(pool, n)]
-    found = mined(cohort, owner.train.inputs[order], n)
+    found = mined(cohort, owner.train.inputs[order], n, share)
     u = unbounded(found.inputs).requires_grad_()
     return [u], lambda: torch.sigmoid(u), found.labels, found.others, None
