@@ -19,6 +19,8 @@ import numpy as np
 from birthmark.errors import ArtifactError, BudgetError, OracleError, ShapeError
 from birthmark.types import Access, Answers, Array, Floats, Labels
 
+HASHED = np.dtype("<f4")  # queries are hashed as these
+
 
 class Part(NamedTuple):
     """Some of the answers to a call: `rows` (m, k) answer the inputs at `places` (m,)."""
@@ -209,8 +211,7 @@ class Metered(Wrapper):
 
 def query_digest(row: Array) -> str:
     """SHA-256 of one query: its shape and its float32 bytes."""
-    data = np.ascontiguousarray(row, dtype="<f4")
-    return sha256(f"{data.shape}".encode() + data.tobytes()).hexdigest()
+    return sha256(f"{row.shape}".encode() + row.astype(HASHED, copy=False).tobytes()).hexdigest()
 
 
 class Transcript:

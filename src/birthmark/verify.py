@@ -159,8 +159,9 @@ def judged(
     p_reruns = stats.rank_p(z, reruns_z) if reruns_z else None
     guards = (p_others, p_reruns) if null == "placebos" else (None, None)
     verdict, reason = decide(p, len(against), alpha, null, guards[0], len(others_z), opposed(claim), guards[1], z - margin_of(claim, alpha))
-    if verdict is not Verdict.SUPPORTED and (why := doubt(claim, answers)):
-        verdict, reason = Verdict.INCONCLUSIVE, f"{reason}; but {why}"
+    misread = doubt(claim, answers)
+    if misread.shuffled or (misread.why and verdict is not Verdict.SUPPORTED):
+        verdict, reason = Verdict.INCONCLUSIVE, f"{reason}; but {misread.why}"
     return Evidence(
         verdict=verdict, reason=reason, method=claim.method, settings=dict(claim.settings), claim=digest, suspect=suspect, answers=declared.value,
         score=mine, raw=scores.raw, z=z, p_value=p, null=null, n_placebos=len(against), p_parametric=stats.student_p(mine, against),

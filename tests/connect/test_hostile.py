@@ -116,12 +116,10 @@ def test_shuffled_classes_are_inconclusive_until_declared(asked: Callable[..., E
         predict = predicting(module)
         shuffled = v1(lambda x, p=predict: p(x)[:, place])
         found = asked(shuffled)
-        # read wrongly, a stolen copy ranks first with a chance of 1 in 20, which is no wrong accusation; "not supported" would be wrong
-        assert found.verdict is Verdict.INCONCLUSIVE or (module is stolen and found.verdict is Verdict.SUPPORTED)
-        if found.verdict is Verdict.INCONCLUSIVE:
-            named = re.search(r"in about the order (\[.*?\])", found.reason)
-            assert named
-            assert (np.array(json.loads(named[1])) == order).mean() >= 0.7
+        assert found.verdict is Verdict.INCONCLUSIVE  # even where it ranks first: read wrongly, 1 innocent in 20 does
+        named = re.search(r"in about the order (\[.*?\])", found.reason)
+        assert named
+        assert (np.array(json.loads(named[1])) == order).mean() >= 0.7
         assert asked(shuffled, order=tuple(map(int, order))).verdict is verdict
 
 

@@ -166,10 +166,10 @@ class QueryLog:
         self._guard.close()
 
     def _write(self, data: bytes) -> None:
+        start, sent = self._sizes[self._path], 0
         try:
-            start, left = self._sizes[self._path], memoryview(data)
-            while left:
-                left = left[os.write(self._file, left) :]
+            while sent < len(data):
+                sent += os.write(self._file, data[sent:])
         except OSError as error:
             with suppress(OSError):  # no half line may stay in the way of the next record
                 os.ftruncate(self._file, start)

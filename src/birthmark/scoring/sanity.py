@@ -2,9 +2,12 @@
 
 A suspect whose inputs are scaled wrongly, or whose classes come in another order, looks innocent. The owner's
 independent references tell: models of one task agree on most inputs. The check uses the suspect's and the references'
-answers only, never the source's or a twin's, so it treats true claim and placebos alike; and it can only turn "not
-supported" into "inconclusive".
+answers only, never the source's or a twin's, so it treats true claim and placebos alike; and it can only turn another
+verdict into "inconclusive": "not supported" always, "supported" where the classes clearly come in another order, since
+what such a suspect was ranked by is not what it said.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,8 +17,15 @@ from birthmark.types import Floats
 LEAST_QUERIES, LEAST_REFERENCES = 20, 3
 
 
-def doubt(claim: Claim, answers: Floats) -> str:
-    """Why the declared order of classes or the inputs' layout, range or normalisation may be wrong; "" if nothing hints at it.
+class Doubt(NamedTuple):
+    """Why a suspect may have been misread, and whether its classes clearly come in another order than declared."""
+
+    why: str = ""
+    shuffled: bool = False
+
+
+def doubt(claim: Claim, answers: Floats) -> Doubt:
+    """Why the declared order of classes or the inputs' layout, range or normalisation may be wrong; an empty one if nothing hints at it.
 
     Args:
         answers: the suspect's rows (q', k) to the claim's first q' queries.
@@ -23,22 +33,23 @@ def doubt(claim: Claim, answers: Floats) -> str:
     q, k = answers.shape
     references = claim.references[:, :q]
     if claim.task.values or k != claim.task.outputs or k < 2 or q < LEAST_QUERIES or len(references) < LEAST_REFERENCES:
-        return ""
+        return Doubt()
     votes = np.eye(k)[references.argmax(axis=2)]  # (r, q, k)
     typical = float(np.mean([agreement(votes[i].argmax(axis=1), votes.sum(axis=0) - votes[i]) for i in range(len(votes))]))
     if typical < max(0.3, 3 / k):  # such queries tell nothing: the references themselves disagree
-        return ""
+        return Doubt()
     mine = answers.argmax(axis=1)
     found = agreement(mine, votes.sum(axis=0))
     if found >= 0.5 * typical:
-        return ""
+        return Doubt()
     facts = (
         f"the suspect's top class is that of the owner's independent models on {found:.0%} of queries, where those agree on {typical:.0%}"
     )
     order = matched_order(mine, votes.sum(axis=0).argmax(axis=1), k)
     if float((np.argsort(order)[mine] == votes.sum(axis=0).argmax(axis=1)).mean()) >= max(0.75 * typical, 2 * found):
-        return f"{facts}; with its classes in about the order {list(map(int, order))} it would agree as they do: its classes seem shuffled, declare order or labels"
-    return (
+        said = f"with its classes in about the order {list(map(int, order))} it would agree as they do: its classes seem shuffled, declare order or labels"
+        return Doubt(f"{facts}; {said}", shuffled=True)
+    return Doubt(
         f"{facts}: its input layout, value range, normalisation or order of classes is probably not as declared, or it answers another task"
     )
 
