@@ -57,7 +57,7 @@ class NaturalFinger(Method):
         iterations: of the GAN's training.
         pool: images that starts are mined from.
         candidates: candidates for each query that is kept, 1 and up.
-        one_class: largest share of the candidates on one class y+, if others have enough; at least 2 in as many classes as there are.
+        one_class: largest share of the candidates on one class y+, 0 to 1, if others have enough; never less than 2 / classes.
         kappa: margin, in logits. beta: weight of naturalness.
         steps, rate: of Adam. members: models of each side drawn at a step.
         confer: least quality of the best candidate, 0 to 1.

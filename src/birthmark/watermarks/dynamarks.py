@@ -16,7 +16,8 @@ by at most `tolerance` of their spread: y' = y + tolerance sd tanh(h(x)).
 
 Two claims, both ranked among placebo keys: `dynamarks` reads what is left of a suspect's log-probabilities once the
 source's unmarked ones and the owner's references' are regressed out, and correlates it with the field. `dynamarks-ties`
-asks logged near-ties and counts on which side of the key the suspect falls; labels do.
+asks logged near-ties, those that unmarked models are most divided on, and counts on which side of the key the suspect falls
+beyond what a logistic regression on those models foretells; labels do.
 
 Marks are no use against whoever holds the weights, nor against thieves who drop uncertain answers and train on labels.
 """
