@@ -20,6 +20,7 @@ from typing import Any
 import httpx2
 import numpy as np
 
+from birthmark.connect import oip
 from birthmark.errors import BirthmarkError, OracleError, SettingError
 from birthmark.gateway.codec import Codec, codec
 from birthmark.gateway.config import ANONYMOUS, Config
@@ -36,6 +37,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 HOP = {b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"te", b"trailer", b"transfer-encoding", b"upgrade"}
 NOT_PASSED = HOP | {b"host"}
 NOT_ASKED = NOT_PASSED | {b"content-length", b"accept-encoding"}  # of predictions: they are sent whole, and must be readable
+READ = {b"content-encoding", oip.HEAD.encode()}
 MOST_CLIENTS = 10_000  # keys held in memory; the oldest go first and are derived again when needed
 IN_THREAD = 128  # rows from which marking leaves the event loop
 LONGEST_NAME = 200  # characters of a client's name
@@ -115,6 +117,8 @@ class Gateway:
         # the transport alone: a client would keep the cookies of one caller and send them with the next one's requests
         self.transport = transport or httpx2.AsyncHTTPTransport(limits=limits, retries=0)
         self.timeout = {"timeout": httpx2.Timeout(config.timeout, connect=min(5.0, config.timeout)).as_dict()}
+        kind, _, header = config.client.partition(":")
+        self.identity = kind, header.lower().encode()
         self.base = config.upstream.rstrip("/")
         self.pass_through = [re.compile(pattern) for pattern in config.pass_through]
         self._stamp = self._files()
@@ -240,7 +244,7 @@ class Gateway:
         reason, inputs, plain, marked = "", np.zeros((0, 0), np.float32), None, answered
         fingerprint, delta = keys.secret.fingerprint, 0.0
         try:
-            sent, got = _named(scope["headers"]), _named(headers)
+            sent, got = _read(scope["headers"]), _read(headers)
             if sent.get("content-encoding", "identity") != "identity" or got.get("content-encoding", "identity") != "identity":
                 raise OracleError("compressed bodies are not read")
             inputs = keys.codec.queries(sent, body)
@@ -291,8 +295,7 @@ class Gateway:
                 raise Refused(503, "log", "this answer cannot be given now") from None
 
     def _client(self, scope: Scope) -> str:
-        kind, _, header = self.config.client.partition(":")
-        wanted = header.lower().encode()
+        kind, wanted = self.identity
         text = next((value.decode("latin-1").strip() for name, value in scope["headers"] if name == wanted), "")
         if kind == "api-key" and text:
             text = "key-" + sha256(text.encode()).hexdigest()[:16]
@@ -385,8 +388,9 @@ def _kept(raw: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     return [(n.lower(), v) for n, v in raw if n.lower() not in HOP and n.lower() != b"content-length"]
 
 
-def _named(headers: Any) -> dict[str, str]:
-    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in headers}
+def _read(headers: Any) -> dict[str, str]:
+    """Those of the headers (lower case) that say how a body is to be read."""
+    return {name.decode(): value.decode("latin-1") for name, value in headers if name in READ}
 
 
 def serve(config: Config, *, host: str, port: int) -> None:

@@ -89,10 +89,11 @@ class Codec(ABC):
             raise OracleError("the queries are no regular array of numbers") from None
         if wire.layout == "nhwc" and len(shape) == 3 and x.shape[1:] == (*shape[1:], shape[0]):
             x = x.transpose(0, 3, 1, 2)
-        size = prod(shape)
-        if x.ndim < 1 or x.size % size or (x.ndim > 1 and x.shape[1:] != shape and prod(x.shape[1:]) != size):
-            raise OracleError(f"the queries have shape {x.shape}, the key was made for {shape}")
-        x = x.reshape(-1, *shape)
+        if x.shape[1:] != shape:
+            size = prod(shape)
+            if x.ndim < 1 or x.size % size or (x.ndim > 1 and prod(x.shape[1:]) != size):
+                raise OracleError(f"the queries have shape {x.shape}, the key was made for {shape}")
+            x = x.reshape(-1, *shape)
         for given, multiply in ((wire.std, True), (wire.mean, False)):
             if given:
                 v = np.asarray(given, dtype=np.float32).reshape(-1, *[1] * (len(shape) - 1))

@@ -30,7 +30,6 @@ FORMAT = "birthmark/query-log/1"
 START = "0" * 64
 FSYNC = ("always", "interval", "never")
 FULL = ("drop-oldest", "refuse")
-ENCODER = json.JSONEncoder(separators=(",", ":"))  # json.dumps would make one for every record
 WRITTEN: Future[None] = Future()
 WRITTEN.set_result(None)
 
@@ -85,11 +84,16 @@ class QueryLog:
     """An open log; `append` from any thread.
 
     Raises:
-        SettingError: another gateway has it open.
+        SettingError: another gateway has it open, or the extra `serve` is not installed.
         ArtifactError: the folder cannot be written, or a line other than a torn last one is damaged.
     """
 
     def __init__(self, settings: LogSettings) -> None:
+        try:
+            import orjson
+        except ImportError:
+            raise SettingError("writing a query log needs orjson; pip install 'birthmark[serve]'") from None
+        self._encode = orjson.dumps
         self.settings = settings
         self.lock = threading.Lock()
         folder = settings.folder
@@ -136,7 +140,7 @@ class QueryLog:
             if now < self.clock - 1:  # the order of records is the chain's, times never go back
                 self.jumps += 1
             self.clock = max(now, self.clock)
-            body = ENCODER.encode({"n": self.number + 1, "time": round(self.clock, 3), **record}).encode()
+            body = self._encode({"n": self.number + 1, "time": round(self.clock, 3), **record})
             self._room(len(body) + 66)
             digest = _chained(self.hash, body)
             self._write(b"%b %b\n" % (digest.encode(), body))

@@ -109,6 +109,8 @@ class Waves:
         m, waves = self.phases.shape
         axes, phases, codes = self._flat
         ripples = np.cos((omega * psi) @ axes + phases)
+        if m == 1:
+            return np.asarray((ripples @ codes[0])[None])
         return np.asarray(ripples.reshape(len(psi), m, waves).transpose(1, 0, 2) @ codes)
 
     @cached_property

@@ -283,21 +283,25 @@ def _alone(row: list[float], h: list[float], delta: float, epsilon: float, beta:
     best = max(row)
     top = row.index(best)
     if delta:
-        second = max((p, -c) for c, p in enumerate(row) if c != top)
-        if best - second[0] < delta and h[-second[1]] > h[top]:
-            row[top], row[-second[1]] = second[0], best
-            top = row.index(best)
-    open_to = [c for c, p in enumerate(row) if c != top and not (hidden and p == 0)]
-    if not open_to:
+        below = row.copy()
+        below[top] = -math.inf
+        second = max(below)
+        if best - second < delta:
+            place = below.index(second)
+            if h[place] > h[top]:
+                row[top], row[place] = second, best
+                top = row.index(best)
+    lifts = [-math.inf if p == 0 else lift for p, lift in zip(row, h, strict=True)] if hidden else h.copy()
+    lifts[top] = -math.inf
+    highest = max(lifts)
+    if highest == -math.inf:  # nothing is shown below the top
         return row
-    if len(open_to) == 1:
-        epsilon *= 1 / (1 + math.exp(min(-beta * h[open_to[0]], 700.0)))
-    highest = max(h[c] for c in open_to)
-    u = [0.0] * len(row)
-    for c in open_to:
-        u[c] = math.exp(beta * (h[c] - highest))
+    if (hidden or len(row) == 2) and lifts.count(-math.inf) == len(lifts) - 1:
+        epsilon *= 1 / (1 + math.exp(min(-beta * highest, 700.0)))
+    u = [math.exp(beta * (lift - highest)) for lift in lifts]
     scale = sum(row) / sum(u)
-    e = min(epsilon, rho / (1 + max(scale * u[c] / max(best - row[c], 1e-300) for c in open_to)))
+    steepest = max([v / (best - p or 1e-300) for p, v in zip(row, u, strict=True)])
+    e = min(epsilon, rho / (1 + scale * steepest))
     return [p + e * (scale * v - p) for p, v in zip(row, u, strict=True)]
 
 
