@@ -40,6 +40,7 @@ def test_copies_and_students_of_a_regressor_rank_first_exact_and_rounded(
     answers = outputs(task.stolen(attack, split=split, **settings), claim.queries)
     assert rank(claim, answers) == 0.1
     assert rank(claim, np.round(answers, 2)) == 0.1
+    assert rank(claim, 1.7 * answers + 3) == 0.1  # a thief who answers in other units
 
 
 def test_innocent_regressors_are_accused_no_more_often_than_chance_allows(regression: tuple[Workshop, Claim]) -> None:

@@ -59,6 +59,22 @@ def test_what_a_suspect_shares_with_independents_is_explained_by_them(owners: np
     assert np.allclose(plain, owner_mixture(owners, suspect, others=others[:0]))
 
 
+def test_a_shift_and_stretch_of_what_the_family_answers_counts_for_nothing(owners: np.ndarray) -> None:
+    random = np.random.default_rng(7)
+    owners += 3 * random.normal(size=(40, 3))  # a family has an answer of its own
+    suspect, others, order = random.normal(size=(40, 3)), random.normal(size=(2, 40, 3)), random.permutation(7)
+    mean, moved = owners.mean(axis=0), np.array([2.0, -1.0, 0.0])
+    weights = owner_mixture(owners, suspect, others=others, affine=True)
+    assert np.allclose(weights, owner_mixture(owners, suspect + moved + moved[::-1] * mean, others=others, affine=True))
+    assert np.allclose(weights[order], owner_mixture(owners[order], suspect, others=others, affine=True))
+    assert not np.allclose(weights, owner_mixture(owners, suspect + moved, others=others))
+    assert owner_mixture(owners, 3 * owners[4] + 1, affine=True).argmax() == 4
+    few = owners[:, :10]
+    assert np.array_equal(owner_mixture(few, suspect[:10], affine=True), owner_mixture(few, suspect[:10]))
+    flat = np.concatenate([owners[:, :, :1], np.ones((7, 40, 1))], axis=2)  # an output on which all agree
+    assert np.isfinite(owner_mixture(flat, suspect[:, :2], affine=True)).all()
+
+
 def test_queries_on_which_all_owners_agree_count_for_nothing(owners: np.ndarray) -> None:
     suspect = np.random.default_rng(4).normal(size=(40, 3))
     still = np.concatenate([owners, np.ones((7, 10, 3))], axis=1)

@@ -138,8 +138,9 @@ def tensors(head: Any, body: bytes, at: int, name: str, part: str) -> dict[str, 
     """
     found = {}
     for tensor in field_of(head, part, name):
-        size = (tensor.get("parameters") or {}).get("binary_data_size") if isinstance(tensor, Mapping) else None
-        label, shape, kind = (field_of(tensor, key, name) for key in ("name", "shape", "datatype"))
+        label, shape, kind = field_of(tensor, "name", name), field_of(tensor, "shape", name), field_of(tensor, "datatype", name)
+        about = tensor.get("parameters")
+        size = about.get("binary_data_size") if isinstance(about, Mapping) else None
         try:
             if size is not None:
                 found[str(label)] = _from_bytes(body[at : at + size], kind).reshape(shape)

@@ -44,6 +44,8 @@ class Kinship(Method):
         ridge: of the regression, in units of the mean eigenvalue of the owners' Gram matrix.
         regress: whether the references' answers are regressors beside the owners': what a suspect has in common with any independent
             model (of a small student: its errors) is then no owner's.
+        affine: of real values: whether a shift and stretch of what the whole family answers, output by output, counts for nothing:
+            pruning and noise on weights do just that to a copy, and so may a thief.
         centring: share of the references' mean score that is subtracted, 0 to 1; from `centring_from` queries on.
     """
 
@@ -59,6 +61,7 @@ class Kinship(Method):
     eps: float = 0.01
     ridge: float = 0.1
     regress: bool = True
+    affine: bool = True
     centring: float = 0.5
     centring_from: int = 200
 
@@ -88,7 +91,7 @@ class Kinship(Method):
             raise ShapeError(f"kinship: expected answers of shape {owners.shape[1:]}, got {answers.shape}")
         scores, plain = centred_closeness(
             owners, answers, claim.references[:, :q], claim.task.values, eps=self.eps, ridge=self.ridge,
-            centring=self.centring if q >= self.centring_from else 0.0, regress=self.regress,
+            centring=self.centring if q >= self.centring_from else 0.0, regress=self.regress, affine=self.affine,
         )  # fmt: skip
         return Scores(float(scores[0]), tuple(float(s) for s in scores[1:]), float(plain[0]))
 

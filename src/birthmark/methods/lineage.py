@@ -44,6 +44,7 @@ class Lineage(Method):
         step, starts, reach, temper: of the kinks, as for `tafa`.
         ridge: of both regressions, in mean eigenvalues.
         regress: whether the references' plain answers are regressors beside the owners', as in `kinship`.
+        affine: of real values: whether a shift and stretch of the family's plain answers counts for nothing, as in `kinship`.
         centring: share of the references' mean weight that is subtracted, 0 to 1.
     """
 
@@ -63,6 +64,7 @@ class Lineage(Method):
     temper: float = 0.5
     ridge: float = 0.1
     regress: bool = True
+    affine: bool = True
     centring: float = 0.5
 
     def __post_init__(self) -> None:
@@ -115,7 +117,7 @@ class Lineage(Method):
             found.append(
                 centred_closeness(
                     owners[:, ~kink], answers[~kink], references[:, ~kink], values,
-                    eps=self.eps, ridge=self.ridge, centring=self.centring, regress=self.regress,
+                    eps=self.eps, ridge=self.ridge, centring=self.centring, regress=self.regress, affine=self.affine,
                 )
             )  # fmt: skip
         whole = int(kink.sum()) // (3 * len(owners)) * 3 * len(owners)

@@ -12,7 +12,9 @@ from birthmark.scoring.mixture import owner_mixture
 from birthmark.types import Floats
 
 
-def closeness(owners: Floats, answers: Floats, values: bool, *, eps: float, ridge: float, others: Floats | None = None) -> Floats:
+def closeness(
+    owners: Floats, answers: Floats, values: bool, *, eps: float, ridge: float, affine: bool = False, others: Floats | None = None
+) -> Floats:
     """Scores (m,) of answers (q, k) for each owner (m, q, k), uncentred: the owner mixture of comparable answers.
 
     Args:
@@ -20,9 +22,10 @@ def closeness(owners: Floats, answers: Floats, values: bool, *, eps: float, ridg
         values: whether answers are real values; else they are probabilities, top-k probabilities or one-hot labels.
         eps: floor of probabilities in the logarithm; raised to the rounding step of the answers.
         ridge: of the regression, in mean eigenvalues.
+        affine: of values: whether a shift and stretch of the family's answers is taken out; of probabilities it gained nothing.
     """
     if values:
-        return owner_mixture(owners, answers, others=others, ridge=ridge)
+        return owner_mixture(owners, answers, others=others, ridge=ridge, affine=affine)
     if is_labels(answers) or visible(answers).sum(axis=1).max() == 1:
         return owner_mixture(owners, np.eye(answers.shape[1])[answers.argmax(axis=1)], ridge=ridge, scaled=False)
     eps, seen = max(eps, rounding_step(answers)), visible(answers)
@@ -31,7 +34,16 @@ def closeness(owners: Floats, answers: Floats, values: bool, *, eps: float, ridg
 
 
 def centred_closeness(
-    owners: Floats, answers: Floats, references: Floats, values: bool, *, eps: float, ridge: float, centring: float, regress: bool
+    owners: Floats,
+    answers: Floats,
+    references: Floats,
+    values: bool,
+    *,
+    eps: float,
+    ridge: float,
+    centring: float,
+    regress: bool,
+    affine: bool,
 ) -> tuple[Floats, Floats]:
     """`closeness` less a share `centring` of the mean that references (r, q, k) have on each owner, and the uncentred scores.
 
@@ -39,11 +51,11 @@ def centred_closeness(
         regress: whether the references are regressed out as well, each of them from all the others.
     """
     like = hardened(references, answers, values)
-    first = closeness(owners, answers, values, eps=eps, ridge=ridge, others=like if regress else None)
+    first = closeness(owners, answers, values, eps=eps, ridge=ridge, affine=affine, others=like if regress else None)
     if not len(like) or not centring:
         return first, first
     common = [
-        closeness(owners, rows, values, eps=eps, ridge=ridge, others=np.delete(like, i, axis=0) if regress else None)
+        closeness(owners, rows, values, eps=eps, ridge=ridge, affine=affine, others=np.delete(like, i, axis=0) if regress else None)
         for i, rows in enumerate(like)
     ]
     return first - centring * np.mean(common, axis=0), first

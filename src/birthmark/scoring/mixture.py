@@ -14,9 +14,18 @@ from scipy.stats import binom
 from birthmark.errors import ShapeError
 from birthmark.types import Floats
 
+LEAST_AFFINE = 20  # queries; of fewer, two columns an output would leave little
+
 
 def owner_mixture(
-    owners: Floats, suspect: Floats, *, others: Floats | None = None, ridge: float = 0.1, floor: float = 0.02, scaled: bool = True
+    owners: Floats,
+    suspect: Floats,
+    *,
+    others: Floats | None = None,
+    ridge: float = 0.1,
+    floor: float = 0.02,
+    scaled: bool = True,
+    affine: bool = False,
 ) -> Floats:
     """Weights of the owners in a suspect's answers.
 
@@ -32,6 +41,8 @@ def owner_mixture(
         owners: answers (m, q, k), source first.
         suspect: answers (q, k).
         others: answers (r, q, k) of independent models.
+        affine: whether what a constant and mu explain of each output, over the queries, is taken out of all residuals first: then
+            a suspect that moves or stretches what every owner answers alike gains and loses nothing. From LEAST_AFFINE queries on.
 
     Returns:
         Weights (m,), higher is closer.
@@ -51,13 +62,27 @@ def owner_mixture(
     if not alive.any():
         return np.zeros(len(owners))
     unit = alive / np.where(alive, scale, 1)
+    fixed = _basis(mean * unit, unit) if affine and len(mean) >= LEAST_AFFINE else []
+
+    def rows(answers: Floats) -> Floats:
+        rest = (answers - mean) * unit
+        for column in fixed:
+            rest = rest - column * (rest * column).sum(axis=-2, keepdims=True)
+        return np.asarray(rest.reshape(*rest.shape[:-2], -1))
+
     m = len(owners)
-    x = (residuals * unit).reshape(m, -1)
-    if others is not None and len(others):
-        x = np.concatenate([x, ((others - mean) * unit).reshape(len(others), -1)])
+    x = rows(owners) if others is None or not len(others) else np.concatenate([rows(owners), rows(others)])
     gram = x @ x.T
     penalty = ridge * np.trace(gram[:m, :m]) / m
-    return np.asarray(np.linalg.solve(gram + penalty * np.eye(len(x)), x @ ((suspect - mean) * unit).ravel())[:m])
+    return np.asarray(np.linalg.solve(gram + penalty * np.eye(len(x)), x @ rows(suspect))[:m])
+
+
+def _basis(mean: Floats, constant: Floats) -> list[Floats]:
+    """Columns (q, k), orthonormal in each output, that span a constant and the mean; 0 where an output has no second one."""
+    first = constant / np.maximum(np.linalg.norm(constant, axis=0), 1e-300)
+    second = mean - first * (mean * first).sum(axis=0)
+    size = np.linalg.norm(second, axis=0)
+    return [first, np.where(size > 1e-9 * np.linalg.norm(mean, axis=0), second / np.maximum(size, 1e-300), 0.0)]
 
 
 def attractors(weights: Sequence[Floats]) -> dict[str, Any]:

@@ -55,6 +55,8 @@ def treatments(task: str) -> dict[str, tuple[str, dict[str, Any]]]:
     }
     if what.generator:
         found["unpaired"] = ("distill", {"student": what.recipe, "epochs": epochs, "rate": rate})
+    for name in ("distill-same", "distill-other"):  # the rarest thefts a second time, by another student
+        found[f"{name}-2"] = found[name]
     return found
 
 
@@ -115,7 +117,7 @@ def plan(task: str, *, sources: tuple[int, ...] = (1, 2, 3)) -> Plan:
         entries += [
             Entry(f"reference {i}", card, "craft", "reference", source=seed) for i, card in enumerate(reference_cards(source, REFERENCES))
         ]
-        entries += [Entry(name, card, "positive", name, source=seed) for name, card in derived(task, source).items()]
+        entries += [Entry(name, card, "positive", name.removesuffix("-2"), source=seed) for name, card in derived(task, source).items()]
     entries += [Entry(name, card, "negative", "clean", tier) for name, (tier, card) in innocents(task).items()]
     if many or task in MORE_INNOCENTS:
         entries += [Entry(f"more-{name}", card, "negative", "clean", tier) for name, (tier, card) in innocents(task, 800).items()]
