@@ -1,6 +1,5 @@
 """Counters and histograms in Prometheus' text format."""
 
-import threading
 from bisect import bisect_left
 from collections.abc import Mapping
 
@@ -22,25 +21,24 @@ HELP = {
 
 
 class Metrics:
-    """A few counters; safe from several threads."""
+    """A few counters, for one event loop."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
         self.counts: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
         self.times: dict[str, tuple[list[int], list[float]]] = {}
 
     def count(self, name: str, by: float = 1, /, **labels: str) -> None:
         """Add to a counter."""
-        with self.lock:
-            key = (name, tuple(labels.items()))
-            self.counts[key] = self.counts.get(key, 0) + by
+        key = (name, tuple(labels.items()))
+        self.counts[key] = self.counts.get(key, 0) + by
 
     def observe(self, name: str, seconds: float) -> None:
         """Add to a histogram."""
-        with self.lock:
-            buckets, total = self.times.setdefault(name, ([0] * (len(BOUNDS) + 1), [0.0]))
-            buckets[bisect_left(BOUNDS, seconds)] += 1
-            total[0] += seconds
+        if name not in self.times:
+            self.times[name] = [0] * (len(BOUNDS) + 1), [0.0]
+        buckets, total = self.times[name]
+        buckets[bisect_left(BOUNDS, seconds)] += 1
+        total[0] += seconds
 
     def value(self, name: str, **labels: str) -> float:
         """A counter's value, 0 if it never moved."""
@@ -49,20 +47,19 @@ class Metrics:
     def text(self, gauges: Mapping[str, float], key: str) -> str:
         """Everything in Prometheus' text format; `key` is the fingerprint of the key in force."""
         lines: list[str] = []
-        with self.lock:
-            for name in sorted({name for name, _ in self.counts}):
-                lines += [f"# HELP {name} {HELP[name]}", f"# TYPE {name} counter"]
-                for (found, labels), value in sorted(self.counts.items()):
-                    if found == name:
-                        inside = ",".join(f'{label}="{text}"' for label, text in labels)
-                        lines.append(f"{name}{{{inside}}} {value:g}" if inside else f"{name} {value:g}")
-            for name, (buckets, total) in sorted(self.times.items()):
-                lines += [f"# HELP {name} {HELP[name]}", f"# TYPE {name} histogram"]
-                seen = 0
-                for bound, n in zip((*map(str, BOUNDS), "+Inf"), buckets, strict=True):
-                    seen += n
-                    lines.append(f'{name}_bucket{{le="{bound}"}} {seen}')
-                lines += [f"{name}_sum {total[0]:.6f}", f"{name}_count {seen}"]
+        for name in sorted({name for name, _ in self.counts}):
+            lines += [f"# HELP {name} {HELP[name]}", f"# TYPE {name} counter"]
+            for (found, labels), value in sorted(self.counts.items()):
+                if found == name:
+                    inside = ",".join(f'{label}="{text}"' for label, text in labels)
+                    lines.append(f"{name}{{{inside}}} {value:g}" if inside else f"{name} {value:g}")
+        for name, (buckets, total) in sorted(self.times.items()):
+            lines += [f"# HELP {name} {HELP[name]}", f"# TYPE {name} histogram"]
+            seen = 0
+            for bound, n in zip((*map(str, BOUNDS), "+Inf"), buckets, strict=True):
+                seen += n
+                lines.append(f'{name}_bucket{{le="{bound}"}} {seen}')
+            lines += [f"{name}_sum {total[0]:.6f}", f"{name}_count {seen}"]
         for name, value in gauges.items():
             lines += [f"# HELP {name} {HELP[name]}", f"# TYPE {name} gauge", f"{name} {value:g}"]
         lines += [
