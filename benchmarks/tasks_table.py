@@ -124,7 +124,11 @@ def main() -> None:
                 caught.setdefault(suspect["group"], {}).setdefault(kind, []).append(
                     suspect["by_queries"][str(queries)]["verdict"] == "supported"
                 )
-    print("\n| task (sources) | queries | `kinship` | `tafa` | `lineage` | LiteGuard | MetaV | best of ours less best of theirs |\n" + "|---" * 8 + "|")
+    print(
+        "\n| task (sources) | queries | `kinship` | `tafa` | `lineage` | LiteGuard | MetaV | best of ours less best of theirs |\n"
+        + "|---" * 8
+        + "|"
+    )
     for task, records in loaded.items():
         compared(task, records)
     print("\n| method | innocents accused | 95 % | most of one source |\n|---|---|---|---|")

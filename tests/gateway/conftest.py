@@ -10,6 +10,7 @@ from typing import Any
 import httpx2
 import numpy as np
 import pytest
+import uvicorn
 
 from birthmark.gateway.app import Gateway
 from birthmark.gateway.codec import Wire
@@ -122,10 +123,15 @@ def upstream() -> Upstream:
 
 
 def through(config: Config, upstream: Any, use: Callable[[httpx2.AsyncClient, Gateway], Awaitable[None]]) -> Gateway:
-    """Run `use` with a client of a fresh gateway in front of the upstream; no sockets."""
+    """Run `use` with a client of a fresh gateway in front of the upstream, which listens on a port of its own."""
 
     async def run() -> Gateway:
-        gateway = Gateway(config, transport=httpx2.ASGITransport(upstream))
+        server = uvicorn.Server(uvicorn.Config(upstream, port=0, log_level="critical", lifespan="off"))
+        serving = asyncio.create_task(server.serve())
+        while not server.started:
+            await asyncio.sleep(0.01)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        gateway = Gateway(replace(config, upstream=f"http://127.0.0.1:{port}"))
         async with httpx2.AsyncClient(
             transport=httpx2.ASGITransport(gateway, client=("127.0.0.1", 1)), base_url="http://gateway"
         ) as client:
@@ -133,6 +139,8 @@ def through(config: Config, upstream: Any, use: Callable[[httpx2.AsyncClient, Ga
                 await use(client, gateway)
             finally:
                 await gateway.close()
+                server.should_exit = True
+                await serving
         return gateway
 
     return asyncio.run(run())

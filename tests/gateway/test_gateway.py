@@ -1,6 +1,7 @@
 """What a gateway answers: marked predictions in every dialect, the policy when it cannot mark, everything else untouched."""
 
 import asyncio
+import gzip
 import json
 import logging
 import os
@@ -143,15 +144,12 @@ def test_upstream_errors_pass_unchanged_and_a_dead_upstream_is_named(config: Con
 
     through(config, upstream, use)
 
-    class Dead:
-        async def __call__(self, *_: Any) -> None:
-            raise httpx2.ConnectError("refused")
-
-    async def dead(client: httpx2.AsyncClient, _: Gateway) -> None:
+    async def dead(client: httpx2.AsyncClient, gateway: Gateway) -> None:
+        gateway.base = "http://127.0.0.1:9"  # where nobody listens
         got = await client.post("/v1/models/m:predict", json={"instances": X.tolist()}, headers=ALICE)
         assert got.status_code == 502
 
-    through(on(config, log=None), Dead(), dead)
+    through(on(config, log=None), upstream, dead)
 
 
 def test_clients_are_known_refused_or_share_a_key(config: Config, upstream: Upstream, ring: Keyring) -> None:
@@ -318,3 +316,80 @@ def test_nothing_secret_is_logged(config: Config, upstream: Upstream, caplog: py
         through(config, upstream, use)
     assert SECRET.value.hex() not in caplog.text
     assert repr(SECRET.value) not in caplog.text
+
+
+def test_a_request_goes_on_as_it_came_and_so_does_its_answer(config: Config) -> None:
+    packed = gzip.compress(b"x" * 300_000)
+    seen: list[tuple[Any, bytes]] = []
+
+    async def upstream(scope: Any, receive: Any, send: Any) -> None:
+        body = b""
+        while True:
+            message = await receive()
+            body += message.get("body", b"")
+            if not message.get("more_body"):
+                break
+        seen.append((scope, body))
+        headers = [(b"content-encoding", b"gzip"), (b"x-two", b"1"), (b"x-two", b"2"), (b"location", b"/elsewhere")]
+        await send({"type": "http.response.start", "status": 302, "headers": headers})
+        for i in range(0, len(packed), 100):
+            await send({"type": "http.response.body", "body": packed[i : i + 100], "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def parts() -> Any:
+        for _ in range(50):
+            yield b"y" * 10_000
+
+    async def use(client: httpx2.AsyncClient, gateway: Gateway) -> None:
+        path = "/v1/a%2Fb%20c/d?e=%26&f=1+2"
+        got = await client.post(path, content=parts(), headers=[(b"X-Odd", "caf\xe9".encode()), (b"Authorization", b"Bearer t")])
+        assert got.status_code == 302  # not followed
+        assert got.content == b"x" * 300_000
+        assert got.headers.get_list("x-two") == ["1", "2"]
+        assert (await client.get(path, headers={"User-Agent": ""})).status_code == 302
+
+    through(on(config, policy="open"), upstream, use)
+    (posted, body), (fetched, nothing) = seen
+    for scope in (posted, fetched):
+        assert (scope["raw_path"], scope["query_string"]) == (b"/v1/a%2Fb%20c/d", b"e=%26&f=1+2")
+    headers = dict(posted["headers"])
+    assert headers[b"x-odd"].decode() == "caf\xe9"
+    assert headers[b"authorization"] == b"Bearer t"
+    assert headers[b"host"].startswith(b"127.0.0.1:")
+    assert (body, nothing) == (b"y" * 500_000, b"")
+    assert b"content-type" not in headers
+
+
+def test_an_address_cannot_name_another_server(config: Config, upstream: Upstream) -> None:
+    async def use(client: httpx2.AsyncClient, gateway: Gateway) -> None:
+        said: list[Any] = []
+
+        async def send(message: Any) -> None:
+            said.append(message)
+
+        async def receive() -> Any:
+            return {"type": "http.request", "body": b""}
+
+        for path in ("@127.0.0.1:9/x", "/a#b", "*"):
+            scope = {"type": "http", "method": "GET", "path": path, "raw_path": path.encode(), "query_string": b"", "headers": []}
+            await gateway(scope, receive, send)
+        assert [message["status"] for message in said if "status" in message] == [400] * 3
+
+    through(config, upstream, use)
+    assert not upstream.asked
+
+
+def test_an_upstream_that_breaks_off_or_is_slow_is_named(config: Config) -> None:
+    async def upstream(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"].startswith("/slow"):
+            await asyncio.sleep(2)
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"100")]})
+        await send({"type": "http.response.body", "body": b"half"})
+
+    async def use(client: httpx2.AsyncClient, gateway: Gateway) -> None:
+        for path, status in (("/v1/models/m:predict", 502), ("/slow/m:predict", 504)):
+            got = await client.post(path, json={"instances": X.tolist()}, headers=ALICE)
+            assert got.status_code == status
+
+    through(on(config, timeout=0.5), upstream, use)
+    assert not list(read(config.log.folder))  # type: ignore[union-attr]

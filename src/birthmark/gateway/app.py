@@ -11,13 +11,12 @@ import logging
 import re
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
-import httpx2
 import numpy as np
 
 from birthmark.connect import oip
@@ -31,15 +30,23 @@ from birthmark.marks.keys import Secret, read_secret
 from birthmark.types import Array, Floats
 from birthmark.watermarks.dynamarks import DynaMarks, near_ties
 
+try:
+    import aiohttp
+    from multidict import CIMultiDict
+    from yarl import URL
+except ImportError:
+    raise SettingError("the gateway needs aiohttp; pip install 'birthmark[serve]'") from None
+
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 HOP = {b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"te", b"trailer", b"transfer-encoding", b"upgrade"}
-NOT_PASSED = HOP | {b"host"}
+NOT_PASSED = HOP | {b"host", b"expect"}
 NOT_ASKED = NOT_PASSED | {b"content-length", b"accept-encoding"}  # of predictions: they are sent whole, and must be readable
 READ = {b"content-encoding", oip.HEAD.encode()}
 MOST_CLIENTS = 10_000  # keys held in memory; the oldest go first and are derived again when needed
 IN_THREAD = 128  # rows from which marking leaves the event loop
+MOST_HEADER = 1 << 16  # bytes of one header of an answer
 LONGEST_NAME = 200  # characters of a client's name
 WATCH = 2.0  # seconds between two looks at the key files
 logger = logging.getLogger("birthmark.gateway")
@@ -53,20 +60,15 @@ class Refused(BirthmarkError):
         self.status, self.reason = status, reason
 
 
-class Upload(httpx2.AsyncByteStream):
+async def upload(receive: Receive) -> AsyncIterator[bytes]:
     """The body that a client is sending, passed on as it comes."""
-
-    def __init__(self, receive: Receive) -> None:
-        self.receive = receive
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        while True:
-            message = await self.receive()
-            if message["type"] == "http.disconnect":
-                raise Refused(499, "client-gone", "the client hung up")
-            yield message.get("body", b"")
-            if not message.get("more_body"):
-                return
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Refused(499, "client-gone", "the client hung up")
+        yield message.get("body", b"")
+        if not message.get("more_body"):
+            return
 
 
 @dataclass
@@ -108,18 +110,15 @@ class Gateway:
         BirthmarkError: keys, settings or log are not in order; nothing is served then.
     """
 
-    def __init__(self, config: Config, transport: httpx2.AsyncBaseTransport | None = None) -> None:
+    def __init__(self, config: Config) -> None:
         self.config = config
         self.keys = Keys.load(config)
         self.log = QueryLog(config.log) if config.log else None
         self.metrics = Metrics()
-        limits = httpx2.Limits(max_connections=config.connections, max_keepalive_connections=config.connections, keepalive_expiry=20)
-        # the transport alone: a client would keep the cookies of one caller and send them with the next one's requests
-        self.transport = transport or httpx2.AsyncHTTPTransport(limits=limits, retries=0)
-        self.timeout = {"timeout": httpx2.Timeout(config.timeout, connect=min(5.0, config.timeout)).as_dict()}
         kind, _, header = config.client.partition(":")
         self.identity = kind, header.lower().encode()
         self.base = config.upstream.rstrip("/")
+        self._session: aiohttp.ClientSession | None = None
         self.pass_through = [re.compile(pattern) for pattern in config.pass_through]
         self._stamp = self._files()
         self._watcher: asyncio.Task[None] | None = None
@@ -145,11 +144,28 @@ class Gateway:
         logger.info("keys reloaded: %s", self.keys.secret.fingerprint)
         return True
 
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        """The connections to the upstream; made where the event loop runs."""
+        if self._session is None:
+            seconds = self.config.timeout
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=self.config.connections, keepalive_timeout=20),
+                timeout=aiohttp.ClientTimeout(total=None, connect=seconds, sock_connect=min(5.0, seconds), sock_read=seconds),
+                cookie_jar=aiohttp.DummyCookieJar(),  # one caller's cookies must not go with the next one's requests
+                auto_decompress=False,
+                skip_auto_headers=("accept", "accept-encoding", "content-type", "user-agent"),
+                max_line_size=MOST_HEADER,
+                max_field_size=MOST_HEADER,
+            )
+        return self._session
+
     async def close(self) -> None:
         """Finish: close connections and the log."""
         if self._watcher is not None:
             self._watcher.cancel()
-        await self.transport.aclose()
+        if self._session is not None:
+            await self._session.close()
         if self.log is not None:
             await asyncio.to_thread(self.log.close)
 
@@ -223,10 +239,9 @@ class Gateway:
             return
         if path == "/readyz":
             try:
-                soon = {"timeout": httpx2.Timeout(2.0).as_dict()}
-                answer = await self.transport.handle_async_request(httpx2.Request("GET", self.base + "/", extensions=soon))
-                await answer.aclose()
-            except httpx2.HTTPError:
+                async with self.session.get(self.base + "/", allow_redirects=False, timeout=aiohttp.ClientTimeout(2.0)):
+                    pass
+            except (aiohttp.ClientError, TimeoutError):
                 await _say(send, 503, "the upstream does not answer")
                 return
         await _answer(send, 200, [(b"content-type", b"application/json")], b'{"status":"ok"}')
@@ -306,60 +321,67 @@ class Gateway:
         raise Refused(401, "unknown-client", "this client is not known here")
 
     async def _ask(self, scope: Scope, body: bytes) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
-        answer = await self._send(self._request(scope, httpx2.ByteStream(body), len(body)))
+        headers = self._headers(scope, NOT_ASKED)
+        headers["accept-encoding"] = "identity"
+        answer = await self._send(scope, headers, body)
         try:
             found = bytearray()
-            async for part in answer.aiter_raw():
+            async for part in answer.content.iter_any():
                 found += part
                 if len(found) > self.config.most_body:
                     raise Refused(502, "upstream-too-large", "the model server's answer is too large")
-        except httpx2.HTTPError:
+        except (aiohttp.ClientError, TimeoutError):
             raise Refused(502, "upstream-broke", "the model server broke off its answer") from None
         finally:
-            await answer.aclose()
-        return answer.status_code, _kept(answer.headers.raw), bytes(found)
-
-    async def _send(self, request: httpx2.Request) -> httpx2.Response:
-        try:
-            return await self.transport.handle_async_request(request)
-        except httpx2.TimeoutException:
-            raise Refused(504, "upstream-timeout", "the model server did not answer in time") from None
-        except httpx2.HTTPError:
-            raise Refused(502, "upstream-down", "the model server cannot be reached") from None
-
-    def _request(self, scope: Scope, body: httpx2.AsyncByteStream, length: int | None = None) -> httpx2.Request:
-        """The client's request, addressed to the upstream, with a body of `length` bytes that is sent whole, or as the client sends it."""
-        query = scope.get("query_string", b"").decode("latin-1")
-        path = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1").partition("?")[0]
-        try:
-            url = _url(self.base + path + (f"?{query}" if query else ""))
-        except (httpx2.InvalidURL, ValueError):
-            raise Refused(400, "bad-url", "this address cannot be passed on") from None
-        left_out = NOT_PASSED if length is None else NOT_ASKED
-        headers = [(b"host", url.netloc), *((name, value) for name, value in scope["headers"] if name not in left_out)]
-        names = {name for name, _ in headers}
-        if b"accept-encoding" not in names:
-            headers.append((b"accept-encoding", b"identity"))
-        if length is not None:
-            headers.append((b"content-length", b"%d" % length))
-        elif isinstance(body, Upload) and b"content-length" not in names:
-            headers.append((b"transfer-encoding", b"chunked"))
-        return httpx2.Request(scope["method"], url, headers=headers, stream=body, extensions=self.timeout)
+            answer.release()
+        return answer.status, _kept(answer.raw_headers), bytes(found)
 
     async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = self._headers(scope, NOT_PASSED)
+        headers.setdefault("accept-encoding", "identity")
         empty = not any(name in (b"content-length", b"transfer-encoding") for name, _ in scope["headers"])
-        answer = await self._send(self._request(scope, httpx2.ByteStream(b"") if empty else Upload(receive)))
+        answer = await self._send(scope, headers, None if empty else upload(receive))
         try:
-            raw = [(n.lower(), v) for n, v in answer.headers.raw if n.lower() not in HOP]
-            await send({"type": "http.response.start", "status": answer.status_code, "headers": raw})
-            async for part in answer.aiter_raw():
+            raw = [(n.lower(), v) for n, v in answer.raw_headers if n.lower() not in HOP]
+            await send({"type": "http.response.start", "status": answer.status, "headers": raw})
+            async for part in answer.content.iter_any():
                 await send({"type": "http.response.body", "body": part, "more_body": True})
             await send({"type": "http.response.body", "body": b""})
+        except (aiohttp.ClientError, TimeoutError):  # the head is out: all that is left is to break off as the upstream did
+            logger.warning("the model server broke off its answer")
         finally:
-            await answer.aclose()
+            answer.release()
+
+    def _headers(self, scope: Scope, left_out: set[bytes]) -> CIMultiDict[str]:
+        return CIMultiDict((name.decode(), _text(value)) for name, value in scope["headers"] if name not in left_out)
+
+    async def _send(self, scope: Scope, headers: CIMultiDict[str], body: bytes | AsyncIterator[bytes] | None) -> aiohttp.ClientResponse:
+        """The client's request, sent to the upstream; its answer, of which the head is there."""
+        query = scope.get("query_string", b"").decode("latin-1")
+        path = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1").partition("?")[0]
+        if not path.startswith("/") or "#" in path:  # behind "@" would stand another server
+            raise Refused(400, "bad-url", "this address cannot be passed on")
+        try:
+            url = _url(self.base + path + (f"?{query}" if query else ""))
+            return await self.session.request(scope["method"], url, headers=headers, data=body, allow_redirects=False)
+        except TimeoutError:
+            raise Refused(504, "upstream-timeout", "the model server did not answer in time") from None
+        except aiohttp.ClientError:
+            raise Refused(502, "upstream-down", "the model server cannot be reached") from None
+        except ValueError:
+            raise Refused(400, "bad-url", "this request cannot be passed on") from None
 
 
-_url = lru_cache(maxsize=1024)(httpx2.URL)
+@lru_cache(maxsize=1024)
+def _url(text: str) -> URL:
+    return URL(text, encoded=True)
+
+
+def _text(value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
 
 
 async def _body(receive: Receive, most: int) -> bytes:
@@ -384,7 +406,7 @@ async def _answer(send: Send, status: int, headers: list[tuple[bytes, bytes]], b
     await send({"type": "http.response.body", "body": body})
 
 
-def _kept(raw: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+def _kept(raw: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     return [(n.lower(), v) for n, v in raw if n.lower() not in HOP and n.lower() != b"content-length"]
 
 
