@@ -6,6 +6,7 @@ smooth       how far does tafa go on GELU, SiLU, softplus and tanh networks?
 precision    what do rounding, 8 bits, top-3 and labels cost? (on the models of fingerbench-tasks)
 unpaired     whose samples are these? ten sources, 500 samples (on the models of fingerbench-tasks)
 students     are missed students of another architecture near the source at all? (source 0, on which settings are chosen)
+sources      students of rotation and garments-cnn on five more sources (4 to 8): three hold too few to tell
 
 python benchmarks/tasks_experiments.py --store STORE --out benchmarks/fingerbench-tasks/experiments NAME ...
 """
@@ -366,8 +367,36 @@ def summary(rows: Sequence[dict[str, Any]], by: tuple[str, ...]) -> list[dict[st
     return found
 
 
+def sources(store: Store) -> dict[str, Any]:
+    """Students by `kinship` with 300 queries on sources that the plan does not have; the plan's innocents."""
+    found = list[dict[str, Any]]()
+    method = methods()["kinship"]
+    for task in ("rotation", "garments-cnn"):
+        answer = outputs if TASKS[task].values else probabilities
+        _, make = workshop(task, store)
+        clean = {name: card for name, (_, card) in innocents(task).items()}
+        z: dict[str, list[list[float]]] = {"student": [], "innocent": []}
+        for seed in range(4, 9):
+            card = source_card(task, seed)
+            owner = owner_of(task, card, store)
+            claim = method.fit(owner, seed=0)
+            own = {name: theft for name, theft in derived(task, card).items() if name.startswith("distill")}
+            for kind, cards in (("student", own), ("innocent", clean)):
+                rows = [
+                    {"task": task, "source": seed, "kind": kind, "suspect": name, **judged(method, claim, answer(model, claim.queries))}
+                    for name, model in zip(cards, make(list(cards.values())), strict=True)
+                ]
+                found += rows
+                z[kind].append([row["z"] for row in rows])
+        value, low, high = stats.bootstrap_auc(z["student"], z["innocent"], seed=0)
+        found.append({"task": task, "kind": "auc", "auc": round(value, 4), "low": round(low, 4), "high": round(high, 4)})
+    summed = [row for row in found if row["kind"] == "auc"]
+    return {"rows": [row for row in found if row["kind"] != "auc"], "summary": summed}
+
+
 EXPERIMENTS: dict[str, Callable[[Store], dict[str, Any]]] = {
     "backbones": backbones, "data-free": data_free, "smooth": smooth, "precision": precision, "unpaired": unpaired, "students": students,
+    "sources": sources,
 }  # fmt: skip
 
 
