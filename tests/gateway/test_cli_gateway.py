@@ -156,3 +156,28 @@ def test_a_killed_gateway_comes_back_with_its_log(tmp_path: Path, server: str, r
         assert len(list(read(tmp_path / "log"))) >= answered
     assert answered == 40
     assert (tmp_path / "k").read_text().strip() not in (tmp_path / "out").read_text()
+
+
+def test_a_client_that_hangs_up_harms_nobody(tmp_path: Path, server: str, ring: Keyring) -> None:
+    ring.save(tmp_path / "ring")
+    run("key", "new", "--secret", str(tmp_path / "k"))
+    port = free_port()
+    config = tmp_path / "gateway.toml"
+    config.write_text(
+        f'upstream = "{server}"\nkeyring = "{tmp_path}/ring"\nsecret = "{tmp_path}/k"\npolicy = "open"\n[wire]\ndialect = "tfserving"\n'
+    )
+    with (tmp_path / "out").open("w") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-c", SERVE, "gateway", "--config", str(config), "--port", str(port)], stdout=out, stderr=out
+        )
+    wait(f"http://127.0.0.1:{port}/healthz")
+    for path in ("/elsewhere", "/v1/models/m:predict"):
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            client.sendall(f"POST {path} HTTP/1.1\r\nHost: a\r\nX-Client-Id: a\r\nContent-Length: 100000\r\n\r\n".encode() + b"x" * 1000)
+            time.sleep(0.2)
+    answer = httpx2.get(f"http://127.0.0.1:{port}/v2/health/live")
+    assert answer.status_code == 200
+    assert len(answer.headers.get_list("date")) == 1
+    process.terminate()
+    process.wait(30)
+    assert "Traceback" not in (tmp_path / "out").read_text()

@@ -436,4 +436,5 @@ def serve(config: Config, *, host: str, port: int) -> None:
         lifespan="on",
         timeout_graceful_shutdown=20,
         server_header=False,
+        date_header=False,  # the model server sends its own
     )
