@@ -4,7 +4,7 @@ For every task three development sources (seeds 0, 10, 11) with 19 twins and 4 r
 students of the source's architecture, four of another and two of a third, and 18 innocents of seeds of their own. None
 of these models is in fingerbench-tasks.
 
-    python benchmarks/tasks_settings.py --store STORE --out benchmarks/fingerbench-tasks/settings.json affine TASK ...
+    python benchmarks/tasks_settings.py --store STORE --out benchmarks/fingerbench-tasks/experiments/settings.json affine TASK ...
 """
 
 import argparse

@@ -29,6 +29,16 @@ def predict(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return softmax((np.asarray(x, dtype=np.float64).reshape(len(x), -1) - 0.3) @ WEIGHTS * 0.5)
 
 
+async def whole(receive: Any) -> bytes:
+    """A request's body."""
+    body = b""
+    while True:
+        message = await receive()
+        body += message.get("body", b"")
+        if not message.get("more_body"):
+            return body
+
+
 class Upstream:
     """An ASGI model server; `answer` may be replaced to misbehave."""
 
@@ -37,12 +47,7 @@ class Upstream:
         self.answer: Callable[[str, bytes], tuple[int, str, bytes]] | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        body = b""
-        while True:
-            message = await receive()
-            body += message.get("body", b"")
-            if not message.get("more_body"):
-                break
+        body = await whole(receive)
         self.asked += 1
         status, kind, reply = (self.answer or self.reply)(scope["path"], body)
         headers = [(b"content-type", kind.encode()), (b"x-server", b"toy")]

@@ -57,6 +57,16 @@ def wait(url: str) -> None:
     raise AssertionError(f"{url} did not come up")
 
 
+def started(config: Path, port: int, out: Path) -> subprocess.Popen[bytes]:
+    """A gateway process that answers; what it says is added to `out`."""
+    with out.open("ab") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-c", SERVE, "gateway", "--config", str(config), "--port", str(port)], stdout=file, stderr=file
+        )
+    wait(f"http://127.0.0.1:{port}/healthz")
+    return process
+
+
 def test_key_new_claim_trace_and_utility(tmp_path: Path, digits: data.Data) -> None:
     model = make(digits_card(), {}, digits)
     file = tmp_path / "source.safetensors"
@@ -138,11 +148,7 @@ def test_a_killed_gateway_comes_back_with_its_log(tmp_path: Path, server: str, r
     x = np.random.default_rng(0).random((1, 1, 8, 8)).astype(np.float32)
     answered, first = 0, None
     for end in (signal.SIGKILL, signal.SIGTERM):
-        with (tmp_path / "out").open("a") as out:
-            process = subprocess.Popen(
-                [sys.executable, "-c", SERVE, "gateway", "--config", str(config), "--port", str(port)], stdout=out, stderr=out
-            )
-        wait(f"{url}/healthz")
+        process = started(config, port, tmp_path / "out")
         for _ in range(20):
             got = httpx2.post(f"{url}/v1/models/m:predict", json={"instances": x.tolist()}, headers={"X-Client-Id": "alice"})
             assert got.status_code == 200
@@ -166,11 +172,7 @@ def test_a_client_that_hangs_up_harms_nobody(tmp_path: Path, server: str, ring: 
     config.write_text(
         f'upstream = "{server}"\nkeyring = "{tmp_path}/ring"\nsecret = "{tmp_path}/k"\npolicy = "open"\n[wire]\ndialect = "tfserving"\n'
     )
-    with (tmp_path / "out").open("w") as out:
-        process = subprocess.Popen(
-            [sys.executable, "-c", SERVE, "gateway", "--config", str(config), "--port", str(port)], stdout=out, stderr=out
-        )
-    wait(f"http://127.0.0.1:{port}/healthz")
+    process = started(config, port, tmp_path / "out")
     for path in ("/elsewhere", "/v1/models/m:predict"):
         with socket.create_connection(("127.0.0.1", port)) as client:
             client.sendall(f"POST {path} HTTP/1.1\r\nHost: a\r\nX-Client-Id: a\r\nContent-Length: 100000\r\n\r\n".encode() + b"x" * 1000)

@@ -20,7 +20,7 @@ from birthmark.gateway.log import LogSettings, read, ties
 from birthmark.marks.keyring import Keyring, logged
 from birthmark.marks.keys import Secret, write_secret
 from birthmark.watermarks.dynamarks import DynaMarks, DynaMarksTies
-from gateway.conftest import SECRET, Upstream, on, predict, through
+from gateway.conftest import SECRET, Upstream, on, predict, through, whole
 
 X = np.random.default_rng(5).random((6, 1, 8, 8)).astype(np.float32)
 ALICE = {"X-Client-Id": "alice"}
@@ -323,13 +323,7 @@ def test_a_request_goes_on_as_it_came_and_so_does_its_answer(config: Config) -> 
     seen: list[tuple[Any, bytes]] = []
 
     async def upstream(scope: Any, receive: Any, send: Any) -> None:
-        body = b""
-        while True:
-            message = await receive()
-            body += message.get("body", b"")
-            if not message.get("more_body"):
-                break
-        seen.append((scope, body))
+        seen.append((scope, await whole(receive)))
         headers = [(b"content-encoding", b"gzip"), (b"x-two", b"1"), (b"x-two", b"2"), (b"location", b"/elsewhere")]
         await send({"type": "http.response.start", "status": 302, "headers": headers})
         for i in range(0, len(packed), 100):
@@ -390,6 +384,17 @@ def test_an_upstream_that_breaks_off_or_is_slow_is_named(config: Config) -> None
         for path, status in (("/v1/models/m:predict", 502), ("/slow/m:predict", 504)):
             got = await client.post(path, json={"instances": X.tolist()}, headers=ALICE)
             assert got.status_code == status
+        said: list[Any] = []
+
+        async def send(message: Any) -> None:
+            said.append(message)
+
+        async def receive() -> Any:
+            return {"type": "http.request", "body": b""}
+
+        await gateway({"type": "http", "method": "GET", "path": "/a", "raw_path": b"/a", "query_string": b"", "headers": []}, receive, send)
+        assert b"".join(message.get("body", b"") for message in said) == b"half"
+        assert said[-1].get("more_body")  # a stream that is passed on breaks off as the upstream did
 
     through(on(config, timeout=0.5), upstream, use)
     assert not list(read(config.log.folder))  # type: ignore[union-attr]

@@ -353,7 +353,7 @@ class Gateway:
             answer.release()
 
     def _headers(self, scope: Scope, left_out: set[bytes]) -> CIMultiDict[str]:
-        return CIMultiDict((name.decode(), _text(value)) for name, value in scope["headers"] if name not in left_out)
+        return CIMultiDict((_text(name), _text(value)) for name, value in scope["headers"] if name not in left_out)
 
     async def _send(self, scope: Scope, headers: CIMultiDict[str], body: bytes | AsyncIterator[bytes] | None) -> aiohttp.ClientResponse:
         """The client's request, sent to the upstream; its answer, of which the head is there."""
@@ -366,10 +366,10 @@ class Gateway:
             return await self.session.request(scope["method"], url, headers=headers, data=body, allow_redirects=False)
         except TimeoutError:
             raise Refused(504, "upstream-timeout", "the model server did not answer in time") from None
+        except ValueError:  # before ClientError: aiohttp's InvalidURL is both
+            raise Refused(400, "bad-url", "this request cannot be passed on") from None
         except aiohttp.ClientError:
             raise Refused(502, "upstream-down", "the model server cannot be reached") from None
-        except ValueError:
-            raise Refused(400, "bad-url", "this request cannot be passed on") from None
 
 
 @lru_cache(maxsize=1024)

@@ -100,7 +100,7 @@ class Codec(ABC):
                 x = x * v if multiply else x + v
         if (wire.low, wire.high) != (0.0, 1.0):
             x = (x - np.float32(wire.low)) / np.float32(wire.high - wire.low)
-        if not isfinite(sum(x.ravel().tolist()) if x.size <= FEW else x.sum(dtype=np.float64)):
+        if not isfinite(x.sum(dtype=np.float64)):
             raise OracleError("the queries hold NaN or infinity")
         return np.ascontiguousarray(x)
 

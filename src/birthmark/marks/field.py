@@ -62,11 +62,7 @@ class Whitening:
         flat = flattened(inputs)
         if flat.shape[1] != len(self.mean):
             raise ShapeError(f"expected inputs of {len(self.mean)} values as the key was made for, got shape {inputs.shape[1:]}")
-        psi: Floats = flat @ self.axes
-        psi -= self._origin
-        np.maximum(psi, -FARTHEST, out=psi)
-        np.minimum(psi, FARTHEST, out=psi)
-        return psi.round(6, out=psi)
+        return np.asarray(np.minimum(np.maximum(flat @ self.axes - self._origin, -FARTHEST), FARTHEST).round(6))
 
     @cached_property
     def _origin(self) -> Floats:
@@ -76,7 +72,7 @@ class Whitening:
 def flattened(inputs: Array) -> Floats:
     """Inputs (n, *d) as float64 rows; large images are averaged down to a grid of at most 32 x 32 first."""
     x = np.asarray(inputs, dtype=np.float64)
-    if x.ndim == 4 and x.size > LARGEST_INPUT * len(x):
+    if x.ndim == 4 and x[0].size > LARGEST_INPUT:
         for axis in (2, 3):
             edges = np.linspace(0, x.shape[axis], min(GRID, x.shape[axis]) + 1).astype(int)
             x = np.add.reduceat(x, edges[:-1], axis=axis) / np.diff(edges).reshape([-1 if a == axis else 1 for a in range(4)])
@@ -113,8 +109,6 @@ class Waves:
         m, waves = self.phases.shape
         axes, phases, codes = self._flat
         ripples = np.cos((omega * psi) @ axes + phases)
-        if m == 1:
-            return np.asarray((ripples @ codes[0])[None])
         return np.asarray(ripples.reshape(len(psi), m, waves).transpose(1, 0, 2) @ codes)
 
     @cached_property
