@@ -45,7 +45,7 @@ from birthmark.zoo.executors import Serial
 from birthmark.zoo.store import Store
 from birthmark.zoo.task_plans import TASKS, derived, innocents, source_card, stolen
 
-TWINS, REFERENCES = 19, 4
+TWINS, REFERENCES, TREATED = 19, 4, 5
 
 
 def workshop(task: str, store: Store) -> tuple[Data, Callable[[Sequence[Card]], list[nn.Module]]]:
@@ -77,7 +77,7 @@ def judged(method: Method, claim: Claim, answers: Floats) -> dict[str, float]:
 
 
 def methods() -> dict[str, Method]:
-    return {"kinship": Kinship(queries=300, references=REFERENCES), "tafa": Tafa(references=REFERENCES)}
+    return {"kinship": Kinship(queries=300, references=REFERENCES, treated=TREATED), "tafa": Tafa(references=REFERENCES)}
 
 
 def backbones(store: Store) -> dict[str, Any]:

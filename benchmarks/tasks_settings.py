@@ -16,11 +16,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from tasks_experiments import REFERENCES, owner_of, workshop
+from tasks_experiments import REFERENCES, TREATED, owner_of, workshop
 
 from birthmark import stats
 from birthmark.artifact import canonical, write_atomically
 from birthmark.card import Card
+from birthmark.claim import Claim
+from birthmark.method import Method
 from birthmark.methods.kinship import Kinship
 from birthmark.methods.lineage import Lineage
 from birthmark.training import outputs, probabilities
@@ -28,7 +30,10 @@ from birthmark.zoo.store import Store
 from birthmark.zoo.task_plans import TASKS, derived, innocents, source_card, stolen, treatments
 
 SEEDS, INNOCENTS, QUERIES = (0, 10, 11), 1700, 300
-METHODS = {"kinship": Kinship(queries=QUERIES, references=REFERENCES), "lineage": Lineage(queries=QUERIES, references=REFERENCES)}
+METHODS: Mapping[str, Method] = {
+    "kinship": Kinship(queries=QUERIES, references=REFERENCES, treated=TREATED),
+    "lineage": Lineage(queries=QUERIES, references=REFERENCES, treated=TREATED),
+}
 
 
 def thefts(task: str, source: Card) -> list[tuple[str, Card]]:
@@ -41,6 +46,13 @@ def thefts(task: str, source: Card) -> list[tuple[str, Card]]:
     found += [("other", stolen(source, attack, settings, first + i)) for i in range(3)]
     found += [("same", stolen(source, *done["distill-same"], first + 10 + i)) for i in range(3)]
     return found + [("third", stolen(source, attack, third, first + 100 + i)) for i in range(2)]
+
+
+def switched(method: Method, claim: Claim, setting: str, on: bool) -> tuple[Method, Claim]:
+    """The method and its claim with a setting on or off; `treated` is a tensor of the claim, the others are settings."""
+    if setting != "treated":
+        return replace(method, **{setting: on}), claim  # type: ignore[call-arg]
+    return method, claim if on else replace(claim, tensors={key: rows for key, rows in claim.tensors.items() if key != "treated"})
 
 
 def measured(task: str, setting: str, store: Store) -> list[dict[str, Any]]:
@@ -58,10 +70,10 @@ def measured(task: str, setting: str, store: Store) -> list[dict[str, Any]]:
             suspects = [(kind, answer(model, claim.queries)) for (kind, _), model in zip(cards, stolen_models, strict=True)]
             suspects += [("innocents", answer(model, claim.queries)) for model in clean]
             for on in (True, False):
-                judge = replace(method, **{setting: on})
+                judge, held = switched(method, claim, setting, on)
                 found = z.setdefault((name, on), {})
                 for kind, answers in suspects:
-                    scores = judge.score(claim, answers)
+                    scores = judge.score(held, answers)
                     found.setdefault(kind, []).append(stats.standardised(scores.source, scores.placebos))
     return [
         {"task": task, "method": name, "queries": QUERIES, setting: on, "sources": len(SEEDS), **summary(found)}
@@ -88,7 +100,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--store", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("setting", choices=("affine", "regress"))
+    parser.add_argument("setting", choices=("affine", "regress", "treated"))
     parser.add_argument("task", nargs="+", choices=tuple(TASKS))
     said = parser.parse_args()
     torch.set_num_threads(1)

@@ -58,7 +58,8 @@ class Claim:
         seed: of everything random in making it.
         tensors: "queries" (q, *d): every distinct query of the whole test, placebos' included, ordered so that the first
             ones make the best smaller test. "references" (r, q, k), optional: answers of independent models of the
-            owner's that had no part in making the claim. The rest is the method's own.
+            owner's that had no part in making the claim. "treated" (r, t, q, k), optional: answers of t copies and students
+            of each reference. The rest is the method's own.
         facts: what enrolment found: cost, self-check, reach, digests of source and cohort.
     """
 
@@ -77,6 +78,11 @@ class Claim:
     def references(self) -> Floats:
         """Answers (r, q, k) of independent reference models; r may be 0."""
         return self.tensors.get("references", np.zeros((0, len(self.queries), self.task.outputs)))
+
+    @property
+    def treated(self) -> Floats:
+        """Answers (r, t, q, k) of copies and students of the references; t may be 0."""
+        return self.tensors.get("treated", np.zeros((len(self.references), 0, len(self.queries), self.task.outputs)))
 
     def save(self, folder: Path) -> str:
         """Write the claim as a folder; returns the digest to commit to."""

@@ -1,7 +1,7 @@
 """Cohorts: the models an owner makes around the source, as rules for cards.
 
 Twins are reruns of the source under other seeds. References are independent models of several architectures, half on
-the source's own data, half on the owner's reserve. Surrogates are small thefts by the owner, on the reserve.
+the source's own data, half on the owner's reserve; treated references are copies and students of those. Surrogates are small thefts by the owner, on the reserve.
 
 A recipe (TOML, `cohorts/*.toml` or a file of the user's) says which models queries are crafted with:
 
@@ -35,8 +35,9 @@ RELATIVES = {  # of families that no image classifier can stand in for
     "vae": ("vae", "vae:width=128", "vae:width=64,depth=2"),
     "gan": ("gan:width=8", "gan:width=6", "gan:width=10"),
 }
+GENERATORS, DECODERS = ("vae", "gan"), ("mlp:width=96,depth=1", "mlp:width=160,depth=1")  # students of generators map latents to images
 TWIN_SEED, REFERENCE_SEED, SURROGATE_SEED, STUDENT_SEED = 1_000, 2_000, 3_000, 4_000
-DERIVED_SEED, INDEPENDENT_SEED, MIRRORED_SEED = 5_000, 6_000, 8_000
+DERIVED_SEED, INDEPENDENT_SEED, TREATED_SEED, MIRRORED_SEED = 5_000, 6_000, 7_000, 8_000
 
 
 def origin(card: Card) -> Card:
@@ -68,6 +69,34 @@ def reference_cards(source: Card, n: int, architectures: tuple[str, ...] = REFER
         )
         for i in range(n)
     ]
+
+
+def treated_cards(source: Card, n: int, each: int) -> list[list[Card]]:
+    """`each` copies and students of every one of `n` references, on the reserve: what thieves do to a model, done to innocents.
+
+    Students (of the source's architecture and two others), a fine-tuned and a pruned copy in turn, begun one further at every reference.
+    """
+    family = source.recipe.partition(":")[0]
+    rate, epochs = float(source.training.get("rate", 6e-3)), int(source.training.get("epochs", 10))
+    others = DECODERS if family in GENERATORS else RELATIVES.get(family, REFERENCE_ARCHITECTURES)
+    foreign = family in GENERATORS or (":" in source.recipe and "=" not in source.recipe)  # module:function trains no student
+    own = others[0] if foreign else source.recipe
+    student = {"epochs": max(10, epochs), "rate": rate}
+    found = []
+    for i, card in enumerate(reference_cards(source, n)):
+        treatments: list[tuple[str, dict[str, Any]]] = [
+            ("distill", {"student": own, **student}),
+            ("ftal", {"epochs": 4, "rate": rate / 2}),
+            ("distill", {"student": others[(i + 1) % len(others)], **student}),
+            ("prune", {"amount": 0.7, "epochs": 3}),
+            ("distill", {"student": others[(i + 2) % len(others)], **student}),
+        ]
+        turn = [treatments[(i + j) % len(treatments)] for j in range(each)]
+        found.append(
+            [Card(kind="stolen", data=source.data, split="reserve", recipe="", seed=TREATED_SEED + source.seed * 100_000 + each * i + j,
+                  attack=attack, settings=settings, parents=(card.key,)) for j, (attack, settings) in enumerate(turn)]
+        )  # fmt: skip
+    return found
 
 
 def surrogate_cards(source: Card, n: int = 3) -> list[Card]:

@@ -107,7 +107,7 @@ def self_check(claim: Claim) -> dict[str, Any]:
     if chance < REFUSED:
         raise BirthmarkError(
             f"claim refused: it would accuse {accused} of the owner's own {len(rows)} independent references at .05 (chance {chance:.2g}); "
-            "this source lies close to everybody. Train the source again under another seed, or enrol with more twins and full centring (--set centring=1)"
+            "this source lies close to everybody. Train the source again under another seed, or enrol with more twins and references (--twins, --references)"
         )
     return {"references": rows, "accused_at_.05": accused, "n": len(rows)}
 

@@ -5,11 +5,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from birthmark.card import Card
 from birthmark.claim import Task
-from birthmark.cohort import family, reference_cards, twin_cards
+from birthmark.cohort import family, reference_cards, treated_cards, twin_cards
 from birthmark.errors import BirthmarkError
-from birthmark.types import Samples
+from birthmark.types import Floats, Samples
 
 if TYPE_CHECKING:
     from torch import nn
@@ -55,6 +57,12 @@ class Owner:
         """`n` independent models: other architectures, half on the source's data, half on the reserve."""
         return self.make(reference_cards(self.card, n))
 
+    def treated(self, n: int, each: int) -> "Sequence[Sequence[nn.Module]]":
+        """`each` copies and students of every one of the `n` references."""
+        cards = [card for row in treated_cards(self.card, n, each) for card in row]
+        made = self.make(cards)
+        return [made[i : i + each] for i in range(0, len(made), each)] if each else [[] for _ in range(n)]
+
 
 @dataclass(frozen=True)
 class Cohort:
@@ -67,6 +75,14 @@ class Cohort:
     derived: tuple["nn.Module", ...]
     independent: tuple["nn.Module", ...]
     warnings: tuple[str, ...] = ()
+
+
+def independents(owner: Owner, references: int, treated: int, answer: "Callable[[nn.Module], Floats]") -> dict[str, Floats]:
+    """A claim's "references" (r, q, k) and, if any are wanted, "treated" (r, t, q, k): what `answer` says of each."""
+    found = {"references": np.stack([answer(model) for model in owner.references(references)])}
+    if treated:
+        found["treated"] = np.stack([[answer(model) for model in models] for models in owner.treated(references, treated)])
+    return found
 
 
 def gather(owner: Owner, plan: Mapping[str, Any], card: Card | None = None, *, twins: int = 0) -> Cohort:

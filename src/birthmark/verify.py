@@ -228,11 +228,14 @@ def decide(
 
 
 def reference_scores(claim: Claim, answers: Floats) -> list[Scores]:
-    """Scores of the claim's references, each shown as the suspect's answers are and left out of its own centring."""
+    """Scores of the claim's references, each shown as the suspect's answers are and judged without itself and what was made of it."""
     scorer = registry.scorer(claim)
     found = []
     for i in range(len(claim.references)):
-        rest = {**claim.tensors, "references": np.delete(claim.references, i, axis=0)}
+        rest = {
+            **claim.tensors,
+            **{key: np.delete(claim.tensors[key], i, axis=0) for key in ("references", "treated") if key in claim.tensors},
+        }
         alone = Claim(claim.method, claim.settings, claim.task, claim.seed, rest, claim.facts)
         found.append(scorer.score(alone, like(claim.references[i, : len(answers)], answers, claim.task.values)))
     return found

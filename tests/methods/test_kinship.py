@@ -3,11 +3,14 @@
 import numpy as np
 import pytest
 
+from birthmark import stats
 from birthmark.claim import Claim, Task
+from birthmark.cohort import reference_cards, treated_cards
 from birthmark.errors import SettingError, ShapeError
 from birthmark.methods.kinship import Kinship
 from birthmark.owner import Owner
 from birthmark.scoring.likeness import disagreement
+from birthmark.verify import reference_scores
 
 
 def probabilities(random: np.random.Generator, *shape: int) -> np.ndarray:
@@ -29,12 +32,12 @@ def claim_of(owners: np.ndarray, **tensors: np.ndarray) -> Claim:
 def test_relabelling_the_owners_relabels_the_scores(labels: bool) -> None:
     random = np.random.default_rng(0)
     owners, suspect = probabilities(random, 6, 300, 5), probabilities(random, 300, 5)
-    references = probabilities(random, 3, 300, 5)
+    independent = {"references": probabilities(random, 3, 300, 5), "treated": probabilities(random, 3, 2, 300, 5)}
     if labels:
         suspect = np.eye(5)[suspect.argmax(1)]
     order = random.permutation(6)
-    one = Kinship().score(claim_of(owners, references=references), suspect)
-    other = Kinship().score(claim_of(owners[order], references=references), suspect)
+    one = Kinship().score(claim_of(owners, **independent), suspect)
+    other = Kinship().score(claim_of(owners[order], **independent), suspect)
     scores = np.array([one.source, *one.placebos])
     assert np.allclose(scores[order], [other.source, *other.placebos])
 
@@ -47,6 +50,43 @@ def test_an_owner_as_suspect_scores_highest_on_itself(labels: bool) -> None:
         suspect = np.eye(5)[owners[j].argmax(1)] if labels else owners[j]
         found = Kinship().score(claim_of(owners), suspect)
         assert np.argmax([found.source, *found.placebos]) == j
+
+
+def test_what_pruned_independents_have_in_common_is_no_owners() -> None:
+    """A source that happens to answer as pruned models do accuses a pruned innocent, unless pruned references are regressed out."""
+    random = np.random.default_rng(4)
+    owners, pruning = random.normal(size=(8, 200, 5)), random.normal(size=(200, 5))
+    owners[0] += pruning
+    references = random.normal(size=(4, 200, 5))
+    treated = (references + 2 * pruning)[:, None] + 0.3 * random.normal(size=(4, 2, 200, 5))
+    innocent = random.normal(size=(200, 5)) + 2 * pruning
+
+    def z(**tensors: np.ndarray) -> float:
+        claim = Claim("kinship", {}, Task((2,), 5, True), 0, {"queries": np.zeros((200, 2), np.float32), "owners": owners, **tensors})
+        scores = Kinship().score(claim, innocent)
+        return stats.standardised(scores.source, scores.placebos)
+
+    assert z(references=references) > 5
+    assert z(references=references, treated=treated) < 2
+
+
+def test_references_and_what_was_made_of_them_are_enrolled(owner: Owner, made: Claim) -> None:
+    q, k = made.tensors["owners"].shape[1:]
+    assert made.treated.shape == (2, 2, q, k)
+    first, second = ({card.attack for card in cards} for cards in treated_cards(owner.card, 2, 2))
+    assert first == second == {"distill", "ftal"}
+    assert all(card.parents == (parent.key,) for parent, cards in zip(reference_cards(owner.card, 2), treated_cards(owner.card, 2, 2), strict=True) for card in cards)  # fmt: skip
+    plain = Kinship(queries=60, placebos=6, references=2, treated=0).fit(owner, seed=0)
+    assert "treated" not in plain.tensors
+    assert np.array_equal(plain.references, made.references)
+
+
+def test_a_reference_is_judged_without_what_was_made_of_it(made: Claim) -> None:
+    scores = reference_scores(made, made.references[0])
+    for i, found in enumerate(scores):
+        rest = {key: np.delete(value, i, axis=0) if key in ("references", "treated") else value for key, value in made.tensors.items()}
+        alone = Claim("kinship", {}, made.task, 0, rest)
+        assert found == Kinship().score(alone, made.references[i])
 
 
 def test_queries_are_those_of_most_disagreement_by_a_symmetric_rule(owner: Owner, made: Claim) -> None:

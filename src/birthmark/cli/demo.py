@@ -14,7 +14,7 @@ from birthmark import data as datasets
 from birthmark.card import Card
 from birthmark.claim import Claim
 from birthmark.cli.progress import bar
-from birthmark.cohort import reference_cards, surrogate_cards, twin_cards
+from birthmark.cohort import reference_cards, surrogate_cards, treated_cards, twin_cards
 from birthmark.connect.local import Open
 from birthmark.enroll import enroll
 from birthmark.evidence import Evidence
@@ -87,7 +87,9 @@ def run(out: Path, *, seed: int, workers: int, quiet: bool) -> dict[str, Any]:
     parts = datasets.load("digits", seed=0)
     source = Card(kind="trained", data=DATA, split="owner", recipe="vgg", seed=seed, training=TRAINING)
     accused = suspects(source)
-    cohort = [*twin_cards(source, TWINS), *reference_cards(source, 8), *surrogate_cards(source)]
+    method = Kinship(queries=100, placebos=TWINS)
+    treated = [card for cards in treated_cards(source, method.references, method.treated) for card in cards]
+    cohort = [*twin_cards(source, TWINS), *reference_cards(source, method.references), *treated, *surrogate_cards(source)]
     module = make(source, {}, parts)
     with bar("training the source, its twins, thefts and innocents", quiet=quiet) as share:
 
@@ -98,7 +100,7 @@ def run(out: Path, *, seed: int, workers: int, quiet: bool) -> dict[str, Any]:
             everything = workshop(module, source, Store(out / "zoo"), parts, engine, progress)
             models = everything([*cohort, *(s.card for s in accused)])[len(cohort) :]
             owner = Owner(module, source, parts["owner"], parts["reserve"], parts["queries"], everything)
-            claim = enroll(owner, Kinship(queries=100, placebos=TWINS), seed=seed, test=parts["test"])
+            claim = enroll(owner, method, seed=seed, test=parts["test"])
     digest = claim.save(out / "claim")
     found, transcripts = [], []
     for suspect, model in zip(accused, models, strict=True):

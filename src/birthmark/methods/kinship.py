@@ -4,16 +4,18 @@ Ours. Owners are the source and its twins: reruns of one recipe on one data set,
 answer one shared set of queries, the held-out inputs on which their answers differ most (a rule symmetric in the
 owners, so that the source's score and its placebos' stay exchangeable). What is left of an owner's answers after the
 family's mean is its birthmark: one ridge regression explains the suspect's residual by all owners' at once
-(`birthmark.scoring.mixture`), references' residuals beside them, and an owner's weight in it is its score.
+(`birthmark.scoring.mixture`), and an owner's weight in it is its score. The owner's references, and copies and students
+made of them, are regressors beside the owners: what a suspect has in common with any independent model, or with any
+pruned, tuned or extracted one, is then no owner's.
 
     probabilities   T(p) = log(p + eps), less its class mean, for owners and suspect
     labels          the suspect's one-hot rows against the owners' probabilities
     values          the answers themselves, each divided by its root mean square over owners
 
-From each score a share `centring` of the mean score that independent references get on that owner is subtracted: a
-source that lies close to everybody must not accuse everybody.
+Of labels, where that gained nothing, a share `centring` of the mean score that references get on an owner is subtracted
+instead: a source that lies close to everybody must not accuse everybody.
 
-Cost: the twins. Use it first, for every kind of theft; extraction needs 500 queries with probabilities, 2000 with
+Cost: the twins, and as much again as half of them for the treated references. Use it first, for every kind of theft; extraction needs 500 queries with probabilities, 2000 with
 labels; copies of the weights need 50. It fails on students of the source's own training data, where the source answers
 the ground truth, and on thieves with a thousand pairs or fewer.
 """
@@ -26,7 +28,7 @@ import numpy as np
 from birthmark.claim import Claim, Scores
 from birthmark.errors import SettingError, ShapeError
 from birthmark.method import Method
-from birthmark.owner import Owner
+from birthmark.owner import Owner, independents
 from birthmark.scoring.likeness import centred_closeness, disagreement
 from birthmark.types import Access, Floats
 
@@ -38,15 +40,16 @@ class Kinship(Method):
     Attributes:
         queries: size of the shared query set; capped at `share` of the pool.
         placebos: number of twins; the smallest p is 1 / (placebos + 1).
-        references: independent models that centre the scores and guard the verdict.
+        references: independent models that are regressed out (of labels: centre the scores) and guard the verdict.
+        treated: copies and students made of each reference, regressed out as well; 0 for none.
         share: largest share of the pool that may be asked, 0 to 1: inputs on which owners agree only dilute.
         eps: floor of probabilities in the logarithm; raised to the rounding step of the answers.
         ridge: of the regression, in units of the mean eigenvalue of the owners' Gram matrix.
-        regress: whether the references' answers are regressors beside the owners': what a suspect has in common with any independent
-            model (of a small student: its errors) is then no owner's.
+        regress: whether answers of references and treated references are regressors beside the owners'; not of labels.
         affine: of real values: whether a shift and stretch of what the whole family answers, output by output, counts for nothing:
             pruning and noise on weights do just that to a copy, and so may a thief.
-        centring: share of the references' mean score that is subtracted, 0 to 1; from `centring_from` queries on.
+        centring: of labels, or without `regress`: share of the references' mean score that is subtracted, 0 to 1; from
+            `centring_from` queries on.
     """
 
     name: ClassVar[str] = "kinship"
@@ -57,6 +60,7 @@ class Kinship(Method):
     queries: int = 500
     placebos: int = 19
     references: int = 8
+    treated: int = 2
     share: float = 0.4
     eps: float = 0.01
     ridge: float = 0.1
@@ -66,9 +70,9 @@ class Kinship(Method):
     centring_from: int = 200
 
     def __post_init__(self) -> None:
-        if self.placebos < 2 or self.queries < 1 or not 0 < self.share <= 1:
+        if self.placebos < 2 or self.queries < 1 or not 0 < self.share <= 1 or self.treated < 0:
             raise SettingError(
-                f"expected at least 2 placebos, 1 query and a share in (0, 1], got {self.placebos}, {self.queries}, {self.share}"
+                f"expected at least 2 placebos, 1 query, a share in (0, 1] and 0 or more treated, got {self.placebos}, {self.queries}, {self.share} and {self.treated}"
             )
 
     def fit(self, owner: Owner, *, seed: int) -> Claim:
@@ -81,17 +85,17 @@ class Kinship(Method):
         chosen = np.argsort(-disagreement(owners), kind="stable")[:q]
         tensors: dict[str, Any] = {"queries": pool[chosen], "owners": owners[:, chosen]}
         if self.references:
-            tensors["references"] = np.stack([answer(model, pool[chosen]) for model in owner.references(self.references)])
+            tensors |= independents(owner, self.references, self.treated, lambda model: answer(model, pool[chosen]))
         return Claim(self.name, asdict(self), owner.task, seed, tensors)
 
     def score(self, claim: Claim, answers: Floats) -> Scores:
         q = len(answers)
-        owners = claim.tensors["owners"][:, :q]
-        if answers.shape != owners.shape[1:]:
-            raise ShapeError(f"kinship: expected answers of shape {owners.shape[1:]}, got {answers.shape}")
+        expected = claim.tensors["owners"][:, :q].shape[1:]
+        if answers.shape != expected:
+            raise ShapeError(f"kinship: expected answers of shape {expected}, got {answers.shape}")
         scores, plain = centred_closeness(
-            owners, answers, claim.references[:, :q], claim.task.values, eps=self.eps, ridge=self.ridge,
-            centring=self.centring if q >= self.centring_from else 0.0, regress=self.regress, affine=self.affine,
+            claim, answers, slice(q), eps=self.eps, ridge=self.ridge, centring=self.centring if q >= self.centring_from else 0.0,
+            regress=self.regress, affine=self.affine,
         )  # fmt: skip
         return Scores(float(scores[0]), tuple(float(s) for s in scores[1:]), float(plain[0]))
 

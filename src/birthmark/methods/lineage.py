@@ -24,7 +24,7 @@ from birthmark.claim import Claim, Scores
 from birthmark.errors import SettingError, ShapeError
 from birthmark.method import Method
 from birthmark.oracle import is_labels
-from birthmark.owner import Owner
+from birthmark.owner import Owner, independents
 from birthmark.scoring.kinks import bend_weights, check, met, others_rows
 from birthmark.scoring.likeness import centred_closeness, disagreement
 from birthmark.types import Access, Floats
@@ -38,12 +38,13 @@ class Lineage(Method):
         queries: largest number of queries: whole rounds of kinks (three a kink, one kink of every owner a round) make up to
             half of them, plain inputs the rest.
         placebos: number of twins; the smallest p is 1 / (placebos + 1).
-        references: independent models that centre the scores and guard the verdict.
+        references: independent models that are regressed out of plain answers, centre the kinks' weights and guard the verdict.
+        treated: copies and students made of each reference, regressed out of plain answers as well, as in `kinship`.
         share: largest share of the pool that plain inputs may be, 0 to 1.
         eps: floor of probabilities in the logarithm, for plain answers.
         step, starts, reach, temper: of the kinks, as for `tafa`.
         ridge: of both regressions, in mean eigenvalues.
-        regress: whether the references' plain answers are regressors beside the owners', as in `kinship`.
+        regress: whether plain answers of references and treated references are regressors beside the owners', as in `kinship`.
         affine: of real values: whether a shift and stretch of the family's plain answers counts for nothing, as in `kinship`.
         centring: share of the references' mean weight that is subtracted, 0 to 1.
     """
@@ -56,6 +57,7 @@ class Lineage(Method):
     queries: int = 600
     placebos: int = 19
     references: int = 8
+    treated: int = 2
     share: float = 0.4
     eps: float = 0.01
     step: float = 0.0
@@ -96,7 +98,7 @@ class Lineage(Method):
             **{key: at_bends[key] for key in ("clipped",) if key in at_bends},
         }  # fmt: skip
         if self.references:
-            tensors["references"] = np.stack([answer(model, queries) for model in owner.references(self.references)])
+            tensors |= independents(owner, self.references, self.treated, lambda model: answer(model, queries))
         return Claim(self.name, asdict(self), owner.task, seed, tensors)
 
     def score(self, claim: Claim, answers: Floats) -> Scores:
@@ -116,8 +118,8 @@ class Lineage(Method):
         if (~kink).any():
             found.append(
                 centred_closeness(
-                    owners[:, ~kink], answers[~kink], references[:, ~kink], values,
-                    eps=self.eps, ridge=self.ridge, centring=self.centring, regress=self.regress, affine=self.affine,
+                    claim, answers[~kink], np.flatnonzero(~kink), eps=self.eps, ridge=self.ridge, centring=self.centring,
+                    regress=self.regress, affine=self.affine,
                 )
             )  # fmt: skip
         whole = int(kink.sum()) // (3 * len(owners)) * 3 * len(owners)
@@ -145,7 +147,7 @@ class Lineage(Method):
         kept = np.sort(np.concatenate([np.flatnonzero(~kink[:q]), np.flatnonzero(kink)[bends]]))
         rest = {
             "queries": claim.queries[kept], "kink": claim.tensors["kink"][kept], "owners": np.delete(owners, place + 1, axis=0)[:, kept],
-            "references": claim.references[:, kept],
+            "references": claim.references[:, kept], "treated": claim.treated[:, :, kept],
         }  # fmt: skip
         if "clipped" in claim.tensors:
             rest["clipped"] = np.delete(claim.tensors["clipped"], place + 1, axis=0)[:, bends]

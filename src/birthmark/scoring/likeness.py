@@ -7,9 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from birthmark.claim import Claim
 from birthmark.oracle import is_labels, rounding_step
 from birthmark.scoring.mixture import owner_mixture
 from birthmark.types import Floats
+
+Rows = slice | np.ndarray[Any, np.dtype[Any]]
 
 
 def closeness(
@@ -34,30 +37,28 @@ def closeness(
 
 
 def centred_closeness(
-    owners: Floats,
-    answers: Floats,
-    references: Floats,
-    values: bool,
-    *,
-    eps: float,
-    ridge: float,
-    centring: float,
-    regress: bool,
-    affine: bool,
+    claim: Claim, answers: Floats, rows: Rows = slice(None), *, eps: float, ridge: float, centring: float, regress: bool, affine: bool
 ) -> tuple[Floats, Floats]:
-    """`closeness` less a share `centring` of the mean that references (r, q, k) have on each owner, and the uncentred scores.
+    """The owners' scores for answers (q, k) to plain queries, less what references have in common with each owner, and uncentred.
+
+    Of probabilities and values that common part is regressed out: references and treated references are regressors beside the
+    owners. Of labels, or without `regress`, it is a share `centring` of the references' mean score on each owner.
 
     Args:
-        regress: whether the references are regressed out as well, each of them from all the others.
+        claim: with "owners" (m, q, k), "references" and "treated".
+        rows: the queries among the claim's that were answered.
     """
-    like = hardened(references, answers, values)
-    first = closeness(owners, answers, values, eps=eps, ridge=ridge, affine=affine, others=like if regress else None)
-    if not len(like) or not centring:
+    values = claim.task.values
+    owners, references = claim.tensors["owners"][:, rows], hardened(claim.references[:, rows], answers, values)
+    if regress and not (not values and is_labels(answers)):
+        treated = claim.treated[:, :, rows]
+        others = np.concatenate([references, treated.reshape(-1, *references.shape[1:])])
+        scores = closeness(owners, answers, values, eps=eps, ridge=ridge, affine=affine, others=others)
+        return scores, scores
+    first = closeness(owners, answers, values, eps=eps, ridge=ridge, affine=affine)
+    if not len(references) or not centring:
         return first, first
-    common = [
-        closeness(owners, rows, values, eps=eps, ridge=ridge, affine=affine, others=np.delete(like, i, axis=0) if regress else None)
-        for i, rows in enumerate(like)
-    ]
+    common = [closeness(owners, theirs, values, eps=eps, ridge=ridge, affine=affine) for theirs in references]
     return first - centring * np.mean(common, axis=0), first
 
 

@@ -11,19 +11,19 @@ from dataclasses import replace
 from typing import Any
 
 from birthmark.card import Card
-from birthmark.cohort import reference_cards, twin_cards
+from birthmark.cohort import reference_cards, treated_cards, twin_cards
 from birthmark.data.tasks import TASKS
 from birthmark.errors import nearest
 from birthmark.zoo.plan import Entry, Plan
 
 NAME = "fingerbench-tasks"
-TWINS, REFERENCES = 19, 4
+TWINS, REFERENCES, TREATED = 19, 4, 5
 MANY = "-99-twins"
 MORE_INNOCENTS = frozenset({"diabetes"})  # whose networks are made in a moment
 METHODS: Mapping[str, Mapping[str, Any]] = {
-    "kinship": {"queries": 600, "references": REFERENCES},
+    "kinship": {"queries": 600, "references": REFERENCES, "treated": TREATED},
     "tafa": {"queries": 600, "references": REFERENCES},
-    "lineage": {"queries": 600, "references": REFERENCES},
+    "lineage": {"queries": 600, "references": REFERENCES, "treated": TREATED},
 }
 BUDGETS = (60, 100, 300, 600)
 
@@ -116,6 +116,11 @@ def plan(task: str, *, sources: tuple[int, ...] = (1, 2, 3)) -> Plan:
         entries += [Entry(f"twin {i}", card, "twin", "twin", source=seed) for i, card in enumerate(twin_cards(source, twins))]
         entries += [
             Entry(f"reference {i}", card, "craft", "reference", source=seed) for i, card in enumerate(reference_cards(source, REFERENCES))
+        ]
+        entries += [
+            Entry(f"reference {i}, treated {j}", card, "craft", "treated", source=seed)
+            for i, cards in enumerate(treated_cards(source, REFERENCES, TREATED))
+            for j, card in enumerate(cards)
         ]
         entries += [Entry(name, card, "positive", name.removesuffix("-2"), source=seed) for name, card in derived(task, source).items()]
     entries += [Entry(name, card, "negative", "clean", tier) for name, (tier, card) in innocents(task).items()]
