@@ -6,6 +6,7 @@ Mean AUC over sources with a bootstrap interval over sources and models, of the 
 distillations ("students") and of both together, each against all innocents of its source.
 """
 
+import json
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -95,6 +96,25 @@ def compared(task: str, records: Records) -> None:
     print(f"| {task} ({len(sources)}) | {queries} | " + " | ".join([*words, difference(same[best], same[rival], queries)]) + " |")
 
 
+def limits(records: Sequence[Mapping[str, Any]]) -> None:
+    """Print the tables of `tasks_limits.py`: mean AUC over thefts and sources, of harder thefts by attack and task, of a handful of queries by task."""
+    rows = [{**row, "auc": float(np.mean(row["auc"]))} for record in records for row in record["rows"]]
+
+    def words(part: str, methods: Sequence[str], **wanted: Any) -> str:
+        found = [[r["auc"] for r in rows if r["part"] == part and r["method"] == m and all(r[key] == value for key, value in wanted.items())] for m in methods]  # fmt: skip
+        return " / ".join(short(float(np.mean(aucs))) if aucs else "" for aucs in found)
+
+    for by in ("theft", "task"):
+        print(f"\n| {'harder theft' if by == 'theft' else 'all of a task'} | {' | '.join(COMPARED)} |\n|---" + "|---" * len(COMPARED) + "|")
+        for name in dict.fromkeys(r[by] for r in rows if r["part"] == "hard"):
+            print(f"| {name} | " + " | ".join(words("hard", (m,), **{by: name}) for m in COMPARED) + " |")
+    few = sorted({r["queries"] for r in rows if r["part"] == "few"})
+    print("\n| task | " + " | ".join(f"{n} queries" for n in few) + " |\n|---" + "|---" * len(few) + "|")
+    for record in records:
+        task = record["task"]
+        print(f"| {task} | " + " | ".join(words("few", ("kinship", "liteguard", "metav"), task=task, queries=n) for n in few) + " |")
+
+
 def main() -> None:
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "benchmarks/fingerbench-tasks")
     loaded = {task: tables.load(folder / task) for task in [*TASKS, *(task + MANY for task in TASKS)] if (folder / task).is_dir()}
@@ -139,6 +159,8 @@ def main() -> None:
     print("\n| attack | " + " | ".join(blamed) + " |\n" + "|---" * (1 + len(blamed)) + "|")
     for group, by in caught.items():
         print(f"| {group} | " + " | ".join(f"{sum(by[kind])}/{len(by[kind])}" if kind in by else "" for kind in blamed) + " |")
+    files = [folder / "experiments" / f"limits-{task}.json" for task in TASKS]
+    limits([json.loads(file.read_text()) for file in files if file.exists()])
 
 
 if __name__ == "__main__":
