@@ -27,6 +27,7 @@ COLUMNS = (
     ("`lineage`", "lineage", "probs", 600),
 )
 COMPARED = ("kinship", "tafa", "lineage", "liteguard", "metav")
+HALFWAY = {"liteguard": 0.5, "metav": 0.0}
 Cell = Mapping[str, Any]
 Records = Sequence[Mapping[str, Any]]
 GROUPS: tuple[Callable[[str], bool], ...] = (lambda g: g not in STUDENTS + UNPAIRED, lambda g: g in STUDENTS, lambda g: g not in UNPAIRED)
@@ -96,6 +97,24 @@ def compared(task: str, records: Records) -> None:
     print(f"| {task} ({len(sources)}) | {queries} | " + " | ".join([*words, difference(same[best], same[rival], queries)]) + " |")
 
 
+def decided(task: str, records: Records, totals: dict[str, list[int]]) -> None:
+    """Print what each method decides at 300 queries: thefts found and innocents accused, ours by verdict, theirs by halfway between their two targets."""
+    words, methods = [], {m: [r for r in records if r["method"] == m and r["access"] == "probs"] for m in COMPARED}
+    if not all(methods.values()):
+        return
+    for method, own in methods.items():
+        found = [[says(method, cell) for r in own for cell in cells(r, 300, role, GROUPS[2])] for role in ("positive", "negative")]
+        counts = [number for verdicts in found for number in (sum(verdicts), len(verdicts))]
+        totals[method] = [a + b for a, b in zip(totals.get(method, [0] * 4), counts, strict=True)]
+        words.append("{}/{}, {}/{}".format(*counts))
+    print(f"| {task} | " + " | ".join(words) + " |")
+
+
+def says(method: str, cell: Cell) -> bool:
+    """Whether a method calls a suspect stolen: LiteGuard's score is a probability, MetaV's a logit."""
+    return bool(cell["score"] >= HALFWAY[method]) if method in HALFWAY else cell["verdict"] == "supported"
+
+
 def limits(records: Sequence[Mapping[str, Any]]) -> None:
     """Print the tables of `tasks_limits.py`: mean AUC over thefts and sources, of harder thefts by attack and task, of a handful of queries by task."""
     rows = [{**row, "auc": float(np.mean(row["auc"]))} for record in records for row in record["rows"]]
@@ -151,6 +170,11 @@ def main() -> None:
     )
     for task, records in loaded.items():
         compared(task, records)
+    totals: dict[str, list[int]] = {}
+    print("\n| thefts found, innocents accused | `kinship` | `tafa` | `lineage` | LiteGuard | MetaV |\n|---|---|---|---|---|---|")
+    for task, records in loaded.items():
+        decided(task, records, totals)
+    print("| all | " + " | ".join("{}/{}, {}/{}".format(*counts) for counts in totals.values()) + " |")
     print("\n| method | innocents accused | 95 % | most of one source |\n|---|---|---|---|")
     for kind, found in blamed.items():
         wrong, all_ = sum(a for a, _ in found), sum(n for _, n in found)

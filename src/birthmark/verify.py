@@ -4,7 +4,7 @@
 
 exact over the randomness of the source's seed (or the key) for any method and any innocent suspect. A verdict of
 `supported` takes p <= alpha and more: where the owner has references, a suspect closer to the source than every one of
-them; and where the claim holds its twins' answers, a rank p <= alpha among those too, each twin judged as a suspect by
+them, and than every copy and student that the owner made of them; and where the claim holds its twins' answers, a rank p <= alpha among those too, each twin judged as a suspect by
 the claim without it. The placebos' p is exact over the source's seed, but a source that lies close to everybody accuses
 many innocents together; the left-out twins show how close innocents come to this very source. Both conditions can only
 withhold an accusation, so the error rate stays exact. So can the margin of watermarks: innocents that resemble each other are
@@ -12,6 +12,7 @@ accused together by an unlucky key, and z must exceed what such a key gives them
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -142,15 +143,16 @@ def judged(
     claim: Claim, scores: Scores, answers: Floats, *, alpha: float, null: str, digest: str, suspect: str, declared: Answers,
     repeats: int, notes: tuple[str, ...], transcript: str, authorisation: str, sent: int = 0,
 ) -> Evidence:  # fmt: skip
-    """Scores -> evidence: p-values under the chosen null, the guard by references, the verdict and its reason."""
-    others = reference_scores(claim, answers)
+    """Scores -> evidence: p-values under the chosen null, the guard by references and treated references, the verdict and its reason."""
+    references = reference_scores(claim, answers)
+    others = [*references, *treated_scores(claim, answers)]
     z = stats.standardised(scores.source, scores.placebos) if scores.placebos else float("nan")
     others_z = tuple(stats.standardised(s.source, s.placebos) for s in others if s.placebos)
     reruns_z = rerun_z(claim, answers)
-    against = scores.placebos if null == "placebos" else tuple(s.raw for s in others)
+    against = scores.placebos if null == "placebos" else tuple(s.raw for s in references)
     mine = scores.source if null == "placebos" else scores.raw
     if not against:
-        have = "references" if others else "nothing"
+        have = "references" if references else "nothing"
         raise NullError(
             f"no {null} to rank against, so no verdict: the claim holds {have}; enrol with twins (--twins) or references (--references)"
         )
@@ -230,15 +232,28 @@ def decide(
 def reference_scores(claim: Claim, answers: Floats) -> list[Scores]:
     """Scores of the claim's references, each shown as the suspect's answers are and judged without itself and what was made of it."""
     scorer = registry.scorer(claim)
-    found = []
-    for i in range(len(claim.references)):
-        rest = {
-            **claim.tensors,
-            **{key: np.delete(claim.tensors[key], i, axis=0) for key in ("references", "treated") if key in claim.tensors},
-        }
-        alone = Claim(claim.method, claim.settings, claim.task, claim.seed, rest, claim.facts)
-        found.append(scorer.score(alone, like(claim.references[i, : len(answers)], answers, claim.task.values)))
-    return found
+    return [
+        scorer.score(_without(claim, i), like(rows[: len(answers)], answers, claim.task.values)) for i, rows in enumerate(claim.references)
+    ]
+
+
+def treated_scores(claim: Claim, answers: Floats) -> list[Scores]:
+    """Scores of the copies and students of the references, judged as these are; none for labels, which they are no regressors of."""
+    if not claim.treated.size or (not claim.task.values and is_labels(answers)):
+        return []
+    scorer = registry.scorer(claim)
+    return [
+        scorer.score(alone, like(rows[: len(answers)], answers, claim.task.values))
+        for i, models in enumerate(claim.treated)
+        for alone in [_without(claim, i)]
+        for rows in models
+    ]
+
+
+def _without(claim: Claim, i: int) -> Claim:
+    """The claim without reference i and what was made of it."""
+    fewer = {key: np.delete(claim.tensors[key], i, axis=0) for key in ("references", "treated") if key in claim.tensors}
+    return replace(claim, tensors={**claim.tensors, **fewer})
 
 
 def margin_of(claim: Claim, alpha: float) -> float:

@@ -1,5 +1,7 @@
 """Kinship: symmetric in the owners, blind to what they share, and powerful where it should be."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,10 +9,13 @@ from birthmark import stats
 from birthmark.claim import Claim, Task
 from birthmark.cohort import reference_cards, treated_cards
 from birthmark.errors import SettingError, ShapeError
+from birthmark.evidence import Evidence, Verdict
 from birthmark.methods.kinship import Kinship
+from birthmark.oracle import Function
 from birthmark.owner import Owner
 from birthmark.scoring.likeness import disagreement
-from birthmark.verify import reference_scores
+from birthmark.types import Answers
+from birthmark.verify import reference_scores, verify
 
 
 def probabilities(random: np.random.Generator, *shape: int) -> np.ndarray:
@@ -87,6 +92,32 @@ def test_a_reference_is_judged_without_what_was_made_of_it(made: Claim) -> None:
         rest = {key: np.delete(value, i, axis=0) if key in ("references", "treated") else value for key, value in made.tensors.items()}
         alone = Claim("kinship", {}, made.task, 0, rest)
         assert found == Kinship().score(alone, made.references[i])
+
+
+def test_a_suspect_no_closer_than_a_treated_reference_is_not_accused() -> None:
+    """A student of a reference lies closer to the source than the suspect does, and no untreated reference shows it."""
+    random = np.random.default_rng(6)
+    owners, references, treated = (random.normal(size=(*n, 100, 9)) for n in ((20,), (4,), (4, 1)))
+    treated[0, 0] += owners[0]
+    suspect = 0.5 * owners[0] + random.normal(size=(100, 9))
+    tensors = {"queries": random.random((100, 2), dtype=np.float32), "owners": owners, "references": references}
+    plain = Claim("kinship", {"placebos": 19}, Task((2,), 9, values=True), 0, tensors)
+    claim = replace(plain, tensors={**tensors, "treated": treated})
+
+    def judged(claim: Claim, null: str = "placebos") -> Evidence:
+        return verify(claim, Function(lambda x: suspect[: len(x)], Answers.VALUES), alpha=0.05, null=null, repeats=0)
+
+    evidence = judged(claim)
+    assert judged(plain).verdict is Verdict.SUPPORTED
+    assert (evidence.p_value, evidence.verdict, len(evidence.references_z)) == (0.05, Verdict.INCONCLUSIVE, 8)
+    assert np.argmax(evidence.references_z) == 4
+    assert judged(claim, null="references").n_placebos == 4
+
+
+def test_labels_are_judged_without_treated_references(made: Claim) -> None:
+    labels = np.eye(10)[made.tensors["owners"][0].argmax(1)]
+    evidence = verify(made, Function(lambda x: labels[: len(x)], Answers.LABELS), alpha=0.2, repeats=0)
+    assert len(evidence.references_z) == 2
 
 
 def test_queries_are_those_of_most_disagreement_by_a_symmetric_rule(owner: Owner, made: Claim) -> None:

@@ -33,7 +33,7 @@ from birthmark.oracle import Oracle, Probabilities
 from birthmark.owner import Owner
 from birthmark.training import accuracy, outputs
 from birthmark.types import Access, Answers, Floats
-from birthmark.verify import decide, opposed, reference_scores, rerun_z
+from birthmark.verify import decide, opposed, reference_scores, rerun_z, treated_scores
 from birthmark.zoo.build import Progress, title, workshop
 from birthmark.zoo.executors import Executor, Job, Serial
 from birthmark.zoo.plan import Entry, Plan
@@ -295,7 +295,7 @@ def _cell(claim: Claim, scorer: Any, answers: Floats, null: dict[Any, tuple[floa
     except (ShapeError, SettingError):
         return None
     if q not in null:  # the same for all suspects that show their answers alike
-        others = reference_scores(claim, answers)
+        others = [*reference_scores(claim, answers), *(treated_scores(claim, answers) if scores.placebos else ())]
         null[q] = tuple(stats.standardised(s.source, s.placebos) if s.placebos else s.raw for s in others)
         null[(*q, "reruns")] = rerun_z(claim, answers)
     if scores.placebos:
