@@ -75,6 +75,17 @@ def test_what_pruned_independents_have_in_common_is_no_owners() -> None:
     assert z(references=references, treated=treated) < 2
 
 
+def test_treated_references_wait_until_there_are_ten_numbers_a_regressor() -> None:
+    random = np.random.default_rng(5)
+    owners, references, treated, suspect = (random.normal(size=(*n, 200, 1)) for n in ((8,), (2,), (2, 2), ()))
+    tensors = {"queries": np.zeros((200, 2), np.float32), "owners": owners, "references": references}
+    plain = Claim("kinship", {}, Task((2,), 1, values=True), 0, tensors)
+    claim = replace(plain, tensors={**tensors, "treated": treated})
+    enough = 10 * (8 + 2 + 4)  # one output
+    assert Kinship().score(claim, suspect[: enough - 1]) == Kinship().score(plain, suspect[: enough - 1])
+    assert Kinship().score(claim, suspect[:enough]) != Kinship().score(plain, suspect[:enough])
+
+
 def test_references_and_what_was_made_of_them_are_enrolled(owner: Owner, made: Claim) -> None:
     q, k = made.tensors["owners"].shape[1:]
     assert made.treated.shape == (2, 2, q, k)

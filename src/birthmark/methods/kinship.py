@@ -41,7 +41,7 @@ class Kinship(Method):
         queries: size of the shared query set; capped at `share` of the pool.
         placebos: number of twins; the smallest p is 1 / (placebos + 1).
         references: independent models that are regressed out (of labels: centre the scores) and guard the verdict.
-        treated: copies and students made of each reference, regressed out as well; 0 for none.
+        treated: copies and students made of each reference, regressed out as well where answers hold ten numbers a regressor; 0 for none.
         share: largest share of the pool that may be asked, 0 to 1: inputs on which owners agree only dilute.
         eps: floor of probabilities in the logarithm; raised to the rounding step of the answers.
         ridge: of the regression, in units of the mean eigenvalue of the owners' Gram matrix.

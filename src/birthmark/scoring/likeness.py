@@ -12,6 +12,7 @@ from birthmark.oracle import is_labels, rounding_step
 from birthmark.scoring.mixture import owner_mixture
 from birthmark.types import Floats
 
+EQUATIONS = 10  # answered numbers a regressor; with fewer, treated references take more from the owners than they explain
 Rows = slice | np.ndarray[Any, np.dtype[Any]]
 
 
@@ -42,7 +43,8 @@ def centred_closeness(
     """The owners' scores for answers (q, k) to plain queries, less what references have in common with each owner, and uncentred.
 
     Of probabilities and values that common part is regressed out: references and treated references are regressors beside the
-    owners. Of labels, or without `regress`, it is a share `centring` of the references' mean score on each owner.
+    owners, the treated ones from EQUATIONS answered numbers a regressor on. Of labels, or without `regress`, it is a share
+    `centring` of the references' mean score on each owner.
 
     Args:
         claim: with "owners" (m, q, k), "references" and "treated".
@@ -51,8 +53,9 @@ def centred_closeness(
     values = claim.task.values
     owners, references = claim.tensors["owners"][:, rows], hardened(claim.references[:, rows], answers, values)
     if regress and not (not values and is_labels(answers)):
-        treated = claim.treated[:, :, rows]
-        others = np.concatenate([references, treated.reshape(-1, *references.shape[1:])])
+        treated = claim.treated[:, :, rows].reshape(-1, *references.shape[1:])
+        enough = answers.size >= EQUATIONS * (len(owners) + len(references) + len(treated))
+        others = np.concatenate([references, treated]) if enough else references
         scores = closeness(owners, answers, values, eps=eps, ridge=ridge, affine=affine, others=others)
         return scores, scores
     first = closeness(owners, answers, values, eps=eps, ridge=ridge, affine=affine)
