@@ -31,7 +31,7 @@ def scores(record: dict, store: Path, sizes: list[int], draws: int) -> dict[int,
         rows = []
         for _ in range(draws):
             chosen = random.choice(len(claim.queries), size, replace=False)
-            tensors = {key: value[chosen] if key == "queries" else value[:, chosen] for key, value in claim.tensors.items()}
+            tensors = {key: value[chosen] if key == "queries" else value[..., chosen, :] for key, value in claim.tensors.items()}
             part = replace(claim, tensors=tensors)
             found_now = [scorer.score(part, a[chosen]) for a in answers]
             rows.append([stats.standardised(s.source, s.placebos) for s in found_now])
