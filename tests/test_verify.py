@@ -48,7 +48,7 @@ def test_a_suspect_no_closer_than_a_reference_is_not_accused() -> None:
     assert decide(0.05, 19, 0.05, "placebos", 1 / 9, 8)[0] is Verdict.SUPPORTED
     verdict, reason = decide(0.05, 19, 0.05, "placebos", 2 / 9, 8)
     assert verdict is Verdict.INCONCLUSIVE
-    assert "independent references is as close" in reason
+    assert "independent models is as close" in reason
     assert decide(0.10, 19, 0.05, "placebos", 1 / 9, 8)[0] is Verdict.NOT_SUPPORTED
 
 

@@ -212,7 +212,7 @@ def decide(
     if p_references is not None and references >= LEAST_REFERENCES and p_references > stats.smallest_p(references):
         return (
             Verdict.INCONCLUSIVE,
-            f"p = {p:.3g} among {n} placebos, but one of the owner's own {references} independent references is as close to the source; enrol with more twins and queries, or look for other evidence",
+            f"p = {p:.3g} among {n} placebos, but one of the owner's own {references} independent models is as close to the source; enrol with more twins and queries, or look for other evidence",
         )
     if p_reruns is not None and p_reruns > alpha:
         return (
@@ -225,7 +225,7 @@ def decide(
             f"p = {p:.3g} among {n} {null}, but z is {-beyond:.2f} short of the margin that keeps an unlucky key from accusing all innocents of one kind; ask more queries",
         )
     return Verdict.SUPPORTED, f"p = {p:.3g} among {n} {null}" + (
-        f", and closer to the source than all {references} independent references" if references else ""
+        f", and closer to the source than all {references} independent models of the owner's" if references else ""
     )
 
 

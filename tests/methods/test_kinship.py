@@ -11,6 +11,7 @@ from birthmark.cohort import reference_cards, treated_cards
 from birthmark.errors import SettingError, ShapeError
 from birthmark.evidence import Evidence, Verdict
 from birthmark.methods.kinship import Kinship
+from birthmark.methods.lineage import Lineage
 from birthmark.oracle import Function
 from birthmark.owner import Owner
 from birthmark.scoring.likeness import disagreement
@@ -148,6 +149,9 @@ def test_the_same_seed_gives_the_same_claim(owner: Owner, made: Claim) -> None:
 def test_bad_settings_and_shapes_are_named(made: Claim) -> None:
     with pytest.raises(SettingError, match="at least 2 placebos"):
         Kinship(placebos=1)
+    for method in (Kinship, Lineage):
+        with pytest.raises(SettingError, match="0 or more treated"):
+            method(treated=-1)
     with pytest.raises(ShapeError, match=r"expected answers of shape \(60, 10\), got \(60, 9\)"):
         Kinship().score(made, np.full((60, 9), 1 / 9))
 

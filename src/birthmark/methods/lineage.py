@@ -71,9 +71,9 @@ class Lineage(Method):
 
     def __post_init__(self) -> None:
         owners = self.placebos + 1
-        if self.placebos < 2 or self.queries < 6 * owners or not 0 < self.share <= 1:
+        if self.placebos < 2 or self.queries < 6 * owners or not 0 < self.share <= 1 or self.treated < 0:
             raise SettingError(
-                f"expected at least 2 placebos, 6 queries for each of the owners and a share in (0, 1], got {self.placebos}, {self.queries} and {self.share}; raise queries to {6 * max(owners, 3)}"
+                f"expected at least 2 placebos, 6 queries for each of the owners, a share in (0, 1] and 0 or more treated, got {self.placebos}, {self.queries}, {self.share} and {self.treated}; raise queries to {6 * max(owners, 3)}"
             )
         check(self.starts, min(self.step, self.reach, self.ridge), self.temper)
 
