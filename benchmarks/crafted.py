@@ -1,9 +1,11 @@
 """Crafted fingerprints beyond the leaderboard: cohort size, ablation of the cohort, naturalness of the queries.
 
-    python benchmarks/crafted.py table|sizes|ablation|naturalness --store STORE --plan fingerbench-fmnist --source 0 --out benchmarks/fingerbench-fmnist
+    python benchmarks/crafted.py table|sizes|ablation|naturalness --store STORE --plan fingerbench-fmnist --source 0
+    --out benchmarks/fingerbench-fmnist
 
-The store must hold the plan's models (birthmark zoo build); cohort members that it lacks are trained. Every claim is kept in
-the store, so a run that was stopped continues. Nothing here chooses settings: figures are about the methods' defaults.
+The store must hold the plan's models (birthmark zoo build); cohort members that it lacks are trained. Every claim is
+kept in the store, so a run that was stopped continues. Nothing here chooses settings: figures are about the methods'
+defaults.
 
 table         raw AUC and ARUC by group of theft and tier of innocents, of each method and of NaturalFinger's variants
 sizes         raw ARUC and AUC of each method with every 1st, 2nd, 4th model of the wide cohort
@@ -19,25 +21,31 @@ import numpy as np
 import torch
 
 from birthmark import registry, stats
-from birthmark.architectures import build as network
 from birthmark.artifact import digest_of
 from birthmark.claim import Claim
-from birthmark.cohort import recipe
 from birthmark.crafting.images import eight_bit
 from birthmark.oracle import softmax
-from birthmark.owner import Owner
 from birthmark.theft import RUINED
-from birthmark.training import Training, accuracy, fit, outputs
 from birthmark.types import Samples
+from birthmark.workshop.architectures import build as network
+from birthmark.workshop.cohort import recipe
+from birthmark.workshop.owner import Owner
+from birthmark.workshop.training import Training, accuracy, fit, outputs
 from birthmark.zoo.build import workshop
 from birthmark.zoo.catalogue import read
 from birthmark.zoo.executors import Serial
 from birthmark.zoo.store import Store
 
 METHODS = {
-    "ipguard": {}, "cem": {}, "metav": {}, "metafinger": {}, "liteguard": {}, "naturalfinger": {}, "naturalfinger-pixels": {"space": "pixels"},
+    "ipguard": {},
+    "cem": {},
+    "metav": {},
+    "metafinger": {},
+    "liteguard": {},
+    "naturalfinger": {},
+    "naturalfinger-pixels": {"space": "pixels"},
     "naturalfinger-both": {"space": "both"},
-}  # fmt: skip
+}
 TWINS = 8
 
 
@@ -83,13 +91,25 @@ class Bench:
         card = next(entry.card for entry in entries if entry.role == "source")
         module = self.store.load(card.key)
         make = workshop(module, card, self.store, data, Serial())
-        self.owner = Owner(module, card, data[card.split], data["reserve"], data["queries"], make, scratch=self.store.folder / "crafted")
+        self.owner = Owner(
+            module,
+            card,
+            data[card.split],
+            data["reserve"],
+            data["queries"],
+            make,
+            scratch=self.store.folder / "crafted",
+        )
         self.test = data["test"]
         wanted = [entry for entry in entries if entry.role in ("positive", "negative") and not entry.evasion]
         twins = [entry for entry in entries if entry.role == "twin"][TWINS:]  # the cohort has had the first ones
         self.suspects = [(entry, self.store.load(entry.card.key)) for entry in (*wanted, *twins)]
         least = accuracy(module, self.test) - RUINED
-        self.failed = {entry.name for entry, suspect in self.suspects if entry.role == "positive" and accuracy(suspect, self.test) < least}
+        self.failed = {
+            entry.name
+            for entry, suspect in self.suspects
+            if entry.role == "positive" and accuracy(suspect, self.test) < least
+        }
 
     def claim(self, name: str, settings) -> Claim:
         method = registry.make("methods", name, {"references": 0, **settings})
@@ -106,33 +126,68 @@ class Bench:
         for entry, module in self.suspects:
             answers = softmax(outputs(module, claim.queries))
             for access, seen in (("probs", answers), ("labels", np.eye(answers.shape[1])[answers.argmax(1)])):
-                rows[access].append((entry.role, entry.group, entry.tier, method.score(claim, seen).raw, entry.name in self.failed))
+                rows[access].append(
+                    (entry.role, entry.group, entry.tier, method.score(claim, seen).raw, entry.name in self.failed)
+                )
         return rows
 
     def figures(self, claim: Claim):
         found = {}
         for access, rows in self.scored(claim).items():
             pos, neg, twins = ([r[3] for r in rows if r[0] == role] for role in ("positive", "negative", "twin"))
-            changed = [r for r in rows if r[0] == "positive" and r[1] not in ("distillation", "knockoff", "adversarial training")]
+            changed = [
+                r
+                for r in rows
+                if r[0] == "positive" and r[1] not in ("distillation", "knockoff", "adversarial training")
+            ]
             kept = [r for r in rows if r[0] == "positive" and not r[4]]  # a failed theft defeats no fingerprint
             kept_groups = {group: [r[3] for r in kept if r[1] == group] for group in sorted({r[1] for r in kept})}
             groups = sorted({r[1] for r in rows if r[0] == "positive"})
             innocents = sorted({(r[2], r[1]) for r in rows if r[0] == "negative"})
             robust = [r[3] for r in rows if r[0] == "negative" and r[1] == "adversarial training"]
             found[access] = {
-                "n_pos": len(pos), "n_neg": len(neg), "auc": stats.auc(pos, neg), "aruc": stats.aruc(pos, neg), "aruc_modified": stats.aruc([r[3] for r in changed], neg),
+                "n_pos": len(pos),
+                "n_neg": len(neg),
+                "auc": stats.auc(pos, neg),
+                "aruc": stats.aruc(pos, neg),
+                "aruc_modified": stats.aruc([r[3] for r in changed], neg),
                 "without_failed_thefts": {
-                    "n_pos": len(kept), "auc": stats.auc([r[3] for r in kept], neg), "aruc": stats.aruc([r[3] for r in kept], neg),
+                    "n_pos": len(kept),
+                    "auc": stats.auc([r[3] for r in kept], neg),
+                    "aruc": stats.aruc([r[3] for r in kept], neg),
                     "aruc_modified": stats.aruc([r[3] for r in changed if not r[4]], neg),
                     "auc_by_group": {group: stats.auc(scores, neg) for group, scores in kept_groups.items()},
-                    "auc_by_innocents": {" / ".join(kind): stats.auc([r[3] for r in kept], [r[3] for r in rows if r[0] == "negative" and (r[2], r[1]) == kind]) for kind in sorted({(r[2], r[1]) for r in rows if r[0] == "negative"})},
+                    "auc_by_innocents": {
+                        " / ".join(kind): stats.auc(
+                            [r[3] for r in kept], [r[3] for r in rows if r[0] == "negative" and (r[2], r[1]) == kind]
+                        )
+                        for kind in sorted({(r[2], r[1]) for r in rows if r[0] == "negative"})
+                    },
                 },
-                "auc_by_group": {group: stats.auc([r[3] for r in rows if r[0] == "positive" and r[1] == group], neg) for group in groups},
-                "auc_by_innocents": {" / ".join(kind): stats.auc(pos, [r[3] for r in rows if r[0] == "negative" and (r[2], r[1]) == kind]) for kind in innocents},
-                "unseen_twins": {"n": len(twins), "auc": stats.auc(pos, twins), "mean": float(np.mean(twins))} if twins else {},
-                "mean_pos": float(np.mean(pos)), "mean_neg": float(np.mean(neg)),
-                "robust_innocents": {"n": len(robust), "mean": float(np.mean(robust)), "max": float(np.max(robust)), "auc": stats.auc(pos, robust)} if robust else {},
-            }  # fmt: skip
+                "auc_by_group": {
+                    group: stats.auc([r[3] for r in rows if r[0] == "positive" and r[1] == group], neg)
+                    for group in groups
+                },
+                "auc_by_innocents": {
+                    " / ".join(kind): stats.auc(
+                        pos, [r[3] for r in rows if r[0] == "negative" and (r[2], r[1]) == kind]
+                    )
+                    for kind in innocents
+                },
+                "unseen_twins": {"n": len(twins), "auc": stats.auc(pos, twins), "mean": float(np.mean(twins))}
+                if twins
+                else {},
+                "mean_pos": float(np.mean(pos)),
+                "mean_neg": float(np.mean(neg)),
+                "robust_innocents": {
+                    "n": len(robust),
+                    "mean": float(np.mean(robust)),
+                    "max": float(np.max(robust)),
+                    "auc": stats.auc(pos, robust),
+                }
+                if robust
+                else {},
+            }
         return found
 
 
@@ -165,8 +220,14 @@ def main() -> None:
     for label in given.methods:
         name = label.partition("-")[0]
         crafted = "cohort" in registry.found("methods")[name].__dataclass_fields__
-        for variant, plan in (variants(given.what) if given.what != "naturalness" and crafted else {"wide": recipe("wide")}).items():
-            cohort = {} if not crafted else {"cohort": "wide" if plan == recipe("wide") else written(plan, given.store / "cohorts")}
+        for variant, plan in (
+            variants(given.what) if given.what != "naturalness" and crafted else {"wide": recipe("wide")}
+        ).items():
+            cohort = (
+                {}
+                if not crafted
+                else {"cohort": "wide" if plan == recipe("wide") else written(plan, given.store / "cohorts")}
+            )
             claim = bench.claim(name, {**METHODS[label], **cohort})
             found = (
                 {"naturalness": naturalness(claim.queries, bench.test.inputs, seed=0)}
@@ -174,7 +235,13 @@ def main() -> None:
                 else bench.figures(claim)
             )
             rows.append(
-                {"method": label, "cohort": variant, "members": claim.facts.get("cohort", {}), "queries": len(claim.queries), **found}
+                {
+                    "method": label,
+                    "cohort": variant,
+                    "members": claim.facts.get("cohort", {}),
+                    "queries": len(claim.queries),
+                    **found,
+                }
             )
             print(json.dumps(rows[-1]), flush=True)
     given.out.mkdir(parents=True, exist_ok=True)

@@ -2,8 +2,8 @@
 
     python benchmarks/crafting_speed.py --out benchmarks/crafting_speed.json
 
-Both do the same steps on the same candidates, with every member that survives drop-out in every step: the plain one runs
-the networks as they are, in float32, with one backward pass over all; ours folds batch normalisation, freezes, and
+Both do the same steps on the same candidates, with every member that survives drop-out in every step: the plain one
+runs the networks as they are, in float32, with one backward pass over all; ours folds batch normalisation, freezes, and
 uses bfloat16. Training the cohort is left out on both sides; random weights serve, since speed does not depend on them.
 """
 
@@ -16,18 +16,21 @@ from pathlib import Path
 import torch
 
 from birthmark import data as datasets
-from birthmark.architectures import build
 from birthmark.crafting.images import cutmix, eight_bit
 from birthmark.crafting.queries import prepared
 from birthmark.methods.cem import CEM, mean_probabilities, objective
-from birthmark.training import probabilities
+from birthmark.workshop.architectures import build
+from birthmark.workshop.training import probabilities
 
 STEPS, BATCH = 4, 130
 
 
 def plain_step(derived, independent, clean, truth, moved, adam, how):
     rows = derived[0](moved)
-    surr, ref = ([model(moved).softmax(1) for model in side if torch.rand(()) >= how.dropout] for side in (derived[1:], independent))
+    surr, ref = (
+        [model(moved).softmax(1) for model in side if torch.rand(()) >= how.dropout]
+        for side in (derived[1:], independent)
+    )
     cost = objective(rows, clean, torch.stack(surr).mean(0), torch.stack(ref).mean(0), truth, how)
     adam.zero_grad()
     cost.sum().backward()
@@ -73,10 +76,18 @@ def main() -> None:
     sac = time.process_time() - started
     how = CEM()
     found = {
-        "plain_seconds_a_step": round(slow, 4), "ours_seconds_a_step": round(fast, 4), "speedup": round(slow / fast, 2),
-        "cem_seconds_of_crafting": round(fast * how.steps, 1), "sac_m_seconds": round(sac, 4), "sac_m_times_cheaper": round(fast * how.steps / sac),
-        "members": len(models), "batch": BATCH, "clock": "process time, best of " + str(STEPS), "torch": torch.__version__, "machine": platform.machine(),
-    }  # fmt: skip
+        "plain_seconds_a_step": round(slow, 4),
+        "ours_seconds_a_step": round(fast, 4),
+        "speedup": round(slow / fast, 2),
+        "cem_seconds_of_crafting": round(fast * how.steps, 1),
+        "sac_m_seconds": round(sac, 4),
+        "sac_m_times_cheaper": round(fast * how.steps / sac),
+        "members": len(models),
+        "batch": BATCH,
+        "clock": "process time, best of " + str(STEPS),
+        "torch": torch.__version__,
+        "machine": platform.machine(),
+    }
     out.write_text(json.dumps(found, indent=1) + "\n")
     print(json.dumps(found, indent=1))
 

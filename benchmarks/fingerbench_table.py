@@ -45,14 +45,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rows = tables.rows(tables.load(said.records))
     part, other = ("group", "tier") if said.what == "groups" else ("tier", "group")
     size = "n_pos" if part == "group" else "n_neg"
-    columns = {c: max(r[size] for r in rows if r[part] == c) for c in dict.fromkeys(r[part] for r in rows if r[other] == tables.ALL)}
+    columns = {
+        c: max(r[size] for r in rows if r[part] == c)
+        for c in dict.fromkeys(r[part] for r in rows if r[other] == tables.ALL)
+    }
     columns = {c: n for c, n in columns.items() if c != tables.ALL and n >= LEAST}
     named = [f"{c} ({n})" for c, n in columns.items()]
     print("| method | answers | queries | " + " | ".join(named) + " | all | supported | innocents accused |")
     print("|---" * (6 + len(columns)) + "|")
-    series = dict.fromkeys((r["method"], r["access"], r["queries"]) for r in rows if r["queries"] in (said.queries or BUDGETS))
+    series = dict.fromkeys(
+        (r["method"], r["access"], r["queries"]) for r in rows if r["queries"] in (said.queries or BUDGETS)
+    )
     for method, access, queries in sorted(series, key=lambda s: (s[2], -_pooled(rows, s))):
-        own = {(r["group"], r["tier"]): r for r in rows if (r["method"], r["access"], r["queries"]) == (method, access, queries)}
+        own = {
+            (r["group"], r["tier"]): r
+            for r in rows
+            if (r["method"], r["access"], r["queries"]) == (method, access, queries)
+        }
         cells = [own.get((c, tables.ALL) if part == "group" else (tables.ALL, c)) for c in columns]
         pooled = own[(tables.ALL, tables.ALL)]
         if access == "probs" and pooled["auc_raw"] == _pooled(rows, (method, "labels", queries), "auc_raw"):
@@ -65,7 +74,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _pooled(rows: Sequence[Mapping[str, Any]], which: tuple[str, str, int], figure: str = "auc") -> float:
-    found = (r[figure] for r in rows if (r["method"], r["access"], r["queries"]) == which and r["group"] == r["tier"] == tables.ALL)
+    found = (
+        r[figure]
+        for r in rows
+        if (r["method"], r["access"], r["queries"]) == which and r["group"] == r["tier"] == tables.ALL
+    )
     return next(found, float("nan"))
 
 

@@ -1,9 +1,10 @@
 """How much of a bench's figures is the luck of the query set? Intervals over query sets, suspects and sources.
 
-    python benchmarks/query_sets.py --records benchmarks/fingerbench-main --store STORE --out benchmarks/fingerbench-main/query-sets.json
+    python benchmarks/query_sets.py --records benchmarks/fingerbench-main --store STORE --out
+    benchmarks/fingerbench-main/query-sets.json
 
-For kinship, each draw takes q of the claim's queries at random (the claim holds the most disputed ones of the pool), scores
-all suspects on them, and redraws sources and suspects with replacement; the interval is that of the draws' AUC.
+For kinship, each draw takes q of the claim's queries at random (the claim holds the most disputed ones of the pool),
+scores all suspects on them, and redraws sources and suspects with replacement; the interval is that of the draws' AUC.
 """
 
 import argparse
@@ -31,7 +32,10 @@ def scores(record: dict, store: Path, sizes: list[int], draws: int) -> dict[int,
         rows = []
         for _ in range(draws):
             chosen = random.choice(len(claim.queries), size, replace=False)
-            tensors = {key: value[chosen] if key == "queries" else value[..., chosen, :] for key, value in claim.tensors.items()}
+            tensors = {
+                key: value[chosen] if key == "queries" else value[..., chosen, :]
+                for key, value in claim.tensors.items()
+            }
             part = replace(claim, tensors=tensors)
             found_now = [scorer.score(part, a[chosen]) for a in answers]
             rows.append([stats.standardised(s.source, s.placebos) for s in found_now])
@@ -57,16 +61,31 @@ def main() -> None:
                     aucs, boots = [], []
                     for record, table in zip(records, tables, strict=True):
                         z = table[size][draw]
-                        of = np.array([s["role"] == "positive" and group in ("all", s["group"]) for s in record["suspects"]])
+                        of = np.array(
+                            [s["role"] == "positive" and group in ("all", s["group"]) for s in record["suspects"]]
+                        )
                         innocent = np.array([s["role"] == "negative" for s in record["suspects"]])
                         a, b = z[of], z[innocent]
                         aucs.append(stats.auc(a, b))
-                        boots.append(stats.auc(a[random.integers(len(a), size=len(a))], b[random.integers(len(b), size=len(b))]))
+                        boots.append(
+                            stats.auc(a[random.integers(len(a), size=len(a))], b[random.integers(len(b), size=len(b))])
+                        )
                     plain.append(np.mean(aucs))
                     redrawn.append(np.mean([boots[i] for i in random.integers(len(boots), size=len(boots))]))
                 low, high = np.quantile(redrawn, [0.025, 0.975])
-                rows.append({"method": "kinship", "access": access, "queries": size, "group": group, "sources": len(records),
-                             "draws": given.draws, "auc": round(float(np.mean(plain)), 4), "auc_low": round(float(low), 4), "auc_high": round(float(high), 4)})  # fmt: skip
+                rows.append(
+                    {
+                        "method": "kinship",
+                        "access": access,
+                        "queries": size,
+                        "group": group,
+                        "sources": len(records),
+                        "draws": given.draws,
+                        "auc": round(float(np.mean(plain)), 4),
+                        "auc_low": round(float(low), 4),
+                        "auc_high": round(float(high), 4),
+                    }
+                )
                 print(rows[-1])
     write_atomically(given.out, json.dumps(rows, indent=1).encode())
 

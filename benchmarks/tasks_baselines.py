@@ -19,10 +19,10 @@ from torch import Tensor, nn
 
 from birthmark.artifact import canonical, write_atomically
 from birthmark.bench.run import FORMAT, machine
-from birthmark.card import Card
-from birthmark.cohort import reference_cards, twin_cards
-from birthmark.enroll import versions
-from birthmark.training import seeded
+from birthmark.workshop.card import Card
+from birthmark.workshop.cohort import reference_cards, twin_cards
+from birthmark.workshop.enroll import versions
+from birthmark.workshop.training import seeded
 from birthmark.zoo.build import build
 from birthmark.zoo.executors import Serial
 from birthmark.zoo.store import Store
@@ -38,9 +38,13 @@ def surrogates(task: str, source: Card) -> list[Card]:
     rate, epochs = float(what.training.get("rate", 6e-3)), int(what.training["epochs"])
     student = "mlp:width=96,depth=1" if what.generator else what.recipe
     thefts = [
-        ("ftal", {"epochs": 3, "rate": rate / 5}), ("ftal", {"epochs": 4, "rate": rate / 2}), ("prune", {"amount": 0.4}), ("weight-noise", {"level": 0.15}),
-        ("quantise", {"bits": 5}), ("distill", {"student": student, "epochs": max(10, epochs), "rate": rate}),
-    ]  # fmt: skip
+        ("ftal", {"epochs": 3, "rate": rate / 5}),
+        ("ftal", {"epochs": 4, "rate": rate / 2}),
+        ("prune", {"amount": 0.4}),
+        ("weight-noise", {"level": 0.15}),
+        ("quantise", {"bits": 5}),
+        ("distill", {"student": student, "epochs": max(10, epochs), "rate": rate}),
+    ]
     return [
         Card(
             kind="stolen",
@@ -57,7 +61,10 @@ def surrogates(task: str, source: Card) -> list[Card]:
 
 
 def readers(models: list[nn.Module], values: bool, pool: Tensor) -> list[Network]:
-    """Networks as functions to standardised outputs (n, k), without gradients of their weights; the first one sets the scale."""
+    """Networks as functions to standardised outputs (n, k), without gradients of their weights.
+
+    The first one sets the scale.
+    """
     for model in models:
         model.eval().requires_grad_(False)
 
@@ -81,7 +88,11 @@ def liteguard(
         for _ in range(steps):
             one, other = derived[torch.randint(len(derived), ())], independent[torch.randint(len(independent), ())]
             soft = nn.functional.softplus
-            cost = 0.5 * soft(-((source(x) * w).sum(1) + b)) + soft(-((one(x) * w).sum(1) + b)) + 1.5 * soft((other(x) * w).sum(1) + b)
+            cost = (
+                0.5 * soft(-((source(x) * w).sum(1) + b))
+                + soft(-((one(x) * w).sum(1) + b))
+                + 1.5 * soft((other(x) * w).sum(1) + b)
+            )
             adam.zero_grad()
             cost.sum().backward()
             adam.step()
@@ -121,7 +132,9 @@ def run(task: str, seed: int, store: Store, out: Path, budgets: Sequence[int]) -
     random = np.random.default_rng(seed)
     suspects = [entry for entry in said.entries if entry.role in ("positive", "negative") and entry.card.key in store]
     networks = readers(
-        [store.load(card.key) for card in cards] + [store.load(entry.card.key) for entry in suspects], TASKS[task].values, pool[:500]
+        [store.load(card.key) for card in cards] + [store.load(entry.card.key) for entry in suspects],
+        TASKS[task].values,
+        pool[:500],
     )
     ours, derived, independent, theirs = networks[0], networks[1:7], networks[7 : len(cards)], networks[len(cards) :]
     for name, craft in (("liteguard", liteguard), ("metav", metav)):
@@ -134,14 +147,38 @@ def run(task: str, seed: int, store: Store, out: Path, budgets: Sequence[int]) -
                 value = float(verdict(network(queries)).mean())
                 cell[str(budget)] = {"score": value, "raw": value}
         record = {
-            "format": FORMAT, "plan": NAME, "task": task, "title": said.title, "source_seed": seed, "alpha": 0.05, "source": source.key, "method": name,
-            "settings": {"version": "task-agnostic, benchmarks/tasks_baselines.py"}, "access": "probs", "seed": seed, "claim": "", "queries": max(budgets),
-            "enrol_seconds": round(time.monotonic() - began, 2), "enrol_models": len(cards) - 1, "refused": "", "score_seconds": 0.0, "versions": versions(), "machine": machine(),
+            "format": FORMAT,
+            "plan": NAME,
+            "task": task,
+            "title": said.title,
+            "source_seed": seed,
+            "alpha": 0.05,
+            "source": source.key,
+            "method": name,
+            "settings": {"version": "task-agnostic, benchmarks/tasks_baselines.py"},
+            "access": "probs",
+            "seed": seed,
+            "claim": "",
+            "queries": max(budgets),
+            "enrol_seconds": round(time.monotonic() - began, 2),
+            "enrol_models": len(cards) - 1,
+            "refused": "",
+            "score_seconds": 0.0,
+            "versions": versions(),
+            "machine": machine(),
             "suspects": [
-                {"name": e.name, "role": e.role, "group": e.group, "tier": e.tier, "key": e.card.key, "shared": e.source is None, "by_queries": cell}
+                {
+                    "name": e.name,
+                    "role": e.role,
+                    "group": e.group,
+                    "tier": e.tier,
+                    "key": e.card.key,
+                    "shared": e.source is None,
+                    "by_queries": cell,
+                }
                 for e, cell in zip(suspects, cells, strict=True)
             ],
-        }  # fmt: skip
+        }
         write_atomically(out / task / f"{name}-probs-{seed}.json", canonical(record) + b"\n")
 
 
@@ -149,7 +186,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--store", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--queries", type=int, action="append", help=f"numbers of queries, default {BUDGETS}; one crafting each")
+    parser.add_argument(
+        "--queries", type=int, action="append", help=f"numbers of queries, default {BUDGETS}; one crafting each"
+    )
     parser.add_argument("task", nargs="+")
     said = parser.parse_args()
     torch.set_num_threads(1)

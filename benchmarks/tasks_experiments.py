@@ -1,12 +1,12 @@
 """Side questions of fingerbench-tasks, each a small experiment with one JSON record.
 
-backbones    are innocent fine-tunes of a public model accused, with twins from the same weights and with twins from scratch?
-data-free    can twins be students of the source on made-up inputs, where its training data are gone? Is that null valid?
-smooth       how far does tafa go on GELU, SiLU, softplus and tanh networks?
-precision    what do rounding, 8 bits, top-3 and labels cost? (on the models of fingerbench-tasks)
-unpaired     whose samples are these? ten sources, 500 samples (on the models of fingerbench-tasks)
-students     are missed students of another architecture near the source at all? (source 0, on which settings are chosen)
-sources      students of rotation and garments-cnn on five more sources (4 to 8): three hold too few to tell
+backbones    are innocent fine-tunes of a public model accused, with twins from the same weights and with twins from
+scratch? data-free    can twins be students of the source on made-up inputs, where its training data are gone? Is that
+null valid? smooth       how far does tafa go on GELU, SiLU, softplus and tanh networks? precision    what do rounding,
+8 bits, top-3 and labels cost? (on the models of fingerbench-tasks) unpaired     whose samples are these? ten sources,
+500 samples (on the models of fingerbench-tasks) students     are missed students of another architecture near the
+source at all? (source 0, on which settings are chosen) sources      students of rotation and garments-cnn on five more
+sources (4 to 8): three hold too few to tell
 
 python benchmarks/tasks_experiments.py --store STORE --out benchmarks/fingerbench-tasks/experiments NAME ...
 """
@@ -23,12 +23,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from birthmark import architectures, registry, stats
+from birthmark import registry, stats
 from birthmark.artifact import canonical, write_atomically
-from birthmark.card import Card
 from birthmark.claim import Claim
-from birthmark.cohort import twin_cards
-from birthmark.connect.local import Open
 from birthmark.crafting.sampling import latents
 from birthmark.data import Data
 from birthmark.data import load as load_data
@@ -37,9 +34,13 @@ from birthmark.method import Method
 from birthmark.methods.kinship import Kinship
 from birthmark.methods.moments import Moments
 from birthmark.methods.tafa import Tafa
-from birthmark.owner import Owner
-from birthmark.training import Training, fit, outputs, probabilities
 from birthmark.types import Answers, Floats, Samples
+from birthmark.workshop import architectures
+from birthmark.workshop.card import Card
+from birthmark.workshop.cohort import twin_cards
+from birthmark.workshop.owner import Owner
+from birthmark.workshop.training import Training, fit, outputs, probabilities
+from birthmark.workshop.whitebox import Open
 from birthmark.zoo.build import build
 from birthmark.zoo.executors import Serial
 from birthmark.zoo.store import Store
@@ -61,7 +62,9 @@ def workshop(task: str, store: Store) -> tuple[Data, Callable[[Sequence[Card]], 
 
 def owner_of(task: str, card: Card, store: Store) -> Owner:
     data, make = workshop(task, store)
-    return Owner(make([card])[0], card, data["owner"], data["reserve"], data["queries"], make, values=TASKS[task].values)
+    return Owner(
+        make([card])[0], card, data["owner"], data["reserve"], data["queries"], make, values=TASKS[task].values
+    )
 
 
 def judged(method: Method, claim: Claim, answers: Floats) -> dict[str, float]:
@@ -77,11 +80,17 @@ def judged(method: Method, claim: Claim, answers: Floats) -> dict[str, float]:
 
 
 def methods() -> dict[str, Method]:
-    return {"kinship": Kinship(queries=300, references=REFERENCES, treated=TREATED), "tafa": Tafa(references=REFERENCES)}
+    return {
+        "kinship": Kinship(queries=300, references=REFERENCES, treated=TREATED),
+        "tafa": Tafa(references=REFERENCES),
+    }
 
 
 def backbones(store: Store) -> dict[str, Any]:
-    """Public weights: an mlp trained on the reserve. Sources fine-tune all layers on the owner's data, innocents on other data."""
+    """Public weights: an mlp trained on the reserve.
+
+    Sources fine-tune all layers on the owner's data, innocents on other data.
+    """
     task, found = "garments-mlp", list[dict[str, Any]]()
     data, make = workshop(task, store)
     public = replace(source_card(task, 0), split="reserve", seed=90_000)
@@ -89,12 +98,18 @@ def backbones(store: Store) -> dict[str, Any]:
     tune = {"epochs": 4, "rate": 1e-3}
     for seed in (1, 2, 3):
         card = replace(stolen(public, "ftal", tune, seed), split="owner")
-        cohort = {"from the same weights": twin_cards(card, TWINS), "from scratch": twin_cards(source_card(task, seed), TWINS)}
+        cohort = {
+            "from the same weights": twin_cards(card, TWINS),
+            "from scratch": twin_cards(source_card(task, seed), TWINS),
+        }
         source = make([card])[0]
         suspects = {
             f"innocent {i}": (
                 "innocent",
-                replace(stolen(public, "ftal", tune, 200 + i), split=("innocent", "attacker", "innocent[0/2]", "owner")[i % 4]),
+                replace(
+                    stolen(public, "ftal", tune, 200 + i),
+                    split=("innocent", "attacker", "innocent[0/2]", "owner")[i % 4],
+                ),
             )
             for i in range(12)
         }
@@ -102,14 +117,19 @@ def backbones(store: Store) -> dict[str, Any]:
             "copy": ("derived", replace(stolen(card, "quantise", {"bits": 6}, 70), split="attacker")),
             "tuned": ("derived", stolen(card, "ftal", {"epochs": 2, "rate": 3e-4}, 71)),
             "pruned": ("derived", stolen(card, "prune", {"amount": 0.3}, 72)),
-            "distilled": ("derived", stolen(card, "distill", {"student": TASKS[task].others[0], "epochs": 12, "rate": 3e-3}, 73)),
+            "distilled": (
+                "derived",
+                stolen(card, "distill", {"student": TASKS[task].others[0], "epochs": 12, "rate": 3e-3}, 73),
+            ),
         }
         models = dict(zip(suspects, make([c for _, c in suspects.values()]), strict=True))
         for null, cards in cohort.items():
             twins = make(cards)
             for name, method in methods().items():
                 method = replace(method, references=0)  # what the twins alone say
-                owner = Owner(source, card, data["owner"], data["reserve"], data["queries"], lambda _, t=twins: t, values=False)
+                owner = Owner(
+                    source, card, data["owner"], data["reserve"], data["queries"], lambda _, t=twins: t, values=False
+                )
                 claim = method.fit(owner, seed=0)
                 for suspect, (kind, _) in suspects.items():
                     found.append(
@@ -212,25 +232,45 @@ def smooth(store: Store) -> dict[str, Any]:
                 ("quantise", {"bits": 4}),
                 ("weight-noise", {"level": 0.2}),
             ]
-            copies = [registry.make("attacks", attack, settings).steal(target, data["attacker"], seed=5) for attack, settings in thefts]
+            copies = [
+                registry.make("attacks", attack, settings).steal(target, data["attacker"], seed=5)
+                for attack, settings in thefts
+            ]
             others = [trained(300 + i, ("owner", "innocent")[i % 2]) for i in range(8)]
             owner = Owner(
-                source, source_card(task, 1), data["owner"], data["reserve"], data["queries"], lambda _, t=twins: t, values=what.values
+                source,
+                source_card(task, 1),
+                data["owner"],
+                data["reserve"],
+                data["queries"],
+                lambda _, t=twins: t,
+                values=what.values,
             )
             for name, method in methods().items():
                 method = replace(method, references=0)
                 try:
                     claim = method.fit(owner, seed=0)
                 except BirthmarkError as error:
-                    found.append({"task": task, "activation": kind, "method": name, "kind": "refused", "reason": str(error)})
+                    found.append(
+                        {"task": task, "activation": kind, "method": name, "kind": "refused", "reason": str(error)}
+                    )
                     continue
                 read = outputs if what.values else probabilities
                 for label, models in (("innocent", others), ("derived", copies)):
                     found += [
-                        {"task": task, "activation": kind, "method": name, "kind": label, **judged(method, claim, read(m, claim.queries))}
+                        {
+                            "task": task,
+                            "activation": kind,
+                            "method": name,
+                            "kind": label,
+                            **judged(method, claim, read(m, claim.queries)),
+                        }
                         for m in models
                     ]
-    return {"rows": found, "summary": summary([row for row in found if "z" in row], ("task", "activation", "method", "kind"))}
+    return {
+        "rows": found,
+        "summary": summary([row for row in found if "z" in row], ("task", "activation", "method", "kind")),
+    }
 
 
 def shown(rows: Floats, how: str) -> Floats:
@@ -264,7 +304,11 @@ def precision(store: Store, tasks: Sequence[str] = tuple(TASKS)) -> dict[str, An
                 claim = method.fit(owner, seed=0)
                 for kind, suspect, model in models:
                     rows = (outputs if what.values else probabilities)(model, claim.queries)
-                    for how in ("exact", "4", "2", "1", "8 bits") if what.values else ("exact", "4", "3", "2", "1", "top 3", "labels"):
+                    for how in (
+                        ("exact", "4", "2", "1", "8 bits")
+                        if what.values
+                        else ("exact", "4", "3", "2", "1", "top 3", "labels")
+                    ):
                         if how == "labels" and name == "tafa":
                             continue
                         found.append(
@@ -283,7 +327,9 @@ def precision(store: Store, tasks: Sequence[str] = tuple(TASKS)) -> dict[str, An
 
 def changed(rows: Sequence[dict[str, Any]], alpha: float = 0.05) -> list[dict[str, Any]]:
     """Suspects whose p crossed alpha by a loss of precision, by task, method, precision and kind."""
-    exact = {(r["task"], r["source"], r["method"], r["suspect"]): r["p"] <= alpha for r in rows if r["precision"] == "exact"}
+    exact = {
+        (r["task"], r["source"], r["method"], r["suspect"]): r["p"] <= alpha for r in rows if r["precision"] == "exact"
+    }
     counts: dict[tuple[str, ...], list[int]] = {}
     for r in rows:
         if r["precision"] != "exact":
@@ -299,14 +345,20 @@ def changed(rows: Sequence[dict[str, Any]], alpha: float = 0.05) -> list[dict[st
 
 
 def unpaired(store: Store) -> dict[str, Any]:
-    """Ten sources of one recipe (source 1 and nine of its twins), each stolen by training a new generator on its samples."""
+    """Ten sources of one recipe (source 1 and nine of its twins), each stolen by training a new generator on its
+    samples.
+    """
     found = list[dict[str, Any]]()
     for task in ("vae", "gan"):
         what, first = TASKS[task], source_card(task, 1)
         owners = [first, *twin_cards(first, TWINS)]
         if not all(card.key in store for card in owners):
             continue
-        settings = {"student": what.recipe, "epochs": int(what.training["epochs"]), "rate": float(what.training["rate"])}
+        settings = {
+            "student": what.recipe,
+            "epochs": int(what.training["epochs"]),
+            "rate": float(what.training["rate"]),
+        }
         thefts = [stolen(card, "distill", settings, 9100 + i) for i, card in enumerate(owners[:10])]
         data, make = workshop(task, store)
         models, students = make(owners), make(thefts)
@@ -314,20 +366,34 @@ def unpaired(store: Store) -> dict[str, Any]:
         method = Moments(references=0)
         for i, student in enumerate(students):
             twins = models[:i] + models[i + 1 :]
-            owner = Owner(models[i], owners[i], data["owner"], data["reserve"], data["queries"], lambda _, t=twins: t, values=True)
+            owner = Owner(
+                models[i], owners[i], data["owner"], data["reserve"], data["queries"], lambda _, t=twins: t, values=True
+            )
             claim = method.fit(owner, seed=0)
             found.append(
-                {"task": task, "source": i, "kind": "derived", **judged(method, claim, outputs(student, latents(500, 12, seed=77 + i)))}
+                {
+                    "task": task,
+                    "source": i,
+                    "kind": "derived",
+                    **judged(method, claim, outputs(student, latents(500, 12, seed=77 + i))),
+                }
             )
             found += [
-                {"task": task, "source": i, "kind": "innocent", **judged(method, claim, outputs(m, latents(500, 12, seed=900 + j)))}
+                {
+                    "task": task,
+                    "source": i,
+                    "kind": "innocent",
+                    **judged(method, claim, outputs(m, latents(500, 12, seed=900 + j))),
+                }
                 for j, m in enumerate(others)
             ]
     return {"rows": found, "summary": summary(found, ("task", "kind"))}
 
 
 def students(store: Store) -> dict[str, Any]:
-    """Distance of students (10 and 40 epochs, two architectures) and of four reruns from source 0, on the test part, beside kinship's z."""
+    """Distance of students (10 and 40 epochs, two architectures) and of four reruns from source 0, on the test part,
+    beside kinship's z.
+    """
     found = list[dict[str, Any]]()
     method = Kinship(queries=300, references=0)
     for task in ("rotation", "garments-cnn"):
@@ -336,14 +402,20 @@ def students(store: Store) -> dict[str, Any]:
         owner = owner_of(task, card, store)
         claim, read = method.fit(owner, seed=0), outputs if what.values else probabilities
         answers = read(owner.source, data["test"].inputs)
-        settings = [{"student": recipe, "epochs": epochs, "rate": 6e-3} for recipe in what.others for epochs in (10, 40)]
+        settings = [
+            {"student": recipe, "epochs": epochs, "rate": 6e-3} for recipe in what.others for epochs in (10, 40)
+        ]
         suspects = [("derived", said, stolen(card, "distill", said, 77)) for said in settings]
         suspects += [("innocent", {}, replace(card, seed=500 + i)) for i in range(4)]
         make([card, *(suspect for _, _, suspect in suspects)])
         for kind, said, suspect in suspects:
             model = store.load(suspect.key)
             rows = read(model, data["test"].inputs)
-            near = float((rows.argmax(1) == answers.argmax(1)).mean()) if data.classes else float(np.sqrt(((rows - answers) ** 2).mean()))
+            near = (
+                float((rows.argmax(1) == answers.argmax(1)).mean())
+                if data.classes
+                else float(np.sqrt(((rows - answers) ** 2).mean()))
+            )
             measure = "agreement" if data.classes else "rms difference"
             row = {"task": task, "kind": kind, **said, measure: round(near, 4)}
             found.append({**row, **judged(method, claim, read(model, claim.queries))})
@@ -351,7 +423,7 @@ def students(store: Store) -> dict[str, Any]:
 
 
 def summary(rows: Sequence[dict[str, Any]], by: tuple[str, ...]) -> list[dict[str, Any]]:
-    """Count, share of p at the best rank and at most .05, of parametric p at most .01, median and extreme z, per cell."""
+    """Count, shares of p at the best rank and at most .05, of parametric p at most .01, median, extreme z, per cell."""
     cells: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for row in rows:
         cells.setdefault(tuple(row[key] for key in by), []).append(row)
@@ -361,9 +433,19 @@ def summary(rows: Sequence[dict[str, Any]], by: tuple[str, ...]) -> list[dict[st
         low, high = stats.clopper_pearson(accused, len(cell))
         z = [r["z"] for r in cell]
         found.append(
-            {**dict(zip(by, key, strict=True)), "n": len(cell), "p_at_most_05": accused, "share_05": round(accused / len(cell), 4), "low": round(low, 4), "high": round(high, 4),
-             "parametric_01": sum(r["p_parametric"] <= 0.01 for r in cell), "z_min": round(min(z), 2), "z_median": round(float(np.median(z)), 2), "z_max": round(max(z), 2)}
-        )  # fmt: skip
+            {
+                **dict(zip(by, key, strict=True)),
+                "n": len(cell),
+                "p_at_most_05": accused,
+                "share_05": round(accused / len(cell), 4),
+                "low": round(low, 4),
+                "high": round(high, 4),
+                "parametric_01": sum(r["p_parametric"] <= 0.01 for r in cell),
+                "z_min": round(min(z), 2),
+                "z_median": round(float(np.median(z)), 2),
+                "z_max": round(max(z), 2),
+            }
+        )
     return found
 
 
@@ -383,28 +465,43 @@ def sources(store: Store) -> dict[str, Any]:
             own = {name: theft for name, theft in derived(task, card).items() if name.startswith("distill")}
             for kind, cards in (("student", own), ("innocent", clean)):
                 rows = [
-                    {"task": task, "source": seed, "kind": kind, "suspect": name, **judged(method, claim, answer(model, claim.queries))}
+                    {
+                        "task": task,
+                        "source": seed,
+                        "kind": kind,
+                        "suspect": name,
+                        **judged(method, claim, answer(model, claim.queries)),
+                    }
                     for name, model in zip(cards, make(list(cards.values())), strict=True)
                 ]
                 found += rows
                 z[kind].append([row["z"] for row in rows])
         value, low, high = stats.bootstrap_auc(z["student"], z["innocent"], seed=0)
-        found.append({"task": task, "kind": "auc", "auc": round(value, 4), "low": round(low, 4), "high": round(high, 4)})
+        found.append(
+            {"task": task, "kind": "auc", "auc": round(value, 4), "low": round(low, 4), "high": round(high, 4)}
+        )
     summed = [row for row in found if row["kind"] == "auc"]
     return {"rows": [row for row in found if row["kind"] != "auc"], "summary": summed}
 
 
 EXPERIMENTS: dict[str, Callable[[Store], dict[str, Any]]] = {
-    "backbones": backbones, "data-free": data_free, "smooth": smooth, "precision": precision, "unpaired": unpaired, "students": students,
+    "backbones": backbones,
+    "data-free": data_free,
+    "smooth": smooth,
+    "precision": precision,
+    "unpaired": unpaired,
+    "students": students,
     "sources": sources,
-}  # fmt: skip
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--store", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--task", action="append", choices=list(TASKS), help="precision: only this task, in a record of its own")
+    parser.add_argument(
+        "--task", action="append", choices=list(TASKS), help="precision: only this task, in a record of its own"
+    )
     parser.add_argument("name", nargs="+", choices=list(EXPERIMENTS))
     said = parser.parse_args()
     torch.set_num_threads(1)
@@ -415,7 +512,8 @@ def main() -> None:
         result = experiment(Store(said.store))
         write_atomically(
             said.out / f"{name}.json",
-            canonical({"format": "birthmark/experiment/1", "experiment": name, **json.loads(json.dumps(result))}) + b"\n",
+            canonical({"format": "birthmark/experiment/1", "experiment": name, **json.loads(json.dumps(result))})
+            + b"\n",
         )
         for row in result["summary"]:
             print(json.dumps(row), flush=True)

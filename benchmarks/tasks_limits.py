@@ -1,7 +1,7 @@
 """Where birthmark is not the best on fingerbench-tasks: harder thefts than the plan's, and a handful of queries.
 
-hard    eight thefts that no method was made for, of the plan's sources, against the plan's innocents; 300 queries, five methods
-few     the plan's own thefts with 3 to 100 queries: `kinship`, LiteGuard, MetaV
+hard    eight thefts that no method was made for, of the plan's sources, against the plan's innocents; 300 queries, five
+methods few     the plan's own thefts with 3 to 100 queries: `kinship`, LiteGuard, MetaV
 
 One record a task. Raw scores of LiteGuard and MetaV, which have no error rate; z of the others.
 
@@ -23,16 +23,16 @@ from torch import nn
 
 from birthmark import stats
 from birthmark.artifact import canonical, write_atomically
-from birthmark.card import Card
 from birthmark.claim import Claim
-from birthmark.cohort import DECODERS, reference_cards, twin_cards
 from birthmark.errors import BirthmarkError
 from birthmark.method import Method
 from birthmark.methods.kinship import Kinship
 from birthmark.methods.lineage import Lineage
 from birthmark.methods.tafa import Tafa
-from birthmark.training import outputs, probabilities
 from birthmark.types import Floats
+from birthmark.workshop.card import Card
+from birthmark.workshop.cohort import DECODERS, reference_cards, twin_cards
+from birthmark.workshop.training import outputs, probabilities
 from birthmark.zoo.store import Store
 from birthmark.zoo.task_plans import TASKS, derived, innocents, source_card, stolen
 
@@ -56,15 +56,21 @@ def harder(task: str, source: Card) -> dict[str, Card]:
         "distill-tuned": ("distill", {"student": same, **student}),
     }
     found = {
-        name: stolen(source, attack, settings, source.seed * 1000 + 300 + i) for i, (name, (attack, settings)) in enumerate(thefts.items())
+        name: stolen(source, attack, settings, source.seed * 1000 + 300 + i)
+        for i, (name, (attack, settings)) in enumerate(thefts.items())
     }
     found["distill-few"] = replace(found["distill-few"], split="attacker[0/4]")
     found["distill-tuned"] = replace(found["distill-tuned"], parents=(derived(task, source)["ftal-heavy"].key,))
     return found
 
 
-def crafted(name: str, models: Sequence[nn.Module], owned: int, pool: Floats, values: bool, queries: int, seed: int) -> Floats:
-    """LiteGuard's or MetaV's raw scores (n,) of models[owned:]; the first ones are the source, six thefts and the independents."""
+def crafted(
+    name: str, models: Sequence[nn.Module], owned: int, pool: Floats, values: bool, queries: int, seed: int
+) -> Floats:
+    """LiteGuard's or MetaV's raw scores (n,) of models[owned:].
+
+    The first ones are the source, six thefts and the independents.
+    """
     starts = torch.from_numpy(pool)
     networks = readers(list(models), values, starts[:500])
     chosen = starts[np.random.default_rng(seed).permutation(len(starts))[:queries]]
@@ -87,8 +93,10 @@ def measured(task: str, store: Store) -> list[dict[str, Any]]:
     clean = make([card for _, card in innocents(task).values()])
     pool, found = data["queries"].inputs, dict[tuple[str, str, int, str], list[float]]()
     methods: list[Method] = [
-        Kinship(queries=QUERIES, references=REFERENCES, treated=TREATED), Lineage(queries=QUERIES, references=REFERENCES, treated=TREATED), Tafa(queries=QUERIES, references=REFERENCES),
-    ]  # fmt: skip
+        Kinship(queries=QUERIES, references=REFERENCES, treated=TREATED),
+        Lineage(queries=QUERIES, references=REFERENCES, treated=TREATED),
+        Tafa(queries=QUERIES, references=REFERENCES),
+    ]
     for seed in SOURCES:
         source = source_card(task, seed)
         owner, owned = (
@@ -107,7 +115,9 @@ def measured(task: str, store: Store) -> list[dict[str, Any]]:
         def note(part: str, method: str, queries: int, thefts: Mapping[str, nn.Module], scores: Floats) -> None:
             n = len(thefts)
             for name, score in zip(thefts, scores[:n], strict=True):
-                found.setdefault((part, method, queries, name), []).append(float((np.sign(score - scores[n:]) / 2 + 0.5).mean()))
+                found.setdefault((part, method, queries, name), []).append(
+                    float((np.sign(score - scores[n:]) / 2 + 0.5).mean())
+                )
 
         suspects = [*hard.values(), *clean]
         for method in methods:
@@ -115,15 +125,33 @@ def measured(task: str, store: Store) -> list[dict[str, Any]]:
             note("hard", method.name, QUERIES, hard, standing(method, claim, suspects, values, QUERIES))
             if method.name == "kinship":
                 for few in FEW:
-                    note("few", method.name, few, known, standing(method, claim, [*known.values(), *clean], values, few))
+                    note(
+                        "few", method.name, few, known, standing(method, claim, [*known.values(), *clean], values, few)
+                    )
         for name in ("liteguard", "metav"):
-            note("hard", name, QUERIES, hard, crafted(name, [*owned, *suspects], len(owned), pool, values, QUERIES, seed))
+            note(
+                "hard", name, QUERIES, hard, crafted(name, [*owned, *suspects], len(owned), pool, values, QUERIES, seed)
+            )
             for few in FEW:
-                note("few", name, few, known, crafted(name, [*owned, *known.values(), *clean], len(owned), pool, values, few, seed))
+                note(
+                    "few",
+                    name,
+                    few,
+                    known,
+                    crafted(name, [*owned, *known.values(), *clean], len(owned), pool, values, few, seed),
+                )
     return [
-        {"task": task, "part": part, "method": method, "queries": queries, "theft": name, "auc": [round(a, 4) for a in aucs], "innocents": len(clean)}
+        {
+            "task": task,
+            "part": part,
+            "method": method,
+            "queries": queries,
+            "theft": name,
+            "auc": [round(a, 4) for a in aucs],
+            "innocents": len(clean),
+        }
         for (part, method, queries, name), aucs in found.items()
-    ]  # fmt: skip
+    ]
 
 
 def main() -> None:
@@ -144,8 +172,13 @@ def main() -> None:
         }
         write_atomically(said.out / f"limits-{task}.json", canonical(record) + b"\n")
         for part, queries in (("hard", QUERIES), *(("few", few) for few in FEW)):
-            cell = {m: [np.mean(r["auc"]) for r in rows if (r["part"], r["queries"], r["method"]) == (part, queries, m)] for m in ("kinship", "lineage", "tafa", "liteguard", "metav")}  # fmt: skip
-            print(task, part, queries, {m: round(float(np.mean(aucs)), 4) for m, aucs in cell.items() if aucs}, flush=True)
+            cell = {
+                m: [np.mean(r["auc"]) for r in rows if (r["part"], r["queries"], r["method"]) == (part, queries, m)]
+                for m in ("kinship", "lineage", "tafa", "liteguard", "metav")
+            }
+            print(
+                task, part, queries, {m: round(float(np.mean(aucs)), 4) for m, aucs in cell.items() if aucs}, flush=True
+            )
 
 
 if __name__ == "__main__":

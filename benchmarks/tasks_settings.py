@@ -4,7 +4,8 @@ For every task three development sources (seeds 0, 10, 11) with 19 twins and 4 r
 students of the source's architecture, four of another and two of a third, and 18 innocents of seeds of their own. None
 of these models is in fingerbench-tasks.
 
-    python benchmarks/tasks_settings.py --store STORE --out benchmarks/fingerbench-tasks/experiments/settings.json affine TASK ...
+    python benchmarks/tasks_settings.py --store STORE --out benchmarks/fingerbench-tasks/experiments/settings.json
+    affine TASK ...
 """
 
 import argparse
@@ -20,12 +21,12 @@ from tasks_experiments import REFERENCES, TREATED, owner_of, workshop
 
 from birthmark import stats
 from birthmark.artifact import canonical, write_atomically
-from birthmark.card import Card
 from birthmark.claim import Claim
 from birthmark.method import Method
 from birthmark.methods.kinship import Kinship
 from birthmark.methods.lineage import Lineage
-from birthmark.training import outputs, probabilities
+from birthmark.workshop.card import Card
+from birthmark.workshop.training import outputs, probabilities
 from birthmark.zoo.store import Store
 from birthmark.zoo.task_plans import TASKS, derived, innocents, source_card, stolen, treatments
 
@@ -38,7 +39,9 @@ METHODS: Mapping[str, Method] = {
 
 def thefts(task: str, source: Card) -> list[tuple[str, Card]]:
     """Kind and card of every theft."""
-    found = [("copies", card) for name, card in derived(task, source).items() if not name.startswith(("distill", "unpaired"))]
+    found = [
+        ("copies", card) for name, card in derived(task, source).items() if not name.startswith(("distill", "unpaired"))
+    ]
     done, first = treatments(task), source.seed * 1000 + 7000
     attack, settings = done["distill-other"]
     third = {**settings, "student": TASKS[task].others[1]}
@@ -49,10 +52,15 @@ def thefts(task: str, source: Card) -> list[tuple[str, Card]]:
 
 
 def switched(method: Method, claim: Claim, setting: str, on: bool) -> tuple[Method, Claim]:
-    """The method and its claim with a setting on or off; `treated` is a tensor of the claim, the others are settings."""
+    """The method and its claim with a setting on or off.
+
+    `treated` is a tensor of the claim, the others are settings.
+    """
     if setting != "treated":
         return replace(method, **{setting: on}), claim  # type: ignore[call-arg]
-    return method, claim if on else replace(claim, tensors={key: rows for key, rows in claim.tensors.items() if key != "treated"})
+    return method, claim if on else replace(
+        claim, tensors={key: rows for key, rows in claim.tensors.items() if key != "treated"}
+    )
 
 
 def measured(task: str, setting: str, store: Store) -> list[dict[str, Any]]:
@@ -67,7 +75,9 @@ def measured(task: str, setting: str, store: Store) -> list[dict[str, Any]]:
         stolen_models = make([card for _, card in cards])
         for name, method in METHODS.items():
             claim = method.fit(owner, seed=0)
-            suspects = [(kind, answer(model, claim.queries)) for (kind, _), model in zip(cards, stolen_models, strict=True)]
+            suspects = [
+                (kind, answer(model, claim.queries)) for (kind, _), model in zip(cards, stolen_models, strict=True)
+            ]
             suspects += [("innocents", answer(model, claim.queries)) for model in clean]
             for on in (True, False):
                 judge, held = switched(method, claim, setting, on)
@@ -110,7 +120,10 @@ def main() -> None:
         known = [row for row in known if not (row["task"] == task and said.setting in row)] + fresh
         for row in fresh:
             print(json.dumps(row), flush=True)
-        write_atomically(said.out, canonical({"command": "python benchmarks/tasks_settings.py SETTING TASK ...", "rows": known}) + b"\n")
+        write_atomically(
+            said.out,
+            canonical({"command": "python benchmarks/tasks_settings.py SETTING TASK ...", "rows": known}) + b"\n",
+        )
 
 
 if __name__ == "__main__":

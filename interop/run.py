@@ -3,7 +3,8 @@
     python interop/run.py litserve mlserver mlflow [--speed]
 
 Each server gets a virtual environment of its own under .interop/ (kept until its requirements change). A claim on
-digits, a fine-tuned copy of its source and an independent model are made once, and verified here and through every server.
+digits, a fine-tuned copy of its source and an independent model are made once, and verified here and through every
+server.
 """
 
 import argparse
@@ -27,16 +28,17 @@ import httpx2
 import numpy as np
 import torch
 
-from birthmark import connect, data
-from birthmark.card import Card
+from birthmark import data
 from birthmark.claim import Claim
-from birthmark.connect.local import Open
 from birthmark.evidence import Evidence
 from birthmark.methods.kinship import Kinship
 from birthmark.oracle import Oracle, Probabilities, Recorded, Rounded, TopK, Transcript
-from birthmark.owner import Owner
 from birthmark.suspects.description import SuspectSpec
+from birthmark.types import Answers
 from birthmark.verify import verify
+from birthmark.workshop.card import Card
+from birthmark.workshop.owner import Owner
+from birthmark.workshop.whitebox import Open
 from birthmark.zoo.build import workshop
 from birthmark.zoo.catalogue import executor
 from birthmark.zoo.make import make
@@ -74,7 +76,10 @@ SERVERS = {
         Way("oip, binary by probe", "", {"model": "digits"}),
         Way("oip, json", "/v2/models/digits", {"encoding": "json"}),
         Way(
-            "oip, Triton's top 3", "/v2/models/digits", {"encoding": "json", "top": 3, "answers": "topk"}, lambda o: Rounded(TopK(o, 3), 6)
+            "oip, Triton's top 3",
+            "/v2/models/digits",
+            {"encoding": "json", "top": 3, "answers": "topk"},
+            lambda o: Rounded(TopK(o, 3), 6),
         ),
     ],
     "torchserve": [Way("torchserve", "", {"model": "digits"})],
@@ -108,18 +113,31 @@ def claim_and_suspects() -> tuple[Claim, dict[str, torch.nn.Module]]:
     store = Store(folder / "zoo")
     training = {"epochs": 20, "batch": 32}
     cards = {
-        seed: Card(kind="trained", data={"name": "digits", "seed": 0}, split=split, recipe="mlp", seed=seed, training=training)
+        seed: Card(
+            kind="trained", data={"name": "digits", "seed": 0}, split=split, recipe="mlp", seed=seed, training=training
+        )
         for seed, split in ((0, "owner"), (77, "innocent"))
     }
     source = make(cards[0], {}, parts)
     owner = Owner(
-        source, cards[0], parts["owner"], parts["reserve"], parts["queries"], workshop(source, cards[0], store, parts, executor("serial"))
+        source,
+        cards[0],
+        parts["owner"],
+        parts["reserve"],
+        parts["queries"],
+        workshop(source, cards[0], store, parts, executor("serial")),
     )
-    copy = Card(kind="stolen", data=cards[0].data, split="attacker", recipe="", seed=50, attack="ftal", parents=(cards[0].key,))
+    copy = Card(
+        kind="stolen", data=cards[0].data, split="attacker", recipe="", seed=50, attack="ftal", parents=(cards[0].key,)
+    )
     suspects = dict(zip(("copy", "innocent"), owner.make([copy, cards[77]]), strict=True))
     for name, module in suspects.items():
         layers = [m for m in module.modules() if isinstance(m, torch.nn.Linear)]
-        arrays = {f"{kind}{i}": getattr(layer, kind).detach().numpy() for i, layer in enumerate(layers) for kind in ("weight", "bias")}
+        arrays = {
+            f"{kind}{i}": getattr(layer, kind).detach().numpy()
+            for i, layer in enumerate(layers)
+            for kind in ("weight", "bias")
+        }
         np.savez(folder / f"{name}.npz", **arrays)
     return Kinship(queries=100, placebos=19, references=6).fit(owner, seed=0), suspects
 
@@ -184,24 +202,41 @@ def compared(server: str, claim: Claim, suspects: dict[str, torch.nn.Module]) ->
             for way in SERVERS[server]:
                 here = verify(claim, way.like(Open(module)), alpha=0.05)
                 started = time.monotonic()
-                suspect = connect.open(url + way.path, spec=SuspectSpec.make(way.spec), task=claim.task, authorisation=MINE)
+                suspect = suspects.open(
+                    url + way.path, spec=SuspectSpec.make(way.spec), task=claim.task, authorisation=MINE
+                )
                 there = verify(claim, suspect, alpha=0.05, authorisation=MINE)
-                rows.append({
-                    "server": server, "way": way.name, "suspect": name, "verdict": str(there.verdict), "p_value": there.p_value,
-                    "score": there.score, "score_here": here.score, "same": same(here, there), "queries": there.queries, "sent": there.sent,
-                    "seconds": round(time.monotonic() - started, 2),
-                })  # fmt: skip
+                rows.append(
+                    {
+                        "server": server,
+                        "way": way.name,
+                        "suspect": name,
+                        "verdict": str(there.verdict),
+                        "p_value": there.p_value,
+                        "score": there.score,
+                        "score_here": here.score,
+                        "same": same(here, there),
+                        "queries": there.queries,
+                        "sent": there.sent,
+                        "seconds": round(time.monotonic() - started, 2),
+                    }
+                )
     return rows
 
 
 def same(here: Evidence, there: Evidence) -> bool:
     """Same verdict and p, and all scores within the tolerance."""
-    near = np.allclose([here.score, here.raw, *here.placebos], [there.score, there.raw, *there.placebos], atol=TOLERANCE)
+    near = np.allclose(
+        [here.score, here.raw, *here.placebos], [there.score, there.raw, *there.placebos], atol=TOLERANCE
+    )
     return bool(near) and (here.verdict, here.p_value) == (there.verdict, there.p_value)
 
 
 def speed(claim: Claim, n: int = 1000, rounds: int = 9) -> dict[str, float]:
-    """Seconds for n queries on LitServe: a bare batched loop with httpx2, and our oracle with its transcript on disk."""
+    """Seconds for n queries on LitServe.
+
+    A bare batched loop with httpx2, and our oracle with its transcript on disk.
+    """
     x = np.random.default_rng(0).random((n, *claim.task.shape), dtype=np.float32)
     bare, ours = [], []
     with running("litserve", WORK / "models" / "copy.npz") as url:
@@ -210,11 +245,12 @@ def speed(claim: Claim, n: int = 1000, rounds: int = 9) -> dict[str, float]:
             started = time.perf_counter()
             with httpx2.Client() as client:
                 rows = [
-                    client.post(url + path, json={"instances": x[j : j + 100].tolist()}).json()["predictions"] for j in range(0, n, 100)
+                    client.post(url + path, json={"instances": x[j : j + 100].tolist()}).json()["predictions"]
+                    for j in range(0, n, 100)
                 ]
             middle = time.perf_counter()
-            log = Transcript(WORK / f"speed{i}.jsonl", suspect="s", answers=connect.Answers.PROBABILITIES)
-            suspect = Recorded(Probabilities(connect.open(url + path, task=claim.task, authorisation=MINE)), log)
+            log = Transcript(WORK / f"speed{i}.jsonl", suspect="s", answers=Answers.PROBABILITIES)
+            suspect = Recorded(Probabilities(suspects.open(url + path, task=claim.task, authorisation=MINE)), log)
             answers = np.concatenate([suspect(x[j : j + suspect.batch]) for j in range(0, n, suspect.batch)])
             log.close()
             ended = time.perf_counter()
@@ -224,8 +260,15 @@ def speed(claim: Claim, n: int = 1000, rounds: int = 9) -> dict[str, float]:
                 ours.append(ended - middle)
             (WORK / f"speed{i}.jsonl").unlink()
     ratios = np.array(ours) / np.array(bare)
-    return {"queries": n, "rounds": rounds, "bare_s": float(np.median(bare)), "ours_s": float(np.median(ours)), "ratio_median": float(np.median(ratios)),
-            "ratio_low": float(ratios.min()), "ratio_high": float(ratios.max())}  # fmt: skip
+    return {
+        "queries": n,
+        "rounds": rounds,
+        "bare_s": float(np.median(bare)),
+        "ours_s": float(np.median(ours)),
+        "ratio_median": float(np.median(ratios)),
+        "ratio_low": float(ratios.min()),
+        "ratio_high": float(ratios.max()),
+    }
 
 
 def main() -> None:
@@ -243,7 +286,13 @@ def main() -> None:
         for row in compared(server, claim, suspects):
             rows.append(row)
             print(
-                f"{row['server']:11} {row['way']:22} {row['suspect']:9} {row['verdict']:14} p {row['p_value']:.2f}  score {row['score']:+.6f}  here {row['score_here']:+.6f}  {'same' if row['same'] else 'DIFFERENT'}  {row['seconds']} s",
+                (
+                    f"{row['server']:11} {row['way']:22} {row['suspect']:9} {row['verdict']:14} p "
+                    f"{row['p_value']:.2f}  "
+                    f"score {row['score']:+.6f}  here {row['score_here']:+.6f}  "
+                    f"{'same' if row['same'] else 'DIFFERENT'}  "
+                    f"{row['seconds']} s"
+                ),
                 flush=True,
             )
     record = {
@@ -254,9 +303,10 @@ def main() -> None:
     }
     if options.speed:
         print(
-            "1000 queries: bare loop {bare_s:.3f} s, ours {ours_s:.3f} s, ratio {ratio_median:.2f} ({ratio_low:.2f}-{ratio_high:.2f} in {rounds} rounds)".format(
-                **record["speed"]
-            )
+            (
+                "1000 queries: bare loop {bare_s:.3f} s, ours {ours_s:.3f} s, ratio {ratio_median:.2f} "
+                "({ratio_low:.2f}-{ratio_high:.2f} in {rounds} rounds)"
+            ).format(**record["speed"])
         )
     if options.out:
         options.out.write_text(json.dumps(record, indent=1) + "\n")

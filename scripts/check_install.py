@@ -6,5 +6,8 @@ from importlib.metadata import distributions
 names = {(found.metadata["Name"] or "").lower() for found in distributions()}
 unwanted = sorted(name for name in names if name == "torchvision" or name.startswith("nvidia-"))
 if unwanted:
-    sys.exit(f"unwanted packages were installed: {', '.join(unwanted)}; install with -c constraints.txt in a fresh environment")
+    sys.exit(
+        f"unwanted packages were installed: {', '.join(unwanted)}; install with -c constraints.txt in a fresh "
+        "environment"
+    )
 print(f"{len(names)} packages, no torchvision, no nvidia-*")

@@ -1,4 +1,7 @@
-"""Write docs/attacks.md from the registry, the attacks' docstrings and the committed measurements. `--check` fails if it is stale."""
+"""Write docs/attacks.md from the registry, the attacks' docstrings and the committed measurements.
+
+`--check` fails if it is stale.
+"""
 
 import argparse
 import json
@@ -24,11 +27,11 @@ HEAD = """# Attacks
 
 Made from the attacks' own docstrings and from committed measurements by `scripts/make_attack_docs.py`.
 
-An attack turns access to a model into a model of the thief's own: `steal(target, data, *, seed)`. The same seed gives the
-same bits, the target is never touched, and every query goes through the oracle, so that budgets, records and real APIs
-all work alike. `birthmark.theft.carry_out` runs one under the budget contract and says what it cost (queries, data,
-seconds) and kept (accuracy, agreement). A theft that loses more than ten points of accuracy has *failed*: it is reported
-as such and never counts as a defeat of a fingerprint.
+An attack turns access to a model into a model of the thief's own: `steal(target, data, *, seed)`. The same seed gives
+the same bits, the target is never touched, and every query goes through the oracle, so that budgets, records and real
+APIs all work alike. `birthmark.theft.carry_out` runs one under the budget contract and says what it cost (queries,
+data, seconds) and kept (accuracy, agreement). A theft that loses more than ten points of accuracy has *failed*: it is
+reported as such and never counts as a defeat of a fingerprint.
 
     from birthmark import registry
     from birthmark.theft import carry_out
@@ -46,16 +49,18 @@ Your own attack is one file with one frozen dataclass, in an entry point of the 
 
 LIMITS = """## What they cannot do
 
-* `data-free` invents images without any idea of the domain, and is a failed theft at these budgets: it agreed with the source
-  on 51 % of Fashion-MNIST's inputs (2,000 queries, three seeds, above), on 77 % of the digits (3,000 queries, once).
-* `prune`, `weight-noise` and 4-bit `quantise` without fine-tuning depend on the network: the same level that leaves one source
-  whole ruins another, hence the wide intervals.
-* `adaptive-moments` weakens the trace of a copied VAE of digits (z 12.8 to 8.2, p stays least) at the price of samples that
-  move a third of the way to an independent model's (root mean square .029 of .080; one source, set-up of tests/methods/test_moments.py).
+* `data-free` invents images without any idea of the domain, and is a failed theft at these budgets: it agreed with
+  the source on 51 % of Fashion-MNIST's inputs (2,000 queries, three seeds, above), on 77 % of the digits (3,000
+  queries, once).
+* `prune`, `weight-noise` and 4-bit `quantise` without fine-tuning depend on the network: the same level that leaves
+  one source whole ruins another, hence the wide intervals.
+* `adaptive-moments` weakens the trace of a copied VAE of digits (z 12.8 to 8.2, p stays least) at the price of
+  samples that move a third of the way to an independent model's (root mean square .029 of .080; one source, set-up of
+  tests/methods/test_moments.py).
 * `removal`, and every attack marked "ours", are reconstructions or our own; nobody else's figures apply to them.
 * `permute` keeps the order of units that a shortcut or a branch shares.
-* `transfer` on the same data makes new classes from old ones (label modulo `classes`); give other data and `classes=0` for
-  another task.
+* `transfer` on the same data makes new classes from old ones (label modulo `classes`); give other data and
+  `classes=0` for another task.
 * `adaptive-kinship` with `way="labels"` needs true labels, and a thief with enough of them hardly needs the theft.
 """
 
@@ -65,13 +70,20 @@ def page() -> str:
     parts = [HEAD, "## Registry", registry_table(classes), "## Settings"]
     parts += [f"**{name}** {summary(cls)} {settings(cls)}{presets(cls)}" for name, cls in sorted(classes.items())]
     parts += ["## Adaptive attacks", adaptive(classes), gained(), "## Evasion at the API", evasions()]
-    parts += ["## Strength on Fashion-MNIST", strength(), "## Beside the Adversarial Robustness Toolbox", peers(), LIMITS]
+    parts += [
+        "## Strength on Fashion-MNIST",
+        strength(),
+        "## Beside the Adversarial Robustness Toolbox",
+        peers(),
+        LIMITS,
+    ]
     return "\n\n".join(part.strip("\n") for part in parts if part) + "\n"
 
 
 def registry_table(classes: Any) -> str:
     rows = [
-        f"| `{name}` | {SEEN[cls.needs]} | {needs(cls)} | {effort(cls)} | {cls.source_paper} |" for name, cls in sorted(classes.items())
+        f"| `{name}` | {SEEN[cls.needs]} | {needs(cls)} | {effort(cls)} | {cls.source_paper} |"
+        for name, cls in sorted(classes.items())
     ]
     return "\n".join(["| attack | access | queries | trains | source |", "|---|---|---|---|---|", *rows])
 
@@ -104,13 +116,19 @@ def settings(cls: type) -> str:
 
 def presets(cls: type) -> str:
     found = getattr(import_module(cls.__module__), "PRESETS", {})
-    told = "; ".join(f"`{name}` ({', '.join(f'{key}={value!r}' for key, value in preset.items())})" for name, preset in found.items())
+    told = "; ".join(
+        f"`{name}` ({', '.join(f'{key}={value!r}' for key, value in preset.items())})" for name, preset in found.items()
+    )
     return f" Presets: {told}." if told else ""
 
 
 def adaptive(classes: Any) -> str:
-    rows = [f"| {method} | `{name}` |" for name, cls in sorted(classes.items()) for method in getattr(cls, "against", ())]
-    text = "The thief knows the method and its code, but not the claim: queries, keys, twins and references stay secret."
+    rows = [
+        f"| {method} | `{name}` |" for name, cls in sorted(classes.items()) for method in getattr(cls, "against", ())
+    ]
+    text = (
+        "The thief knows the method and its code, but not the claim: queries, keys, twins and references stay secret."
+    )
     return "\n".join([text, "", "| method | attack |", "|---|---|", *sorted(rows)])
 
 
@@ -120,7 +138,10 @@ def evasions() -> str:
         for name, cls in EVASIONS.items()
         if isinstance(cls, type)
     ]
-    text = 'Oracles around the suspect, stacked by name, nearest to the model first: `evade(oracle, "jpeg:quality=75|round:digits=2", seed=0)`.'
+    text = (
+        "Oracles around the suspect, stacked by name, nearest to the model first: `evade(oracle, "
+        '"jpeg:quality=75|round:digits=2", seed=0)`.'
+    )
     return "\n".join([text, "", "| evasion | settings | what it does |", "|---|---|---|", *rows])
 
 
@@ -131,15 +152,20 @@ def strength() -> str:
     said = record["settings"]
     text = (
         f"Mean and 95 % Student interval over {said['seeds']} sources (`{said['source']}`, accuracy "
-        f"{', '.join(f'{a:.3f}' for a in record['source_accuracy'])}), each robbed once by a thief with {said['samples']} samples; students `{said['student']}`; "
+        f"{', '.join(f'{a:.3f}' for a in record['source_accuracy'])}), each robbed once by a thief with "
+        f"{said['samples']} samples; students `{said['student']}`; "
         "all else at the defaults. Seconds of one processor."
     )
     rows = [
-        f"| `{row['attack']}`{variant(row['variant'])} | {row['queries']} | {shown(row['accuracy'])} | {shown(row['cost'])} | {shown(row['agreement'])} | "
+        f"| `{row['attack']}`{variant(row['variant'])} | {row['queries']} | {shown(row['accuracy'])} | "
+        f"{shown(row['cost'])} | {shown(row['agreement'])} | "
         f"{row['seconds'][0]:.1f} | {row['failed']} of {row['n']} |"
         for row in record["table"]
     ]
-    head = ["| attack | queries | accuracy | accuracy lost | agreement | seconds | failed |", "|---|---|---|---|---|---|---|"]
+    head = [
+        "| attack | queries | accuracy | accuracy lost | agreement | seconds | failed |",
+        "|---|---|---|---|---|---|---|",
+    ]
     return "\n".join([text, "", *head, *rows])
 
 
@@ -152,12 +178,16 @@ def gained() -> str:
         way = variant({key: value for key, value in row["settings"].items() if key != "student"})
         groups.setdefault((f"`{row['method']}`", f"`{row['attack']}`{way}", row["weights"]), []).append(row)
     text = (
-        f"On digits, {record['seeds']} sources (an mlp), {record['placebos']} placebos (the least p is {1 / (record['placebos'] + 1):g}), beside the plain theft of the same access. "
-        "Copies stay found by `kinship`. Of students by true labels one in three escapes, at no cost in accuracy: such a thief has hardly used the answers it stole. "
-        "On these data the thief's own models know its true labels by heart, so that `ensemble` does what `labels` does."
+        f"On digits, {record['seeds']} sources (an mlp), {record['placebos']} placebos (the least p is "
+        f"{1 / (record['placebos'] + 1):g}), beside the plain theft of the same access. "
+        "Copies stay found by `kinship`. Of students by true labels one in three escapes, at no cost in accuracy: "
+        "such a thief has hardly used the answers it stole. "
+        "On these data the thief's own models know its true labels by heart, so that `ensemble` does what `labels` "
+        "does."
     )
     rows = [
-        f"| {method} | {attack} | {'weights' if weights else 'answers'} | {', '.join(format(row['lost'], '.3f') for row in found)} | "
+        f"| {method} | {attack} | {'weights' if weights else 'answers'} | "
+        f"{', '.join(format(row['lost'], '.3f') for row in found)} | "
         f"{', '.join(format(row['p'], 'g') for row in found)} |"
         for (method, attack, weights), found in groups.items()
     ]
@@ -170,16 +200,30 @@ def peers() -> str:
     record = json.loads(PEERS.read_text())
     said = record["settings"]
     text = (
-        f"Agreement with the source on {said['test']} test images and seconds of one processor, mean and 95 % Student interval over {said['seeds']} "
-        f"seed{'s' if said['seeds'] > 1 else ''}: the same source (`{said['source']}`), pool, {said['queries']} queries, student (`{said['student']}`), {said['epochs']} epochs and batches of {said['batch']}. "
-        f"adversarial-robustness-toolbox {record['versions']['art']} trains with AdamW at the best of three constant rates, chosen for each attack on the first seed."
+        f"Agreement with the source on {said['test']} test images and seconds of one processor, mean and 95 % Student "
+        f"interval over {said['seeds']} "
+        f"seed{'s' if said['seeds'] > 1 else ''}: the same source (`{said['source']}`), pool, {said['queries']} "
+        f"queries, student (`{said['student']}`), {said['epochs']} epochs and batches of {said['batch']}. "
+        f"adversarial-robustness-toolbox {record['versions']['art']} trains with AdamW at the best of three constant "
+        "rates, chosen for each attack on the first seed."
     )
     rows = [
-        f"| {row['pair']} | {shown(row['ours'])} | {shown(row['art'])} | {shown(row['difference'])} | {row['ours_seconds'][0]:.1f} | {row['art_seconds'][0]:.1f} |"
+        (
+            f"| {row['pair']} | {shown(row['ours'])} | {shown(row['art'])} | {shown(row['difference'])} | "
+            f"{row['ours_seconds'][0]:.1f} | {row['art_seconds'][0]:.1f} |"
+        )
         for row in record["table"]
     ]
     text += f" {record['note']}" if record.get("note") else ""
-    return "\n".join([text, "", "| theft | ours | toolbox | difference | our seconds | its seconds |", "|---|---|---|---|---|---|", *rows])
+    return "\n".join(
+        [
+            text,
+            "",
+            "| theft | ours | toolbox | difference | our seconds | its seconds |",
+            "|---|---|---|---|---|---|",
+            *rows,
+        ]
+    )
 
 
 def variant(settings: dict[str, Any]) -> str:

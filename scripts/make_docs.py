@@ -1,4 +1,7 @@
-"""Write docs/methods/: one page a method's file, from its docstrings. `--check` writes nothing and fails if a page is stale."""
+"""Write docs/methods/: one page a method's file, from its docstrings.
+
+`--check` writes nothing and fails if a page is stale.
+"""
 
 import argparse
 import re
@@ -19,7 +22,10 @@ def pages() -> dict[str, str]:
         if cls.__module__.startswith("birthmark.methods."):
             by_module.setdefault(cls.__module__.rpartition(".")[2], []).append(cls)
     found = {f"{name}.md": page(name, classes) for name, classes in by_module.items()}
-    rows = [f"| [{', '.join(c.name for c in classes)}]({name}.md) | {summary(classes[0])} |" for name, classes in by_module.items()]
+    rows = [
+        f"| [{', '.join(c.name for c in classes)}]({name}.md) | {summary(classes[0])} |"
+        for name, classes in by_module.items()
+    ]
     index = [
         "# Methods",
         "",
@@ -47,7 +53,10 @@ def summary(cls: type) -> str:
 
 def facts(cls: type) -> str:
     other = "; suspects with another number of classes can be scored" if cls.any_outputs else ""
-    return f"Source: {cls.source_paper}. Needs a suspect's {cls.needs.name.lower()}; for {', '.join(sorted(cls.tasks))}{other}."
+    return (
+        f"Source: {cls.source_paper}. Needs a suspect's {cls.needs.name.lower()}; for "
+        f"{', '.join(sorted(cls.tasks))}{other}."
+    )
 
 
 def settings(cls: type) -> str:

@@ -9,7 +9,7 @@ from torch import nn
 from birthmark import data
 from birthmark.claim import Claim
 from birthmark.methods.kinship import Kinship
-from birthmark.owner import Owner
+from birthmark.workshop.owner import Owner
 from birthmark.zoo.build import workshop
 from birthmark.zoo.catalogue import executor
 from birthmark.zoo.make import make
@@ -41,7 +41,12 @@ def owner(store: Store, digits: data.Data) -> Owner:
     card = digits_card()
     source = make(card, {}, digits)
     return Owner(
-        source, card, digits["owner"], digits["reserve"], digits["queries"], workshop(source, card, store, digits, executor("serial"))
+        source,
+        card,
+        digits["owner"],
+        digits["reserve"],
+        digits["queries"],
+        workshop(source, card, store, digits, executor("serial")),
     )
 
 

@@ -6,9 +6,9 @@ from functools import cache
 from torch import nn
 
 from birthmark import data as datasets
-from birthmark.card import Card
 from birthmark.data import tasks
-from birthmark.owner import Owner
+from birthmark.workshop.card import Card
+from birthmark.workshop.owner import Owner
 from birthmark.zoo.make import make
 
 
@@ -18,7 +18,9 @@ class Workshop:
     def __init__(self, task: str, recipe: str, training: dict[str, object]) -> None:
         self.data = datasets.load(task)
         self.known: dict[str, nn.Module] = {}
-        self.card = Card(kind="trained", data={"name": task, "seed": 0}, split="owner", recipe=recipe, seed=1, training=training)
+        self.card = Card(
+            kind="trained", data={"name": task, "seed": 0}, split="owner", recipe=recipe, seed=1, training=training
+        )
 
     def make(self, cards: Sequence[Card]) -> list[nn.Module]:
         for card in cards:
@@ -29,7 +31,13 @@ class Workshop:
     def owner(self) -> Owner:
         values = not self.data.classes
         return Owner(
-            self.make([self.card])[0], self.card, self.data["owner"], self.data["reserve"], self.data["queries"], self.make, values=values
+            self.make([self.card])[0],
+            self.card,
+            self.data["owner"],
+            self.data["reserve"],
+            self.data["queries"],
+            self.make,
+            values=values,
         )
 
     def stolen(self, attack: str, seed: int = 5, split: str = "attacker", **settings: object) -> nn.Module:

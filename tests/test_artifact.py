@@ -22,7 +22,9 @@ def test_round_trip_and_a_digest_that_pins_every_byte(folder: Path, tmp_path: Pa
     read = load_folder(folder, FORMAT)
     assert read.data == {"a": "x", "b": [1, 0.5]}
     assert np.array_equal(read.tensors["t"], np.arange(6.0).reshape(2, 3))
-    assert read.digest == save_folder(tmp_path / "b", FORMAT, {"a": "x", "b": [1, 0.5]}, {"t": np.arange(6.0).reshape(2, 3)})
+    assert read.digest == save_folder(
+        tmp_path / "b", FORMAT, {"a": "x", "b": [1, 0.5]}, {"t": np.arange(6.0).reshape(2, 3)}
+    )
     assert read.digest != save_folder(tmp_path / "c", FORMAT, {"a": "y"}, {"t": np.arange(6.0).reshape(2, 3)})
 
 

@@ -15,10 +15,10 @@ from birthmark.method import Method
 from birthmark.methods.akh import AKH
 from birthmark.methods.kinship import Kinship
 from birthmark.oracle import Oracle
-from birthmark.owner import Owner
 from birthmark.theft import train_student
-from birthmark.training import Training, probabilities
 from birthmark.types import Access, Answers, Floats, Samples
+from birthmark.workshop.owner import Owner
+from birthmark.workshop.training import Training, probabilities
 
 METHODS = [Kinship(queries=40, placebos=3, references=2), AKH(placebos=3, references=2)]
 
@@ -99,7 +99,9 @@ class Fickle(Method):
 
     def fit(self, owner: Owner, *, seed: int) -> Claim:
         queries = owner.pool.inputs[np.random.permutation(40)]
-        return Claim(self.name, {}, owner.task, seed, {"queries": queries, "said": probabilities(owner.source, queries)})
+        return Claim(
+            self.name, {}, owner.task, seed, {"queries": queries, "said": probabilities(owner.source, queries)}
+        )
 
     def score(self, claim: Claim, answers: Floats) -> Scores:
         gap = float(np.abs(answers - claim.tensors["said"][: len(answers)]).mean())

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from birthmark import claim, errors, evidence, oracle, report
-from birthmark.connect import local
 from birthmark.evidence import EXIT
 from birthmark.oracle import Function
 from birthmark.types import Answers
 from birthmark.verify import verify
+from birthmark.workshop import modelfile
 
 DOCS = Path(__file__).parent.parent / "docs"
 ROOT = DOCS.parent
@@ -22,7 +22,9 @@ ROOT = DOCS.parent
 
 def table(page: str, columns: int) -> list[list[str]]:
     """Cells of all table rows of that many columns."""
-    rows = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in page.splitlines() if line.startswith("|")]
+    rows = [
+        [cell.strip() for cell in line.strip("| ").split(" | ")] for line in page.splitlines() if line.startswith("|")
+    ]
     return [row for row in rows if len(row) == columns and not set(row[0]) <= {"-", " ", "|"}]
 
 
@@ -42,7 +44,7 @@ def test_exit_codes_are_documented_as_they_are() -> None:
 
 def test_formats_and_their_fields_are_documented() -> None:
     page = (DOCS / "format.md").read_text()
-    for module in (claim, evidence, report, local):
+    for module in (claim, evidence, report, modelfile):
         assert f"`{module.FORMAT}`" in page
     sections = dict(re.findall(r"^## ([^\n]+)\n(.*?)(?=^## |\Z)", page, re.S | re.M))
 
@@ -52,14 +54,17 @@ def test_formats_and_their_fields_are_documented() -> None:
 
     assert told("Evidence") >= {"format", *(f.name for f in fields(evidence.Evidence))}
     assert told("Claim") >= {f.name for f in fields(claim.Claim)} - {"tensors"} | {"queries", "references"}
-    assert told("Model") >= {"format", "about", *(f.name for f in fields(local.ModelCard))}
+    assert told("Model") >= {"format", "about", *(f.name for f in fields(modelfile.ModelHead))}
 
 
 @pytest.fixture
 def case(tmp_path: Path, digits_claim: claim.Claim) -> tuple[Path, Path, Path]:
     """A saved claim, the evidence on its own source, and the transcript."""
     digest = digits_claim.save(tmp_path / "claim")
-    answers = {oracle.query_digest(q): row for q, row in zip(digits_claim.queries, digits_claim.tensors["owners"][0], strict=True)}
+    answers = {
+        oracle.query_digest(q): row
+        for q, row in zip(digits_claim.queries, digits_claim.tensors["owners"][0], strict=True)
+    }
     suspect = Function(lambda x: [answers[oracle.query_digest(row)] for row in x], Answers.PROBABILITIES, "copy")
     found = verify(digits_claim, suspect, alpha=0.05, digest=digest, transcript=tmp_path / "t.jsonl")
     (tmp_path / "evidence.json").write_text(json.dumps(found.as_dict()))
@@ -68,7 +73,9 @@ def case(tmp_path: Path, digits_claim: claim.Claim) -> tuple[Path, Path, Path]:
 
 def read(case: tuple[Path, Path, Path]) -> subprocess.CompletedProcess[str]:
     code = re.findall(r"```python\n(.*?)```", (DOCS / "format.md").read_text(), re.S)[-1]
-    return subprocess.run([sys.executable, "-I", "-S", "-c", code, *map(str, case)], capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code, *map(str, case)], capture_output=True, text=True, check=False
+    )
 
 
 def test_the_reader_needs_python_alone_and_finds_the_evidence_sound(case: tuple[Path, Path, Path]) -> None:
@@ -87,7 +94,9 @@ def test_the_reader_needs_python_alone_and_finds_the_evidence_sound(case: tuple[
         ("t.jsonl", b'"answer": [', b'"answer": [ ', "another transcript"),
     ],
 )
-def test_the_reader_notices_edits(case: tuple[Path, Path, Path], which: str, old: bytes, new: bytes, complaint: str) -> None:
+def test_the_reader_notices_edits(
+    case: tuple[Path, Path, Path], which: str, old: bytes, new: bytes, complaint: str
+) -> None:
     path = case[1].parent / which
     assert old in path.read_bytes()
     path.write_bytes(path.read_bytes().replace(old, new, 1))

@@ -97,7 +97,9 @@ def test_a_torn_last_line_is_dropped_and_asked_again(tmp_path: Path) -> None:
     assert np.allclose(resumed(INPUTS), logits(INPUTS), rtol=1e-12)
     resumed.transcript.close()
     assert metered.spent == 1
-    assert np.allclose([json.loads(line)["answer"] for line in path.read_text().splitlines()[1:]], logits(INPUTS), rtol=1e-12)
+    assert np.allclose(
+        [json.loads(line)["answer"] for line in path.read_text().splitlines()[1:]], logits(INPUTS), rtol=1e-12
+    )
 
 
 def test_another_suspects_transcript_is_refused(tmp_path: Path) -> None:

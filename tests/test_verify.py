@@ -8,18 +8,20 @@ import pytest
 from torch import nn
 
 from birthmark.claim import Claim, Task
-from birthmark.connect.local import Open
 from birthmark.errors import AccessError, BudgetError, NullError, OracleError
 from birthmark.evidence import Verdict
 from birthmark.methods.kinship import Kinship
 from birthmark.oracle import Flaky, Function, HardLabels, Metered, Replay, Rounded, TopK
-from birthmark.owner import Owner
 from birthmark.types import Access, Answers
 from birthmark.verify import decide, fitting, verify
+from birthmark.workshop.owner import Owner
+from birthmark.workshop.whitebox import Open
 from cards import theft_card
 
 
-def test_a_stolen_copy_is_supported_and_an_innocent_is_not(digits_claim: Claim, stolen: nn.Module, innocent: nn.Module) -> None:
+def test_a_stolen_copy_is_supported_and_an_innocent_is_not(
+    digits_claim: Claim, stolen: nn.Module, innocent: nn.Module
+) -> None:
     guilty = verify(digits_claim, Open(stolen), alpha=0.05)
     assert guilty.verdict is Verdict.SUPPORTED
     assert guilty.p_value == 1 / 20
@@ -68,7 +70,10 @@ def test_a_key_that_gives_innocents_of_one_kind_as_much_accuses_nobody() -> None
 
 
 def test_left_out_twins_guard_a_source_that_a_rerun_comes_close_to() -> None:
-    """One twin is almost the source: it ranks as a placebo, and once more as an innocent that lies as close as the suspect does."""
+    """One twin is almost the source.
+
+    It ranks as a placebo, and once more as an innocent that lies as close as the suspect does.
+    """
     found = []
     for seed in range(20):
         random = np.random.default_rng(seed)
@@ -112,10 +117,15 @@ def test_a_budget_makes_a_smaller_test_and_is_never_overspent(digits_claim: Clai
         verify(digits_claim, Open(stolen), budget=0)
 
 
-def test_an_interrupted_verification_continues_and_agrees(digits_claim: Claim, stolen: nn.Module, tmp_path: Path) -> None:
+def test_an_interrupted_verification_continues_and_agrees(
+    digits_claim: Claim, stolen: nn.Module, tmp_path: Path
+) -> None:
     big = replace(
         digits_claim,
-        tensors={key: np.concatenate([value] * 4, axis=0 if key == "queries" else 1) for key, value in digits_claim.tensors.items()},
+        tensors={
+            key: np.concatenate([value] * 4, axis=0 if key == "queries" else 1)
+            for key, value in digits_claim.tensors.items()
+        },
     )
     whole = verify(big, Open(stolen), alpha=0.05)
     metered = Metered(Open(stolen))
@@ -134,7 +144,12 @@ def test_replay_reaches_the_same_evidence(digits_claim: Claim, stolen: nn.Module
     path = tmp_path / "t.jsonl"
     live = verify(digits_claim, Open(stolen, name="m"), alpha=0.05, transcript=path, repeats=0)
     again = verify(digits_claim, Replay(path), alpha=0.05, repeats=0)
-    assert (again.score, again.placebos, again.p_value, again.verdict) == (live.score, live.placebos, live.p_value, live.verdict)
+    assert (again.score, again.placebos, again.p_value, again.verdict) == (
+        live.score,
+        live.placebos,
+        live.p_value,
+        live.verdict,
+    )
 
 
 def test_randomised_answers_are_noticed(digits_claim: Claim, stolen: nn.Module) -> None:
@@ -176,7 +191,8 @@ def test_an_innocent_is_accused_no_more_often_than_alpha() -> None:
         )
         suspect = common + random.normal(size=(40, 4)) * random.random() * 2
         accused += (
-            verify(claim, Function(lambda x, s=suspect: s[: len(x)], Answers.LOGITS), alpha=0.05, repeats=0).verdict is Verdict.SUPPORTED
+            verify(claim, Function(lambda x, s=suspect: s[: len(x)], Answers.LOGITS), alpha=0.05, repeats=0).verdict
+            is Verdict.SUPPORTED
         )
     assert accused <= 36  # binomial(400, .05) exceeds 36 once in 2,000
 

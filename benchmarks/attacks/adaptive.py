@@ -2,8 +2,8 @@
 
     python benchmarks/attacks/adaptive.py [--seeds 3] [--out DIR]
 
-For every seed a source (an mlp) enrols with each method; the same thief steals plainly (a fine-tuned copy, a student) and
-adaptively, from the weights and from the answers. Reported: accuracy lost, and the placebo p-value of each.
+For every seed a source (an mlp) enrols with each method; the same thief steals plainly (a fine-tuned copy, a student)
+and adaptively, from the weights and from the answers. Reported: accuracy lost, and the placebo p-value of each.
 """
 
 import argparse
@@ -18,12 +18,12 @@ import torch
 from birthmark import data as datasets
 from birthmark import registry
 from birthmark.checks import small_owner
-from birthmark.connect.local import Open
 from birthmark.oracle import Probabilities
-from birthmark.owner import Owner
 from birthmark.theft import carry_out
-from birthmark.training import accuracy
 from birthmark.verify import verify
+from birthmark.workshop.owner import Owner
+from birthmark.workshop.training import accuracy
+from birthmark.workshop.whitebox import Open
 from birthmark.zoo.make import make
 
 HERE = Path(__file__).parent
@@ -59,12 +59,25 @@ def measure(owner: Owner, method: str, seed: int) -> list[dict[str, Any]]:
         target = Open(owner.source) if weights else Probabilities(Open(owner.source))
         if weights and name != "ftal":  # `carry_out` grants weights only to attacks that cannot do without
             model = attack.steal(target, parts["attacker"], seed=seed)
-            lost = float(np.mean(target(parts["test"].inputs).argmax(1) == parts["test"].targets)) - accuracy(model, parts["test"])
+            lost = float(np.mean(target(parts["test"].inputs).argmax(1) == parts["test"].targets)) - accuracy(
+                model, parts["test"]
+            )
         else:
             model, theft = carry_out(attack, target, parts["attacker"], parts["test"], seed=seed)
             lost = theft.cost
         evidence = verify(claim, Open(model), alpha=0.05)
-        rows.append({"method": method, "attack": name, "settings": settings, "weights": weights, "seed": seed, "lost": round(lost, 4), "p": round(evidence.p_value, 4), "z": round(evidence.z, 3)})  # fmt: skip
+        rows.append(
+            {
+                "method": method,
+                "attack": name,
+                "settings": settings,
+                "weights": weights,
+                "seed": seed,
+                "lost": round(lost, 4),
+                "p": round(evidence.p_value, 4),
+                "z": round(evidence.z, 3),
+            }
+        )
     return rows
 
 
@@ -85,7 +98,9 @@ def main() -> None:
                 kept.write_text(json.dumps(measure(owner, method, seed)))
                 print(kept.name, flush=True)
             rows += json.loads(kept.read_text())
-    how.record.write_text(json.dumps({"data": "digits", "seeds": how.seeds, "placebos": 19, "rows": rows}, indent=1) + "\n")
+    how.record.write_text(
+        json.dumps({"data": "digits", "seeds": how.seeds, "placebos": 19, "rows": rows}, indent=1) + "\n"
+    )
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
     python benchmarks/attacks/strength.py [--data fashion-mnist] [--queries 2000] [--seeds 3] [--out DIR]
 
 A source of one architecture a seed, trained on the owner's part; the thief has the first inputs of the attacker's part.
-All attacks run at their defaults, students of the source's architecture. Every theft is one JSON file in DIR, so that an
-interrupted run continues; the table is written to strength.json here.
+All attacks run at their defaults, students of the source's architecture. Every theft is one JSON file in DIR, so that
+an interrupted run continues; the table is written to strength.json here.
 """
 
 import argparse
@@ -17,11 +17,12 @@ import numpy as np
 import torch
 from scipy.stats import t
 
-from birthmark import architectures, registry
-from birthmark.connect.local import Open
+from birthmark import registry
 from birthmark.data import load
 from birthmark.theft import carry_out
-from birthmark.training import Training, accuracy, fit
+from birthmark.workshop import architectures
+from birthmark.workshop.training import Training, accuracy, fit
+from birthmark.workshop.whitebox import Open
 
 HERE = Path(__file__).parent
 MORE = {  # beside the defaults
@@ -53,7 +54,12 @@ def main() -> None:
     data = load(how.data)
     rows, sources = [], []
     for seed in range(how.seeds):
-        source = fit(architectures.build(how.architecture, data.shape, data.classes, seed=seed), data["owner"], Training(), seed=seed)
+        source = fit(
+            architectures.build(how.architecture, data.shape, data.classes, seed=seed),
+            data["owner"],
+            Training(),
+            seed=seed,
+        )
         sources.append(round(accuracy(source, data["test"]), 4))
         for name, settings in variants():
             kept = how.out / f"{seed}-{name}-{'-'.join(map(str, settings.values())) or 'default'}.json"
@@ -67,7 +73,13 @@ def main() -> None:
                 print(seed, name, settings, theft.accuracy, theft.agreement, theft.seconds, flush=True)
             rows.append(json.loads(kept.read_text()))
     record = {
-        "settings": {"data": how.data, "samples": how.queries, "seeds": how.seeds, "source": how.architecture, "student": how.architecture},
+        "settings": {
+            "data": how.data,
+            "samples": how.queries,
+            "seeds": how.seeds,
+            "source": how.architecture,
+            "student": how.architecture,
+        },
         "torch": torch.__version__,
         "source_accuracy": sources,
         "table": [line(name, settings, rows) for name, settings in variants()],

@@ -4,9 +4,9 @@
     python benchmarks/gateway/load.py faults --requests 10000 --connections 50
 
 `speed` compares the server asked directly, through the gateway that only passes on (strength none), and through the
-gateway that marks and logs, one query a request, in turns; once more with wrk where it is installed. `faults` puts 5 % of 500s and cut connections between gateway
-and server, kills the gateway with SIGKILL halfway, starts it again, and checks every answer and the log.
-`speed` needs the servers' environments that interop/run.py makes.
+gateway that marks and logs, one query a request, in turns; once more with wrk where it is installed. `faults` puts 5 %
+of 500s and cut connections between gateway and server, kills the gateway with SIGKILL halfway, starts it again, and
+checks every answer and the log. `speed` needs the servers' environments that interop/run.py makes.
 """
 
 import argparse
@@ -37,7 +37,10 @@ from birthmark.watermarks.dynamarks import DynaMarks
 ROOT = Path(__file__).parents[2]
 SECRET = Secret(b"l" * 32)
 WEIGHTS = np.random.default_rng(0).normal(size=(2, 64, 10)) * 0.3
-ORACLE = "import sys; sys.path.insert(0, sys.argv[1]); import uvicorn, load; uvicorn.run(load.Toy(float(sys.argv[3])), port=int(sys.argv[2]), log_level='error', lifespan='off')"
+ORACLE = (
+    "import sys; sys.path.insert(0, sys.argv[1]); import uvicorn, load; uvicorn.run(load.Toy(float(sys.argv[3])), "
+    "port=int(sys.argv[2]), log_level='error', lifespan='off')"
+)
 
 
 def predict(x: Any) -> Any:
@@ -63,7 +66,9 @@ class Toy:
             status, reply = 500, b'{"error": "injected"}'
         else:
             status, reply = 200, json.dumps({"predictions": predict(json.loads(body)["instances"]).tolist()}).encode()
-        length = len(reply) + (10 if self.share / 2 <= luck < self.share else 0)  # promises more than it sends: the connection breaks
+        length = len(reply) + (
+            10 if self.share / 2 <= luck < self.share else 0
+        )  # promises more than it sends: the connection breaks
         await send(
             {
                 "type": "http.response.start",
@@ -94,18 +99,27 @@ def up(where: int, path: str = "/", seconds: float = 120) -> None:
 
 
 async def load(
-    where: int, path: str, bodies: list[bytes], connections: int, sink: list[tuple[int, int, bytes, float]], *, retry: bool = False
+    where: int,
+    path: str,
+    bodies: list[bytes],
+    connections: int,
+    sink: list[tuple[int, int, bytes, float]],
+    *,
+    retry: bool = False,
 ) -> float:
-    """Send every body once over so many kept-alive connections; (index, status, body, seconds) of each to `sink`; returns seconds in all."""
+    """Send every body once over so many kept-alive connections.
+
+    (index, status, body, seconds) of each to `sink`; returns seconds in all.
+    """
     todo = iter(range(len(bodies)))
 
     async def worker() -> None:
         reader = writer = None
         for i in todo:
             request = (
-                f"POST {path} HTTP/1.1\r\nHost: a\r\nX-Client-Id: alice\r\nContent-Type: application/json\r\nContent-Length: {len(bodies[i])}\r\n\r\n".encode()
-                + bodies[i]
-            )
+                f"POST {path} HTTP/1.1\r\nHost: a\r\nX-Client-Id: alice\r\nContent-Type: "
+                f"application/json\r\nContent-Length: {len(bodies[i])}\r\n\r\n"
+            ).encode() + bodies[i]
             while True:
                 began = time.perf_counter()
                 try:
@@ -114,7 +128,11 @@ async def load(
                     writer.write(request)
                     head = await reader.readuntil(b"\r\n\r\n")
                     status = int(head[9:12])
-                    length = next(int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length"))
+                    length = next(
+                        int(line.split(b":")[1])
+                        for line in head.lower().split(b"\r\n")
+                        if line.startswith(b"content-length")
+                    )
                     body = await reader.readexactly(length)
                     sink.append((i, status, body, time.perf_counter() - began))
                     break
@@ -137,8 +155,10 @@ def wrk(where: int, path: str, bodies: list[bytes], connections: int, seconds: i
     script = folder / "post.lua"
     quoted = ",".join(f"[==[{body.decode()}]==]" for body in bodies)
     script.write_text(
-        f'local bodies = {{{quoted}}}\nlocal n = 0\nwrk.method = "POST"\nwrk.headers["Content-Type"] = "application/json"\n'
-        'wrk.headers["X-Client-Id"] = "alice"\nrequest = function()\n n = n % #bodies + 1\n return wrk.format(nil, nil, nil, bodies[n])\nend\n'
+        f'local bodies = {{{quoted}}}\nlocal n = 0\nwrk.method = "POST"\nwrk.headers["Content-Type"] = '
+        '"application/json"\n'
+        'wrk.headers["X-Client-Id"] = "alice"\nrequest = function()\n n = n % #bodies + 1\n return wrk.format(nil, '
+        "nil, nil, bodies[n])\nend\n"
     )
     said = subprocess.run(
         ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(script), f"http://127.0.0.1:{where}{path}"],
@@ -163,13 +183,17 @@ def ring(folder: Path, answers: Any, x: Any) -> Keyring:
 def gateway(folder: Path, upstream: int, wire: str, strength: str, name: str) -> tuple[subprocess.Popen[bytes], int]:
     config = folder / f"{name}.toml"
     config.write_text(
-        f'upstream = "http://127.0.0.1:{upstream}"\nkeyring = "{folder}/ring"\nsecret = "{folder}/key"\nstrength = "{strength}"\n[wire]\n{wire}\n'
+        (
+            f'upstream = "http://127.0.0.1:{upstream}"\nkeyring = "{folder}/ring"\nsecret = "{folder}/key"\nstrength = '
+            f'"{strength}"\n[wire]\n{wire}\n'
+        )
         + (f'[log]\nfolder = "{folder}/log-{name}"\n' if strength != "none" else "")
     )
     where = port()
     code = "import typer; from birthmark.cli import gateway; a = typer.Typer(); gateway.mount(a); a()"
     process = subprocess.Popen(
-        [sys.executable, "-c", code, "gateway", "--config", str(config), "--port", str(where)], stderr=(folder / f"{name}.err").open("ab")
+        [sys.executable, "-c", code, "gateway", "--config", str(config), "--port", str(where)],
+        stderr=(folder / f"{name}.err").open("ab"),
     )
     up(where, "/healthz")
     return process, where
@@ -200,7 +224,9 @@ def speed(server: str, requests: int, connections: int, rounds: int) -> dict[str
     ]
     if server == "toy":
         arguments = [sys.executable, "-c", ORACLE, str(Path(__file__).parent), str(where), "0"]
-    upstream = subprocess.Popen(arguments, stdout=(folder / "server.out").open("wb"), stderr=subprocess.STDOUT, start_new_session=True)
+    upstream = subprocess.Popen(
+        arguments, stdout=(folder / "server.out").open("wb"), stderr=subprocess.STDOUT, start_new_session=True
+    )
     x = data.load("digits")["queries"].inputs
     ring(folder, predict(x), x)
     if server == "mlserver":
@@ -209,7 +235,14 @@ def speed(server: str, requests: int, connections: int, rounds: int) -> dict[str
             json.dumps(
                 {
                     "id": "1",
-                    "inputs": [{"name": "images", "shape": [1, 1, 8, 8], "datatype": "FP32", "data": x[i % len(x)].ravel().tolist()}],
+                    "inputs": [
+                        {
+                            "name": "images",
+                            "shape": [1, 1, 8, 8],
+                            "datatype": "FP32",
+                            "data": x[i % len(x)].ravel().tolist(),
+                        }
+                    ],
                 }
             ).encode()
             for i in range(requests)
@@ -243,19 +276,31 @@ def speed(server: str, requests: int, connections: int, rounds: int) -> dict[str
             single = np.concatenate([times for width, _, times, _ in runs if width == 1]) * 1e3
             result[name] = {
                 "per_second": round(float(np.median([rate for width, rate, _, _ in runs if width == connections])), 1),
-                "cpu_ms_per_request": round(float(np.median([spent for width, _, _, spent in runs if width == connections])) * 1e3, 2),
-                "one_connection_ms": {"p50": round(float(np.median(single)), 2), "p99": round(float(np.quantile(single, 0.99)), 2)},
+                "cpu_ms_per_request": round(
+                    float(np.median([spent for width, _, _, spent in runs if width == connections])) * 1e3, 2
+                ),
+                "one_connection_ms": {
+                    "p50": round(float(np.median(single)), 2),
+                    "p99": round(float(np.quantile(single, 0.99)), 2),
+                },
             }
         result["marking_over_proxy"] = round(result["marking"]["per_second"] / result["proxy"]["per_second"], 3)
-        result["marking_over_proxy_by_cpu"] = round(result["proxy"]["cpu_ms_per_request"] / result["marking"]["cpu_ms_per_request"], 3)
+        result["marking_over_proxy_by_cpu"] = round(
+            result["proxy"]["cpu_ms_per_request"] / result["marking"]["cpu_ms_per_request"], 3
+        )
         if shutil.which("wrk"):
             rates: dict[str, list[float]] = {name: [] for name in ports}
             for _ in range(rounds):
                 for name, target in ports.items():
                     rates[name].append(wrk(target, path, bodies[:200], connections, 5, folder))
-            result["wrk"] = {name: {"per_second": sorted(rate)[len(rate) // 2], "all": rate} for name, rate in rates.items()}
+            result["wrk"] = {
+                name: {"per_second": sorted(rate)[len(rate) // 2], "all": rate} for name, rate in rates.items()
+            }
             pairs = sorted(m / p for m, p in zip(rates["marking"], rates["proxy"], strict=True))
-            result["wrk"]["marking_over_proxy"] = {"median": round(pairs[len(pairs) // 2], 3), "all": [round(pair, 3) for pair in pairs]}
+            result["wrk"]["marking_over_proxy"] = {
+                "median": round(pairs[len(pairs) // 2], 3),
+                "all": [round(pair, 3) for pair in pairs],
+            }
         for q in ("p50", "p99"):
             result[f"added_{q}_ms"] = {
                 base: round(result["marking"]["one_connection_ms"][q] - result[base]["one_connection_ms"][q], 2)
@@ -303,7 +348,9 @@ def faults(requests: int, connections: int) -> dict[str, Any]:
             threading.Thread(target=work, daemon=True).start()
         seconds = asyncio.run(load(target, "/v1/models/m:predict", bodies, connections, sink, retry=True))
         answered = {i: body for i, status, body, _ in sink if status == 200}
-        wrong = sum(not np.allclose(json.loads(body)["predictions"][0], want[i], atol=1e-5) for i, body in answered.items())
+        wrong = sum(
+            not np.allclose(json.loads(body)["predictions"][0], want[i], atol=1e-5) for i, body in answered.items()
+        )
         running["process"].terminate()
         running["process"].wait(60)
         from birthmark.oracle import query_digest
@@ -312,9 +359,18 @@ def faults(requests: int, connections: int) -> dict[str, Any]:
         lost = sum(query_digest(x[i]) not in logged for i in answered)
         half = len(memory) // 2
         return {
-            "requests": requests, "connections": connections, "seconds": round(seconds, 1), "answered": len(answered), "statuses": {str(s): sum(1 for e in sink if e[1] == s) for s in sorted({e[1] for e in sink})},
-            "wrong_answers": wrong, "lost_records": lost, "memory_mb": {"after_start": round(float(np.median(memory[half : half + 5])), 1) if memory else None, "end": round(memory[-1], 1) if memory else None},
-        }  # fmt: skip
+            "requests": requests,
+            "connections": connections,
+            "seconds": round(seconds, 1),
+            "answered": len(answered),
+            "statuses": {str(s): sum(1 for e in sink if e[1] == s) for s in sorted({e[1] for e in sink})},
+            "wrong_answers": wrong,
+            "lost_records": lost,
+            "memory_mb": {
+                "after_start": round(float(np.median(memory[half : half + 5])), 1) if memory else None,
+                "end": round(memory[-1], 1) if memory else None,
+            },
+        }
     finally:
         running["process"].kill()
         upstream.kill()

@@ -21,17 +21,23 @@ from art.attacks.extraction import CopycatCNN, KnockoffNets
 from art.estimators.classification import PyTorchClassifier
 from torch import nn
 
-from birthmark import architectures
 from birthmark.attacks.distill import Distill
 from birthmark.attacks.knockoff import Knockoff
 from birthmark.attacks.retrain import Retrain
-from birthmark.connect.local import Open
 from birthmark.data import Data, load
-from birthmark.training import Training, accuracy, fit, outputs, seeded
+from birthmark.workshop import architectures
+from birthmark.workshop.training import Training, accuracy, fit, outputs, seeded
+from birthmark.workshop.whitebox import Open
 
 HERE = Path(__file__).parent
 RATES = (1e-3, 3e-3, 1e-2)  # constant rates tried for the toolbox
-PAIRS = ("copycat-labels", "copycat-probabilities", "knockoff-random-labels", "knockoff-random-probabilities", "knockoff-adaptive-labels")
+PAIRS = (
+    "copycat-labels",
+    "copycat-probabilities",
+    "knockoff-random-labels",
+    "knockoff-random-probabilities",
+    "knockoff-adaptive-labels",
+)
 
 
 def ours(pair: str, source: nn.Module, data: Data, how: argparse.Namespace, seed: int) -> nn.Module:
@@ -47,7 +53,10 @@ def ours(pair: str, source: nn.Module, data: Data, how: argparse.Namespace, seed
 
 
 class Knockoffs(KnockoffNets):
-    """The toolbox's attack; each sampled input is copied, as views would keep 5,000 copies of a class's pool alive (28 GB)."""
+    """The toolbox's attack.
+
+    Each sampled input is copied, as views would keep 5,000 copies of a class's pool alive (28 GB).
+    """
 
     @staticmethod
     def _sample_data(x: np.ndarray, y: np.ndarray, action: int) -> np.ndarray:
@@ -64,7 +73,11 @@ def theirs(pair: str, source: nn.Module, data: Data, how: argparse.Namespace, se
             nn.Sequential(source, nn.Softmax(1)) if "prob" in pair else source, nn.CrossEntropyLoss(), shape, classes
         )
         thief = PyTorchClassifier(
-            student, nn.CrossEntropyLoss(), shape, classes, optimizer=torch.optim.AdamW(student.parameters(), lr=rate, weight_decay=1e-3)
+            student,
+            nn.CrossEntropyLoss(),
+            shape,
+            classes,
+            optimizer=torch.optim.AdamW(student.parameters(), lr=rate, weight_decay=1e-3),
         )
         common = {
             "batch_size_fit": how.batch,
@@ -76,23 +89,32 @@ def theirs(pair: str, source: nn.Module, data: Data, how: argparse.Namespace, se
         if pair.startswith("copycat"):
             attack: Any = CopycatCNN(victim, **common)
         else:
-            attack = Knockoffs(victim, sampling_strategy="adaptive" if "adaptive" in pair else "random", verbose=False, **common)
+            attack = Knockoffs(
+                victim, sampling_strategy="adaptive" if "adaptive" in pair else "random", verbose=False, **common
+            )
         truth = pool.targets if "adaptive" in pair else None
         attack.extract(pool.inputs, truth, thieved_classifier=thief)
     source.eval()
     return student.eval()
 
 
-def measure(side: str, pair: str, source: nn.Module, data: Data, how: argparse.Namespace, seed: int, rate: float = 0.0) -> dict[str, Any]:
+def measure(
+    side: str, pair: str, source: nn.Module, data: Data, how: argparse.Namespace, seed: int, rate: float = 0.0
+) -> dict[str, Any]:
     begun = time.process_time()
     model = ours(pair, source, data, how, seed) if side == "ours" else theirs(pair, source, data, how, seed, rate)
     seconds = time.process_time() - begun
     test = data["test"]
     agreement = float((outputs(model, test.inputs).argmax(1) == outputs(source, test.inputs).argmax(1)).mean())
     return {
-        "side": side, "pair": pair, "seed": seed, "rate": rate, "agreement": round(agreement, 4),
-        "accuracy": round(accuracy(model, test), 4), "seconds": round(seconds, 2),
-    }  # fmt: skip
+        "side": side,
+        "pair": pair,
+        "seed": seed,
+        "rate": rate,
+        "agreement": round(agreement, 4),
+        "accuracy": round(accuracy(model, test), 4),
+        "seconds": round(seconds, 2),
+    }
 
 
 def main() -> None:
@@ -113,7 +135,9 @@ def main() -> None:
     rows, facts = [], []
     best = dict[str, float]()
     for seed in range(how.seeds):
-        source = fit(architectures.build("vgg", data.shape, data.classes, seed=seed), data["owner"], Training(), seed=seed)
+        source = fit(
+            architectures.build("vgg", data.shape, data.classes, seed=seed), data["owner"], Training(), seed=seed
+        )
         facts.append(round(accuracy(source, data["test"]), 4))
         for pair in PAIRS:
             for side, rate in [("ours", 0.0), *(("art", rate) for rate in ([best[pair]] if pair in best else RATES))]:

@@ -5,7 +5,8 @@
 Both train the same four networks on Fashion-MNIST with one torch thread a process and one process a core: the bare loop
 as plain processes that hold the data as tensors and do nothing but AdamW steps, the pool as cards in a store, with
 everything around them (start-up excluded for both). Rounds alternate, so that other load on the machine meets both.
-Prints images a second and the median ratio, and fails below 0.9. On a machine that is busy with other work the wall clock
+Prints images a second and the median ratio, and fails below 0.9. On a machine that is busy with other work the wall
+clock
 compares priorities rather than code: `ratio_cpu` compares images per second of processor time.
 """
 
@@ -28,8 +29,9 @@ def bare(ready: Any, spent: Any, seeds: list[int]) -> None:
     import torch
     from torch.nn import functional
 
-    from birthmark import architectures, data
-    from birthmark.training import has_bf16
+    from birthmark import data
+    from birthmark.workshop import architectures
+    from birthmark.workshop.training import has_bf16
 
     torch.set_num_threads(1)
     samples = data.load("fashion-mnist")[f"owner[:{IMAGES}]"]
@@ -81,7 +83,7 @@ def main() -> None:
 
     from birthmark import data
     from birthmark.bench.run import machine
-    from birthmark.card import Card
+    from birthmark.workshop.card import Card
     from birthmark.zoo.build import build
     from birthmark.zoo.executors import Pool
     from birthmark.zoo.store import Store
@@ -91,13 +93,17 @@ def main() -> None:
 
     def card(seed: int, epochs: int = EPOCHS) -> Card:
         training = {"epochs": epochs, "batch": BATCH, "rate": RATE}
-        return Card("trained", {"name": parts.name, "seed": 0}, f"owner[:{IMAGES}]", ARCHITECTURE, seed, training=training)
+        return Card(
+            "trained", {"name": parts.name, "seed": 0}, f"owner[:{IMAGES}]", ARCHITECTURE, seed, training=training
+        )
 
     rates: dict[str, list[tuple[float, float]]] = {"bare": [], "pool": []}
     store = Store(folder)
     try:
         with closing(Pool(cores)) as pool:
-            build([card(-i, 0) for i in range(1, 4 * cores)], store, data=parts, executor=pool)  # workers start and read the data
+            build(
+                [card(-i, 0) for i in range(1, 4 * cores)], store, data=parts, executor=pool
+            )  # workers start and read the data
             for i in range(options.rounds):
                 rates["bare"].append(bare_round(100 * i, cores))
                 started, before = time.monotonic(), len(store.events())
@@ -107,14 +113,20 @@ def main() -> None:
                 rates["pool"].append((NETS * IMAGES * EPOCHS / seconds, NETS * IMAGES * EPOCHS / spent))
     finally:
         shutil.rmtree(folder)
-    ratio, ratio_cpu = (statistics.median(p[i] / b[i] for p, b in zip(rates["pool"], rates["bare"], strict=True)) for i in (0, 1))
+    ratio, ratio_cpu = (
+        statistics.median(p[i] / b[i] for p, b in zip(rates["pool"], rates["bare"], strict=True)) for i in (0, 1)
+    )
     result = {
         "images_per_second": {name: [round(rate) for rate, _ in found] for name, found in rates.items()},
         "images_per_processor_second": {name: [round(rate) for _, rate in found] for name, found in rates.items()},
         "ratio": round(ratio, 3),
         "ratio_cpu": round(ratio_cpu, 3),
-        "net": ARCHITECTURE, "batch": BATCH, "epochs": EPOCHS, "load_at_start": os.getloadavg()[0], "machine": machine(),
-    }  # fmt: skip
+        "net": ARCHITECTURE,
+        "batch": BATCH,
+        "epochs": EPOCHS,
+        "load_at_start": os.getloadavg()[0],
+        "machine": machine(),
+    }
     print(json.dumps(result, indent=1))
     if options.out:
         options.out.write_text(json.dumps(result, indent=1) + "\n")

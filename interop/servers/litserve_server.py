@@ -36,4 +36,6 @@ class Predict(Classify):
 
 if __name__ == "__main__":
     apis = [Classify(api_path="/classify"), Predict(api_path="/v1/models/digits:predict")]
-    ls.LitServer(apis, accelerator="cpu", workers_per_device=1).run(host="127.0.0.1", port=int(sys.argv[2]), generate_client_file=False)
+    ls.LitServer(apis, accelerator="cpu", workers_per_device=1).run(
+        host="127.0.0.1", port=int(sys.argv[2]), generate_client_file=False
+    )

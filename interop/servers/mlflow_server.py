@@ -22,10 +22,33 @@ class Digits(mlflow.pyfunc.PythonModel):
 
 weights, port, folder = sys.argv[1], sys.argv[2], Path(sys.argv[3])
 shutil.rmtree(folder, ignore_errors=True)
-signature = ModelSignature(Schema([TensorSpec(np.dtype(np.float32), (-1, 1, 8, 8))]), Schema([TensorSpec(np.dtype(np.float32), (-1, 10))]))
+signature = ModelSignature(
+    Schema([TensorSpec(np.dtype(np.float32), (-1, 1, 8, 8))]), Schema([TensorSpec(np.dtype(np.float32), (-1, 10))])
+)
 mlflow.pyfunc.save_model(
-    str(folder), python_model=Digits(), artifacts={"weights": weights}, signature=signature, pip_requirements=["numpy"],
+    str(folder),
+    python_model=Digits(),
+    artifacts={"weights": weights},
+    signature=signature,
+    pip_requirements=["numpy"],
     code_paths=[str(Path(__file__).with_name("network.py"))],
-)  # fmt: skip
+)
 os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-os.execvp("mlflow", ["mlflow", "models", "serve", "-m", str(folder), "--env-manager", "local", "-h", "127.0.0.1", "-p", port, "-w", "1"])
+os.execvp(
+    "mlflow",
+    [
+        "mlflow",
+        "models",
+        "serve",
+        "-m",
+        str(folder),
+        "--env-manager",
+        "local",
+        "-h",
+        "127.0.0.1",
+        "-p",
+        port,
+        "-w",
+        "1",
+    ],
+)

@@ -12,12 +12,25 @@ shutil.rmtree(folder, ignore_errors=True)
 folder.mkdir(parents=True)
 shutil.copy(weights, folder / "weights.npz")
 subprocess.run(
-    [tools / "torch-model-archiver", "--model-name", "digits", "--version", "1.0", "--handler", here / "torchserve_handler.py",
-     "--extra-files", f"{here / 'network.py'},{folder / 'weights.npz'}", "--export-path", folder], check=True,
-)  # fmt: skip
+    [
+        tools / "torch-model-archiver",
+        "--model-name",
+        "digits",
+        "--version",
+        "1.0",
+        "--handler",
+        here / "torchserve_handler.py",
+        "--extra-files",
+        f"{here / 'network.py'},{folder / 'weights.npz'}",
+        "--export-path",
+        folder,
+    ],
+    check=True,
+)
 local = "http://127.0.0.1"
 (folder / "config.properties").write_text(
-    f"inference_address={local}:{port}\nmanagement_address={local}:{port + 1}\nmetrics_address={local}:{port + 2}\ngrpc_inference_port={port + 3}\ngrpc_management_port={port + 4}\ndefault_workers_per_model=1\n"
+    f"inference_address={local}:{port}\nmanagement_address={local}:{port + 1}\nmetrics_address={local}:{port + 2}\n"
+    f"grpc_inference_port={port + 3}\ngrpc_management_port={port + 4}\ndefault_workers_per_model=1\n"
 )
 os.environ["PATH"] = f"{tools}:{os.environ['PATH']}"
 os.environ["LOG_LOCATION"] = os.environ["METRICS_LOCATION"] = str(folder)

@@ -20,11 +20,19 @@ def infer(images: np.ndarray) -> list[np.ndarray]:
 if __name__ == "__main__":
     here = "127.0.0.1"
     config = TritonConfig(
-        http_port=port, grpc_port=port + 1, metrics_port=port + 2, http_address=here, grpc_address=here, metrics_address=here
+        http_port=port,
+        grpc_port=port + 1,
+        metrics_port=port + 2,
+        http_address=here,
+        grpc_address=here,
+        metrics_address=here,
     )
     with Triton(config=config) as triton:
         triton.bind(
-            model_name="digits", infer_func=infer, inputs=[Tensor(name="images", dtype=np.float32, shape=(64,))],
-            outputs=[Tensor(name="probabilities", dtype=np.float32, shape=(10,))], config=ModelConfig(max_batch_size=64),
-        )  # fmt: skip
+            model_name="digits",
+            infer_func=infer,
+            inputs=[Tensor(name="images", dtype=np.float32, shape=(64,))],
+            outputs=[Tensor(name="probabilities", dtype=np.float32, shape=(10,))],
+            config=ModelConfig(max_batch_size=64),
+        )
         triton.serve()

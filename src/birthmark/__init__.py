@@ -2,11 +2,11 @@
 
 A tour, in the order of the work:
 
-    owner = Owner(source, card, train, reserve, pool, make)     what you have: a network, samples, a way to train twins
-    claim = enroll(owner, Kinship(queries=500), seed=0)         queries, the twins' answers, and what the claim can reach
-    digest = claim.save(Path("claim"))                          publish the digest before any dispute
-    suspect = HardLabels(Open(network))                         files, exported programs, ONNX, URLs: `birthmark.connect`
-    evidence = verify(claim, suspect, alpha=0.05)               p = rank of the source among its placebos
+    owner = Owner(source, card, train, reserve, pool, make)   what you have: a network, samples, a way to train twins
+    claim = enroll(owner, Kinship(queries=500), seed=0)       queries, the twins' answers, what the claim can reach
+    digest = claim.save(Path("claim"))                        publish the digest before any dispute
+    suspect = HardLabels(Open(network))                       files, ONNX, URLs: `birthmark.suspects`
+    evidence = verify(claim, suspect, alpha=0.05)             p = rank of the source among its placebos
     print(evidence.verdict, evidence.reason)
 
 Names are loaded when they are first used, so that importing birthmark does not import torch.
@@ -19,12 +19,9 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from birthmark.attack import Attack as Attack
-    from birthmark.card import Card as Card
     from birthmark.claim import Claim as Claim
     from birthmark.claim import Scores as Scores
     from birthmark.claim import Task as Task
-    from birthmark.connect.local import Open as Open
-    from birthmark.enroll import enroll as enroll
     from birthmark.errors import BirthmarkError as BirthmarkError
     from birthmark.evidence import Evidence as Evidence
     from birthmark.evidence import Verdict as Verdict
@@ -36,28 +33,31 @@ if TYPE_CHECKING:
     from birthmark.oracle import Probabilities as Probabilities
     from birthmark.oracle import Recorded as Recorded
     from birthmark.oracle import Replay as Replay
-    from birthmark.owner import Owner as Owner
     from birthmark.types import Access as Access
     from birthmark.types import Answers as Answers
     from birthmark.types import Samples as Samples
     from birthmark.verify import verify as verify
     from birthmark.watermark import Marked as Marked
     from birthmark.watermark import Watermark as Watermark
+    from birthmark.workshop.card import Card as Card
+    from birthmark.workshop.enroll import enroll as enroll
+    from birthmark.workshop.owner import Owner as Owner
+    from birthmark.workshop.whitebox import Open as Open
 
 _PLACES = {
     "errors": ("BirthmarkError",),
     "types": ("Access", "Answers", "Samples"),
     "oracle": ("HardLabels", "Metered", "Oracle", "Probabilities", "Recorded", "Replay"),
-    "card": ("Card",),
+    "workshop.card": ("Card",),
     "claim": ("Claim", "Scores", "Task"),
-    "owner": ("Owner",),
+    "workshop.owner": ("Owner",),
     "evidence": ("Evidence", "Verdict"),
     "method": ("Method",),
     "attack": ("Attack",),
     "watermark": ("Marked", "Watermark"),
     "methods.kinship": ("Kinship",),
-    "connect.local": ("Open",),
-    "enroll": ("enroll",),
+    "workshop.whitebox": ("Open",),
+    "workshop.enroll": ("enroll",),
     "verify": ("verify",),
 }
 _WHERE = {name: place for place, names in _PLACES.items() for name in names}
@@ -68,7 +68,7 @@ __all__ = sorted(_WHERE)
 def __getattr__(name: str) -> Any:
     if name not in _WHERE:
         raise AttributeError(f"module 'birthmark' has no attribute {name!r}")
-    # `birthmark.verify` and `birthmark.enroll` are functions here, though modules of those names exist too
+    # `birthmark.verify` is a function here, though a module of that name exists too
     value = globals()[name] = getattr(import_module(f"birthmark.{_WHERE[name]}"), name)
     return value
 

@@ -59,7 +59,9 @@ def disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise BirthmarkError(f"cannot write {path}: {error.strerror or error}; free some space or choose another place") from error
+        raise BirthmarkError(
+            f"cannot write {path}: {error.strerror or error}; free some space or choose another place"
+        ) from error
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -102,7 +104,10 @@ def save_folder(folder: Path, format: str, data: Any, tensors: Mapping[str, np.n
         "data.json": canonical(data),
         "tensors.safetensors": save({key: np.ascontiguousarray(value) for key, value in tensors.items()}),
     }
-    manifest = {"format": format, "files": {name: {"sha256": sha256(blob).hexdigest(), "bytes": len(blob)} for name, blob in files.items()}}
+    manifest = {
+        "format": format,
+        "files": {name: {"sha256": sha256(blob).hexdigest(), "bytes": len(blob)} for name, blob in files.items()},
+    }
     with disk_errors(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
@@ -130,7 +135,10 @@ def load_folder(folder: Path, format: str) -> Artifact:
     blobs = {name: _checked(folder / name, entry) for name, entry in manifest["files"].items()}
     try:
         return Artifact(
-            manifest["format"], sha256(canonical(manifest)).hexdigest(), json.loads(blobs["data.json"]), load(blobs["tensors.safetensors"])
+            manifest["format"],
+            sha256(canonical(manifest)).hexdigest(),
+            json.loads(blobs["data.json"]),
+            load(blobs["tensors.safetensors"]),
         )
     except (KeyError, ValueError, SafetensorError) as error:
         raise ArtifactError(
@@ -155,7 +163,9 @@ def _manifest(folder: Path, format: str) -> dict[str, Any]:
     if noun != ours:
         raise ArtifactError(f"{folder}: expected a {ours}, got a {noun}")
     if not version.isdigit() or int(version) > int(newest):
-        raise ArtifactError(f"{folder}: made by a newer birthmark (format {found}, this one reads up to {format}); upgrade birthmark")
+        raise ArtifactError(
+            f"{folder}: made by a newer birthmark (format {found}, this one reads up to {format}); upgrade birthmark"
+        )
     return dict(manifest)
 
 
@@ -164,7 +174,9 @@ def _checked(path: Path, entry: Mapping[str, Any]) -> bytes:
         raise ArtifactError(f"{path}: named in the manifest but missing; the artefact is incomplete")
     size = path.stat().st_size
     if size != entry.get("bytes") or size > LARGEST:
-        raise ArtifactError(f"{path}: expected {entry.get('bytes')} bytes, got {size}; the file was truncated or edited")
+        raise ArtifactError(
+            f"{path}: expected {entry.get('bytes')} bytes, got {size}; the file was truncated or edited"
+        )
     blob = path.read_bytes()
     if sha256(blob).hexdigest() != entry.get("sha256"):
         raise ArtifactError(f"{path}: the SHA-256 differs from the manifest's; the file was edited or damaged")

@@ -44,5 +44,6 @@ class Attack(ABC):
         """Raise AccessError unless the target grants what this attack needs."""
         if target.access < self.needs:
             raise AccessError(
-                f"{self.name} needs {self.needs.name} access, but {target.name} grants {target.access.name}; use the model's file, or choose an attack that needs less (birthmark list attacks)"
+                f"{self.name} needs {self.needs.name} access, but {target.name} grants {target.access.name}; use the "
+                "model's file, or choose an attack that needs less (birthmark list attacks)"
             )

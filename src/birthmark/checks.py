@@ -23,19 +23,19 @@ from torch import nn
 
 from birthmark import data as datasets
 from birthmark import registry
-from birthmark.architectures import build
 from birthmark.attack import Attack
-from birthmark.card import Card
 from birthmark.claim import Claim, Scores
-from birthmark.connect.local import Open
 from birthmark.errors import AccessError, BirthmarkError, BudgetError, DataError, OracleError
 from birthmark.method import Method
 from birthmark.oracle import HardLabels, Metered, Oracle, Probabilities, Recorded, Replay, Transcript, Wrapper
-from birthmark.owner import Owner
-from birthmark.training import outputs, probabilities
 from birthmark.types import Access, Answers, Array, Floats
 from birthmark.verify import verify
 from birthmark.watermark import Marked, Watermark
+from birthmark.workshop.architectures import build
+from birthmark.workshop.card import Card
+from birthmark.workshop.owner import Owner
+from birthmark.workshop.training import outputs, probabilities
+from birthmark.workshop.whitebox import Open
 from birthmark.zoo.make import make
 
 
@@ -71,7 +71,9 @@ def conformance(subject: Attack | Method | Watermark, owner: Owner) -> Iterator[
         yield from (Check(name, partial(check, subject, owner)) for name, check in WATERMARK.items())
 
 
-def _on_claim(check: Callable[[Method, Owner, Claim], None], subject: Method, owner: Owner, made: Callable[[], Claim]) -> None:
+def _on_claim(
+    check: Callable[[Method, Owner, Claim], None], subject: Method, owner: Owner, made: Callable[[], Claim]
+) -> None:
     check(subject, owner, made())
 
 
@@ -80,7 +82,9 @@ def small_owner(architecture: str = "mlp") -> Owner:
     """An owner of a small network on digits, who trains twins and references in memory when asked."""
     parts = datasets.load("digits")
     how = {"epochs": 20, "batch": 32}
-    card = Card(kind="trained", data={"name": "digits", "seed": 0}, split="owner", recipe=architecture, seed=0, training=how)
+    card = Card(
+        kind="trained", data={"name": "digits", "seed": 0}, split="owner", recipe=architecture, seed=0, training=how
+    )
     known = {card.key: make(card, {}, parts)}
 
     def workshop(cards: Sequence[Card]) -> list[nn.Module]:
@@ -96,7 +100,9 @@ def described(subject: Attack | Method | Watermark) -> None:
     """A frozen dataclass with a name, an access, a source and a docstring that names every setting."""
     cls = type(subject)
     assert is_dataclass(cls), f"{cls.__name__}: expected a dataclass"
-    assert cls.__dataclass_params__.frozen, f"{cls.__name__}: expected a frozen dataclass, as settings are hashed into cards"
+    assert cls.__dataclass_params__.frozen, (
+        f"{cls.__name__}: expected a frozen dataclass, as settings are hashed into cards"
+    )
     assert cls.name == cls.name.lower(), f"expected a name in lower case, got {cls.name!r}"
     assert isinstance(cls.needs, Access), f"{cls.name}: expected `needs` to be an Access, got {cls.needs!r}"
     assert cls.source_paper, f"{cls.name}: expected `source_paper` to say where it comes from"
@@ -104,7 +110,8 @@ def described(subject: Attack | Method | Watermark) -> None:
     assert not missing, f"{cls.name}: its docstring does not explain {', '.join(missing)}"
 
 
-# --- attacks -----------------------------------------------------------------------------------------------------------
+# --- attacks
+# -----------------------------------------------------------------------------------------------------------
 
 
 def same_bits(attack: Attack, owner: Owner) -> None:
@@ -132,7 +139,9 @@ def target_untouched(attack: Attack, owner: Owner) -> None:
 
 
 def answers_like_a_model(attack: Attack, owner: Owner) -> None:
-    """The stolen model is in eval mode, answers finite rows of the right width, and can be rebuilt from its architecture's name."""
+    """The stolen model is in eval mode, answers finite rows of the right width, and can be rebuilt from its
+    architecture's name.
+    """
     stolen = attack.steal(Open(owner.source), owner.reserve, seed=1)
     x = owner.pool.inputs[:40]
     rows = outputs(stolen, x)
@@ -145,7 +154,9 @@ def answers_like_a_model(attack: Attack, owner: Owner) -> None:
     assert name, f"{attack.name}: the stolen network has no architecture name, so that it cannot be read from a file"
     again = build(name, owner.task.shape, width, seed=9)
     again.load_state_dict(stolen.state_dict())
-    assert np.allclose(outputs(again.eval(), x), rows, atol=1e-4), f"{attack.name}: rebuilt as {name!r} it answers otherwise"
+    assert np.allclose(outputs(again.eval(), x), rows, atol=1e-4), (
+        f"{attack.name}: rebuilt as {name!r} it answers otherwise"
+    )
 
 
 def access_kept(attack: Attack, owner: Owner) -> None:
@@ -158,9 +169,15 @@ def access_kept(attack: Attack, owner: Owner) -> None:
             said = ""
         except AccessError as error:
             said = str(error)
-        assert attack.needs.name in said, f"{attack.name}: expected an AccessError that names {attack.needs.name}, got {said or 'none'}"
+        assert attack.needs.name in said, (
+            f"{attack.name}: expected an AccessError that names {attack.needs.name}, got {said or 'none'}"
+        )
     exact: Oracle = (
-        source if attack.needs is Access.WEIGHTS else Probabilities(source) if attack.needs is Access.PROBS else HardLabels(source)
+        source
+        if attack.needs is Access.WEIGHTS
+        else Probabilities(source)
+        if attack.needs is Access.PROBS
+        else HardLabels(source)
     )
     attack.steal(exact, owner.reserve, seed=1)
 
@@ -191,7 +208,9 @@ def budget_kept(attack: Attack, owner: Owner) -> None:
 
 
 def resumes(attack: Attack, owner: Owner) -> None:
-    """When the target starts failing, what was answered is kept, and the rerun asks only for the rest and gets the same model."""
+    """When the target starts failing, what was answered is kept, and the rerun asks only for the rest and gets the same
+    model.
+    """
     whole = Metered(Open(owner.source))
     wanted = attack.steal(whole, owner.reserve, seed=2)
     with TemporaryDirectory() as folder:
@@ -244,7 +263,8 @@ ATTACK: dict[str, Callable[[Attack, Owner], None]] = {
 EXTRACTION: dict[str, Callable[[Attack, Owner], None]] = {"budget kept": budget_kept, "resumes": resumes}
 
 
-# --- methods -----------------------------------------------------------------------------------------------------------
+# --- methods
+# -----------------------------------------------------------------------------------------------------------
 
 
 def same_claim(method: Method, owner: Owner, claim: Claim) -> None:
@@ -265,20 +285,27 @@ def saved_and_loaded(method: Method, owner: Owner, claim: Claim) -> None:
         claim.save(Path(folder) / "claim")
         loaded, _ = Claim.load(Path(folder) / "claim")
     scorer = registry.scorer(loaded) if method.name in registry.found("methods") else method
-    assert _near(scorer.score(loaded, rows), method.score(claim, rows)), f"{method.name}: scores otherwise after saving and loading"
+    assert _near(scorer.score(loaded, rows), method.score(claim, rows)), (
+        f"{method.name}: scores otherwise after saving and loading"
+    )
 
 
 def source_scores_highest(method: Method, owner: Owner, claim: Claim) -> None:
     """The source itself is closer to its own claim than to any placebo, and than an innocent model is."""
     rows = _shown(method.needs, owner.source, claim)
     scores = method.score(claim, rows)
-    assert np.isfinite([scores.source, scores.raw, *scores.placebos]).all(), f"{method.name}: scores that are not finite"
+    assert np.isfinite([scores.source, scores.raw, *scores.placebos]).all(), (
+        f"{method.name}: scores that are not finite"
+    )
     beaten = [s for s in scores.placebos if s >= scores.source]
     assert not beaten, (
-        f"{method.name}: the source scores {scores.source:.4g} on its own claim, and up to {max(beaten, default=0):.4g} on a placebo"
+        f"{method.name}: the source scores {scores.source:.4g} on its own claim, and up to "
+        f"{max(beaten, default=0):.4g} on a placebo"
     )
     innocent = method.score(claim, _shown(method.needs, owner.references(1)[0], claim))
-    assert scores.raw > innocent.raw, f"{method.name}: an independent model scores {innocent.raw:.4g}, the source itself {scores.raw:.4g}"
+    assert scores.raw > innocent.raw, (
+        f"{method.name}: an independent model scores {innocent.raw:.4g}, the source itself {scores.raw:.4g}"
+    )
 
 
 def prefixes_score(method: Method, owner: Owner, claim: Claim) -> None:
@@ -291,9 +318,13 @@ def prefixes_score(method: Method, owner: Owner, claim: Claim) -> None:
     assert len(half.placebos) == len(full.placebos), (
         f"{method.name}: {len(half.placebos)} placebos with half of the answers, {len(full.placebos)} with all"
     )
-    assert np.isfinite([half.source, *half.placebos]).all(), f"{method.name}: half of the answers give scores that are not finite"
+    assert np.isfinite([half.source, *half.placebos]).all(), (
+        f"{method.name}: half of the answers give scores that are not finite"
+    )
     assert np.array_equal(given, rows), f"{method.name}: changed the answers it was given"
-    assert all(np.array_equal(value, claim.tensors[key]) for key, value in tensors.items()), f"{method.name}: changed its claim"
+    assert all(np.array_equal(value, claim.tensors[key]) for key, value in tensors.items()), (
+        f"{method.name}: changed its claim"
+    )
 
 
 def replay_agrees(method: Method, owner: Owner, claim: Claim) -> None:
@@ -312,7 +343,10 @@ def replay_agrees(method: Method, owner: Owner, claim: Claim) -> None:
 
 
 def left_out_twins_score(method: Method, owner: Owner, claim: Claim) -> None:
-    """A twin that the claim can do without answers as that twin does, and is scored among one placebo fewer; for prefixes, too."""
+    """A twin that the claim can do without answers as that twin does, and is scored among one placebo fewer.
+
+    For prefixes, too.
+    """
     n = len(method.score(claim, _shown(method.needs, owner.source, claim)).placebos)
     answer = outputs if owner.values else probabilities
     for q in (len(claim.queries), -(-len(claim.queries) // 2)):
@@ -321,10 +355,16 @@ def left_out_twins_score(method: Method, owner: Owner, claim: Claim) -> None:
             return
         alone, rows = found
         twin = owner.twins(n)[0]
-        assert np.allclose(rows, answer(twin, alone.queries[: len(rows)]), atol=1e-4), f"{method.name}: not the left-out twin's answers"
+        assert np.allclose(rows, answer(twin, alone.queries[: len(rows)]), atol=1e-4), (
+            f"{method.name}: not the left-out twin's answers"
+        )
         scores = method.score(alone, rows)
-        assert len(scores.placebos) == n - 1, f"{method.name}: expected {n - 1} placebos without one twin, got {len(scores.placebos)}"
-        assert np.isfinite([scores.source, *scores.placebos]).all(), f"{method.name}: a left-out twin has scores that are not finite"
+        assert len(scores.placebos) == n - 1, (
+            f"{method.name}: expected {n - 1} placebos without one twin, got {len(scores.placebos)}"
+        )
+        assert np.isfinite([scores.source, *scores.placebos]).all(), (
+            f"{method.name}: a left-out twin has scores that are not finite"
+        )
 
 
 METHOD: dict[str, Callable[[Method, Owner, Claim], None]] = {
@@ -337,7 +377,8 @@ METHOD: dict[str, Callable[[Method, Owner, Claim], None]] = {
 }
 
 
-# --- watermarks --------------------------------------------------------------------------------------------------------
+# --- watermarks
+# --------------------------------------------------------------------------------------------------------
 
 
 def marks_alike(mark: Watermark, owner: Owner) -> None:
@@ -397,8 +438,14 @@ def _hooks(module: nn.Module) -> bool:
 
 def _shown(needs: Access, model: nn.Module, claim: Claim) -> Floats:
     oracle: Oracle = Probabilities(Open(model, Answers.VALUES if claim.task.values else Answers.LOGITS))
-    return HardLabels(oracle)(claim.queries) if needs is Access.LABELS and not claim.task.values else oracle(claim.queries)
+    return (
+        HardLabels(oracle)(claim.queries) if needs is Access.LABELS and not claim.task.values else oracle(claim.queries)
+    )
 
 
 def _near(one: Scores, other: Scores) -> bool:
-    return bool(np.allclose([one.source, one.raw, *one.placebos], [other.source, other.raw, *other.placebos], rtol=1e-6, atol=1e-9))
+    return bool(
+        np.allclose(
+            [one.source, one.raw, *one.placebos], [other.source, other.raw, *other.placebos], rtol=1e-6, atol=1e-9
+        )
+    )

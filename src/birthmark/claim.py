@@ -39,7 +39,8 @@ class Scores:
     Attributes:
         source: the true claim's score.
         placebos: the placebos' scores, treated exactly alike; empty if the method made none.
-        raw: the paper's own score of the source's claim, before any centring; the null of independent references ranks this one.
+        raw: the paper's own score of the source's claim, before any centring; the null of independent references ranks
+            this one.
     """
 
     source: float
@@ -56,10 +57,10 @@ class Claim:
         settings: the method's settings; with the name they rebuild it.
         task: what a suspect must answer to be comparable.
         seed: of everything random in making it.
-        tensors: "queries" (q, *d): every distinct query of the whole test, placebos' included, ordered so that the first
-            ones make the best smaller test. "references" (r, q, k), optional: answers of independent models of the
-            owner's that had no part in making the claim. "treated" (r, t, q, k), optional: answers of t copies and students
-            of each reference. The rest is the method's own.
+        tensors: "queries" (q, *d): every distinct query of the whole test, placebos' included, ordered so that the
+            first ones make the best smaller test. "references" (r, q, k), optional: answers of independent models of
+            the owner's that had no part in making the claim. "treated" (r, t, q, k), optional: answers of t copies and
+            students of each reference. The rest is the method's own.
         facts: what enrolment found: cost, self-check, reach, digests of source and cohort.
     """
 
@@ -116,5 +117,7 @@ class Claim:
         except (KeyError, TypeError) as error:
             raise ArtifactError(f"{folder}: the claim lacks {error}; it was not written by birthmark") from None
         if claim.queries.shape[1:] != claim.task.shape:
-            raise ArtifactError(f"{folder}: queries of shape {claim.queries.shape[1:]} for a task of shape {claim.task.shape}")
+            raise ArtifactError(
+                f"{folder}: queries of shape {claim.queries.shape[1:]} for a task of shape {claim.task.shape}"
+            )
         return claim, artifact.digest

@@ -29,10 +29,12 @@ class Evidence:
         p_value: the rank p under `null`: "placebos" (exact over the source's seed or the key) or "references".
         p_parametric: Student-t predictive p among the same null; assumes it is normal. NaN is written as null.
         p_references: rank p of the suspect among the owner's independent references, beside the placebos' p.
-        p_reruns: rank p among the twins, each judged by the claim without it: how often an innocent rerun comes as close to this very source.
+        p_reruns: rank p among the twins, each judged by the claim without it: how often an innocent rerun comes as
+            close to this very source.
         placebos: their scores. z: the score standardised by them. references_z, reruns_z: the same z of each
             reference (then of its copies and students, where the claim holds them) and left-out twin.
-        queries: distinct queries sent for the whole test; repeats: queries asked again to see whether answers hold still.
+        queries: distinct queries sent for the whole test; repeats: queries asked again to see whether answers hold
+            still.
         sent: all queries that left for the suspect, those sent again after failures included.
         notes: what a reader must know: randomised answers, rounding noticed, self-check warnings.
     """

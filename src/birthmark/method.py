@@ -4,8 +4,8 @@ from abc import ABC, abstractmethod
 from typing import ClassVar
 
 from birthmark.claim import Claim, Scores
-from birthmark.owner import Owner
 from birthmark.types import Access, Floats
+from birthmark.workshop.owner import Owner
 
 
 class Method(ABC):
@@ -41,10 +41,11 @@ class Method(ABC):
         """
 
     def left_out(self, claim: Claim, place: int, q: int) -> tuple[Claim, Floats] | None:
-        """What the claim would be without twin `place`, and that twin's answers: one more innocent whose score is known.
+        """What the claim would be without twin `place`, and that twin's answers: one more innocent whose score is
+        known.
 
-        A rerun of the source's recipe is the nearest innocent there is; how close the left-out twins come to this very source
-        is what `verify` holds a suspect against, beside the placebos.
+        A rerun of the source's recipe is the nearest innocent there is; how close the left-out twins come to this very
+        source is what `verify` holds a suspect against, beside the placebos.
 
         Args:
             place: of the twin among the placebos, from 0.

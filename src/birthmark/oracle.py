@@ -110,9 +110,16 @@ class Probabilities(Wrapper):
     def _soft(self, rows: Floats) -> Floats:
         if self.inner.answers is not Answers.LOGITS:
             return rows
-        if rows.ndim == 2 and rows.shape[1] > 1 and len(rows) and rows.min() >= 0 and np.abs(rows.sum(axis=1) - 1).max() < 1e-4:
+        if (
+            rows.ndim == 2
+            and rows.shape[1] > 1
+            and len(rows)
+            and rows.min() >= 0
+            and np.abs(rows.sum(axis=1) - 1).max() < 1e-4
+        ):
             raise OracleError(
-                f"{self.name}: expected logits, got rows that all lie on the simplex: these are probabilities; declare them so"
+                f"{self.name}: expected logits, got rows that all lie on the simplex: these are probabilities; "
+                "declare them so"
             )
         return softmax(rows)
 
@@ -196,7 +203,8 @@ class Metered(Wrapper):
     def __call__(self, inputs: Array) -> Floats:
         if self.budget is not None and self.spent + len(inputs) > self.budget:
             raise BudgetError(
-                f"{self.name}: {len(inputs)} more queries would overspend the budget of {self.budget} ({self.spent} spent); raise --budget or ask for fewer"
+                f"{self.name}: {len(inputs)} more queries would overspend the budget of {self.budget} ({self.spent} "
+                "spent); raise --budget or ask for fewer"
             )
         self.spent += len(inputs)
         return self.inner(inputs)
@@ -259,7 +267,8 @@ class Transcript:
             if number == 0:
                 if {key: entry.get(key) for key in head} != head:
                     raise ArtifactError(
-                        f"{path}: expected a transcript of {head['suspect']!r} answering {head['answers']}, got one of {entry.get('suspect')!r}; use another file"
+                        f"{path}: expected a transcript of {head['suspect']!r} answering {head['answers']}, got one "
+                        f"of {entry.get('suspect')!r}; use another file"
                     )
             elif "asking" in entry:
                 self._over(self._asking)
@@ -268,7 +277,9 @@ class Transcript:
                 self._over(int(entry["sent"]))
             else:
                 repeat = "again" in entry
-                (self.repeated if repeat else self.known).setdefault(entry["again" if repeat else "query"], entry["answer"])
+                (self.repeated if repeat else self.known).setdefault(
+                    entry["again" if repeat else "query"], entry["answer"]
+                )
                 self.sent += self._asking is None
             good = end
         self._over(self._asking)
@@ -338,7 +349,9 @@ class Recorded(Wrapper):
 
     def __call__(self, inputs: Array) -> Floats:
         digests = [query_digest(row) for row in inputs]
-        fresh = {digest: place for place, digest in reversed(list(enumerate(digests))) if digest not in self.transcript.known}
+        fresh = {
+            digest: place for place, digest in reversed(list(enumerate(digests))) if digest not in self.transcript.known
+        }
         if fresh:
             order = sorted(fresh.values())
             with self._counted(len(order)):
@@ -397,7 +410,8 @@ class Replay(Oracle):
             return np.array([self.known[query_digest(row)] for row in inputs], dtype=np.float64)
         except KeyError:
             raise OracleError(
-                f"{self.name}: the transcript does not hold one of the queries; it belongs to another claim or was cut short"
+                f"{self.name}: the transcript does not hold one of the queries; it belongs to another claim or was "
+                "cut short"
             ) from None
 
 
@@ -417,14 +431,16 @@ def checked(rows: Floats, n: int, width: int | None, answers: Answers, name: str
         raise OracleError(f"{name}: expected answers of shape ({n}, {width or 'k'}), got {rows.shape}")
     if not np.isfinite(rows).all():
         raise OracleError(
-            f"{name}: expected finite answers, got NaN or infinity in {int((~np.isfinite(rows)).any(axis=1).sum())} of {n} rows"
+            f"{name}: expected finite answers, got NaN or infinity in {int((~np.isfinite(rows)).any(axis=1).sum())} "
+            f"of {n} rows"
         )
     if answers in (Answers.PROBABILITIES, Answers.LABELS):
         total = rows.sum(axis=1)
         slack = 1e-3 + 0.005 * rows.shape[1]  # rounding to two digits in every class
         if rows.min() < -1e-6 or total.max() > 1 + slack:
             raise OracleError(
-                f"{name}: expected probabilities, got rows from {rows.min():.3g} that sum to {total.min():.3g}..{total.max():.3g}: these look like logits; declare the suspect's output as logits"
+                f"{name}: expected probabilities, got rows from {rows.min():.3g} that sum to "
+                f"{total.min():.3g}..{total.max():.3g}: these look like logits; declare the suspect's output as logits"
             )
         if total.max() <= 0:
             raise OracleError(f"{name}: expected probabilities, got rows of zeros only")

@@ -26,7 +26,9 @@ def found(kind: str) -> Mapping[str, type]:
     for module in iter_modules(package.__path__):
         content = vars(import_module(f"birthmark.{kind}.{module.name}"))
         classes += [
-            c for c in content.values() if isinstance(c, type) and issubclass(c, base) and c.__module__ == f"birthmark.{kind}.{module.name}"
+            c
+            for c in content.values()
+            if isinstance(c, type) and issubclass(c, base) and c.__module__ == f"birthmark.{kind}.{module.name}"
         ]
     classes += [point.load() for point in entry_points(group=f"birthmark.{kind}")]
     table: dict[str, type] = {}
@@ -52,8 +54,12 @@ def make(kind: str, name: str, settings: Mapping[str, Any] | None = None) -> Any
     known = {field.name for field in fields(table[name])}
     unknown = set(settings or {}) - known
     if unknown:
-        raise SettingError(f"{name} has no setting {', '.join(sorted(unknown))}; it has {', '.join(sorted(known)) or 'none'}")
-    return table[name](**{key: tuple(value) if isinstance(value, list) else value for key, value in (settings or {}).items()})
+        raise SettingError(
+            f"{name} has no setting {', '.join(sorted(unknown))}; it has {', '.join(sorted(known)) or 'none'}"
+        )
+    return table[name](
+        **{key: tuple(value) if isinstance(value, list) else value for key, value in (settings or {}).items()}
+    )
 
 
 def preset(kind: str, name: str, which: str) -> Mapping[str, Any]:

@@ -18,7 +18,9 @@ def rank_p(score: float, null: Sequence[float]) -> float:
         NullError: an empty null.
     """
     if len(null) == 0:
-        raise NullError("nothing to rank the score against: no placebos and no references; enrol with twins or references")
+        raise NullError(
+            "nothing to rank the score against: no placebos and no references; enrol with twins or references"
+        )
     return (1 + sum(value >= score for value in null)) / (1 + len(null))
 
 
@@ -47,11 +49,12 @@ def student_p(score: float, null: Sequence[float]) -> float:
 
 
 def margin(alpha: float, kin: float, keys: float = 0.95) -> float:
-    """The z that an innocent's score must reach under one fixed key, so that for a share `keys` of keys at most a share alpha does.
+    """The z that an innocent's score must reach under one fixed key, so that for a share `keys` of keys at most a share
+    alpha does.
 
-    Scores of innocents that resemble each other are correlated over keys, by `kin`: z = sqrt(kin) b + sqrt(1 - kin) e, with b the
-    key's and e the innocent's own. Over keys P(z >= z_alpha) = alpha, but an unlucky key has a large b for all of them at once. Assumes
-    that b and e are normal.
+    Scores of innocents that resemble each other are correlated over keys, by `kin`: z = sqrt(kin) b + sqrt(1 - kin) e,
+    with b the key's and e the innocent's own. Over keys P(z >= z_alpha) = alpha, but an unlucky key has a large b for
+    all of them at once. Assumes that b and e are normal.
     """
     normal = NormalDist()
     return sqrt(1 - kin) * normal.inv_cdf(1 - alpha) + sqrt(kin) * normal.inv_cdf(keys)
@@ -108,7 +111,12 @@ def aruc(positives: ArrayLike, negatives: ArrayLike, points: int = 1001) -> floa
 
 
 def bootstrap_auc(
-    positives: Sequence[ArrayLike], negatives: Sequence[ArrayLike], *, seed: int, rounds: int = 1000, level: float = 0.95
+    positives: Sequence[ArrayLike],
+    negatives: Sequence[ArrayLike],
+    *,
+    seed: int,
+    rounds: int = 1000,
+    level: float = 0.95,
 ) -> tuple[float, float, float]:
     """Mean over sources of the AUC, with a bootstrap interval that redraws sources, then models within each.
 
@@ -118,18 +126,26 @@ def bootstrap_auc(
     Returns:
         (AUC, low, high).
     """
-    pairs = [(np.asarray(a, float), np.asarray(b, float)) for a, b in zip(positives, negatives, strict=True) if np.size(a) and np.size(b)]
+    pairs = [
+        (np.asarray(a, float), np.asarray(b, float))
+        for a, b in zip(positives, negatives, strict=True)
+        if np.size(a) and np.size(b)
+    ]
     if not pairs:
         return float("nan"), float("nan"), float("nan")
     random = np.random.default_rng(seed)
-    above = [(np.sign(a[:, None] - b[None, :]) + 1) / 2 for a, b in pairs]  # 1 where the positive is higher, 1/2 for ties
+    above = [
+        (np.sign(a[:, None] - b[None, :]) + 1) / 2 for a, b in pairs
+    ]  # 1 where the positive is higher, 1/2 for ties
     drawn, draws = random.integers(len(pairs), size=(rounds, len(pairs))), np.zeros((rounds, len(pairs)))
     for source, table in enumerate(above):
         rows, columns = table.shape
         for slot in range(len(pairs)):
             mine = np.flatnonzero(drawn[:, slot] == source)
             weights = random.multinomial(rows, np.full(rows, 1 / rows), size=len(mine)) @ table
-            draws[mine, slot] = (weights * random.multinomial(columns, np.full(columns, 1 / columns), size=len(mine))).sum(1) / table.size
+            draws[mine, slot] = (
+                weights * random.multinomial(columns, np.full(columns, 1 / columns), size=len(mine))
+            ).sum(1) / table.size
     low, high = np.quantile(draws.mean(axis=1), [(1 - level) / 2, (1 + level) / 2])
     return float(np.mean([table.mean() for table in above])), float(low), float(high)
 

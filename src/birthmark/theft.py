@@ -15,12 +15,22 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from birthmark.architectures import build
 from birthmark.attack import Attack
 from birthmark.errors import BudgetError, DataError, OracleError, SettingError
-from birthmark.oracle import HardLabels, Metered, Oracle, Probabilities, Recorded, Transcript, checked, is_labels, query_digest
-from birthmark.training import Training, accuracy, accuracy_of, fit, outputs, seeded
+from birthmark.oracle import (
+    HardLabels,
+    Metered,
+    Oracle,
+    Probabilities,
+    Recorded,
+    Transcript,
+    checked,
+    is_labels,
+    query_digest,
+)
 from birthmark.types import Access, Answers, Array, Floats, Samples
+from birthmark.workshop.architectures import build
+from birthmark.workshop.training import Training, accuracy, accuracy_of, fit, outputs, seeded
 
 BATCH = 128  # queries between two answers that are kept
 RUINED = 0.10  # accuracy lost, from which on a theft has failed
@@ -63,7 +73,8 @@ def ask(target: Oracle, inputs: Array, *, hard: bool = False) -> Floats:
     """Answers (m, k) to the first m <= n inputs that the budget allows, in batches: probabilities, labels or values.
 
     Args:
-        target: metered and recorded by the caller, if at all; with a `Recorded` in the chain a rerun asks nothing twice.
+        target: metered and recorded by the caller, if at all; with a `Recorded` in the chain a rerun asks nothing
+            twice.
         hard: one-hot labels only.
 
     Raises:
@@ -75,15 +86,23 @@ def ask(target: Oracle, inputs: Array, *, hard: bool = False) -> Floats:
         raise DataError("expected inputs to query the target with, got none")
     n = affordable(target, inputs)
     if not n:
-        raise BudgetError(f"{target.name}: the budget allows no query; raise it to at least the number of inputs to learn from")
+        raise BudgetError(
+            f"{target.name}: the budget allows no query; raise it to at least the number of inputs to learn from"
+        )
     oracle = HardLabels(target) if hard else Probabilities(target)
     rows = list[Floats]()
     for start in range(0, n, BATCH):
         batch = inputs[start : min(start + BATCH, n)]
         try:
-            rows.append(checked(oracle(batch), len(batch), rows[0].shape[1] if rows else None, oracle.answers, oracle.name))
+            rows.append(
+                checked(oracle(batch), len(batch), rows[0].shape[1] if rows else None, oracle.answers, oracle.name)
+            )
         except OracleError as error:
-            kept = "kept in the transcript: run again to go on" if any(isinstance(o, Recorded) for o in chain(target)) else "not recorded"
+            kept = (
+                "kept in the transcript: run again to go on"
+                if any(isinstance(o, Recorded) for o in chain(target))
+                else "not recorded"
+            )
             raise OracleError(f"{error} (after {start} of {n} answers, {kept})") from error
     return np.concatenate(rows)
 
@@ -111,7 +130,9 @@ def new_student(name: str, shape: tuple[int, ...], outputs: int, *, seed: int) -
     return build(name or ("vgg" if len(shape) == 3 else "mlp"), shape, outputs, seed=seed)
 
 
-def train_student(name: str, inputs: Array, answers: Floats, kind: Answers, how: Training, *, seed: int, least_steps: int = 0) -> nn.Module:
+def train_student(
+    name: str, inputs: Array, answers: Floats, kind: Answers, how: Training, *, seed: int, least_steps: int = 0
+) -> nn.Module:
     """A student (`new_student`) trained from scratch on a target's answers."""
     samples, soft = labelled(inputs, answers, kind)
     student = new_student(name, samples.shape, answers.shape[1], seed=seed)
@@ -148,11 +169,15 @@ def fits(module: nn.Module, data: Samples) -> Samples:
         return data
     seen = np.unique(data.targets)
     if len(seen) < 2:
-        raise DataError(f"expected data of at least two classes, got class {seen[0]} only; training on it would ruin the model")
+        raise DataError(
+            f"expected data of at least two classes, got class {seen[0]} only; training on it would ruin the model"
+        )
     with torch.no_grad():
         width = _run(module, data.inputs[:1]).shape[-1]
     if int(seen.max()) >= width:
-        raise DataError(f"expected labels below {width}, the number of classes the model answers; got label {int(seen.max())}")
+        raise DataError(
+            f"expected labels below {width}, the number of classes the model answers; got label {int(seen.max())}"
+        )
     return data
 
 
@@ -185,7 +210,8 @@ def layers_in_order(module: nn.Module, inputs: Array) -> list[nn.Module]:
 
 
 def last_layer(module: nn.Module, inputs: Array) -> nn.Linear | nn.modules.conv._ConvNd:
-    """The layer that makes the answers: the last linear one that a forward pass calls, or the last convolution without one.
+    """The layer that makes the answers: the last linear one that a forward pass calls, or the last convolution without
+    one.
 
     Raises:
         SettingError: the network has neither.
@@ -195,7 +221,9 @@ def last_layer(module: nn.Module, inputs: Array) -> nn.Linear | nn.modules.conv.
         for layer in reversed(called):
             if isinstance(layer, kind):
                 return layer
-    raise SettingError("expected a network with a linear or convolutional layer to re-train, found none; use distill or retrain")
+    raise SettingError(
+        "expected a network with a linear or convolutional layer to re-train, found none; use distill or retrain"
+    )
 
 
 def named(module: nn.Module, like: nn.Module, **extra: int) -> nn.Module:
@@ -224,7 +252,10 @@ def fresh_like(module: nn.Module, shape: tuple[int, ...], outputs: int, *, seed:
 def obtained(
     target: Oracle, inputs: Array, name: str, how: Training, *, seed: int, least_steps: int, hard: bool = False
 ) -> tuple[nn.Module, Floats]:
-    """What an adaptive thief starts from: a copy of the weights if they are granted, else a student; and the target's answers."""
+    """What an adaptive thief starts from.
+
+    A copy of the weights if they are granted, else a student; and the target's answers.
+    """
     answers = ask(target, inputs, hard=hard)
     if target.access is Access.WEIGHTS:
         return copied(target), answers
@@ -232,8 +263,12 @@ def obtained(
     return train_student(name, inputs[: len(answers)], answers, kind, how, seed=seed, least_steps=least_steps), answers
 
 
-def own_models(n: int, like: nn.Module, data: Samples, outputs: int, how: Training, *, seed: int, least_steps: int) -> list[nn.Module]:
-    """n independent models of the thief's own, of the same architecture, trained from scratch on the data's true labels."""
+def own_models(
+    n: int, like: nn.Module, data: Samples, outputs: int, how: Training, *, seed: int, least_steps: int
+) -> list[nn.Module]:
+    """n independent models of the thief's own, of the same architecture, trained from scratch on the data's true
+    labels.
+    """
     found = list[nn.Module]()
     for i in range(n):
         fresh = fresh_like(like, data.shape, outputs, seed=seed + 1 + i)
@@ -250,7 +285,8 @@ class Theft:
         queries: inputs that were sent to the target; 0 where the thief holds the weights.
         data: samples the thief had.
         seconds: of one processor, queries included.
-        accuracy, source_accuracy: of the stolen model and of the target on the same held-out samples, 0 to 1 (R^2 for real values).
+        accuracy, source_accuracy: of the stolen model and of the target on the same held-out samples, 0 to 1 (R^2 for
+            real values).
         agreement: share of those samples on which both give the same top class; NaN for real values or other classes.
     """
 
@@ -276,7 +312,14 @@ class Theft:
 
 
 def carry_out(
-    attack: Attack, target: Oracle, data: Samples, test: Samples, *, seed: int, budget: int | None = None, answers: Path | None = None
+    attack: Attack,
+    target: Oracle,
+    data: Samples,
+    test: Samples,
+    *,
+    seed: int,
+    budget: int | None = None,
+    answers: Path | None = None,
 ) -> tuple[nn.Module, Theft]:
     """Run an attack within a budget and measure it.
 

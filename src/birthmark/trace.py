@@ -80,17 +80,31 @@ def trace(
         AccessError: the suspect shows labels only; use the query log and `dynamarks-ties` for each client instead.
     """
     task = ring.task
-    claim = Claim(DynaMarks.name, {}, task, ring.seed, {"queries": ring.queries[:queries], "references": ring.references[:, :queries]})
+    claim = Claim(
+        DynaMarks.name,
+        {},
+        task,
+        ring.seed,
+        {"queries": ring.queries[:queries], "references": ring.references[:, :queries]},
+    )
     suspect = fitting(claim, oracle, DynaMarks.needs)
     return ranked(ring, master, clients, ask(claim, suspect, len(claim.queries)), alpha=alpha, placebos=placebos)
 
 
 def ranked(
-    ring: Keyring, master: Secret, clients: Sequence[str], answers: Floats, *, alpha: float = 0.01, placebos: int | None = None
+    ring: Keyring,
+    master: Secret,
+    clients: Sequence[str],
+    answers: Floats,
+    *,
+    alpha: float = 0.01,
+    placebos: int | None = None,
 ) -> Trace:
     """Rank clients by a suspect's answers (q', k) to the keyring's first q' queries."""
     if not clients or len(set(clients)) != len(clients):
-        raise SettingError(f"expected clients' names, each once, got {len(clients)} names, {len(set(clients))} of them different")
+        raise SettingError(
+            f"expected clients' names, each once, got {len(clients)} names, {len(set(clients))} of them different"
+        )
     wanted = ceil(len(clients) / alpha) if placebos is None else placebos
     n = min(wanted, MOST_PLACEBOS)
     q = len(answers)
@@ -116,7 +130,10 @@ def ranked(
     reach = (
         ""
         if len(clients) / (n + 1) <= alpha
-        else f"{n} placebo keys cannot name one of {len(clients)} clients at alpha {alpha:g}; it takes {ceil(len(clients) / alpha)}"
+        else (
+            f"{n} placebo keys cannot name one of {len(clients)} clients at alpha {alpha:g}; it takes "
+            f"{ceil(len(clients) / alpha)}"
+        )
     )
     result = Trace(tuple(found), (), 1.0, alpha, n, q, reach)
     if len(clients) < 2 or found[0].named:

@@ -52,7 +52,9 @@ class Samples:
 
     def __post_init__(self) -> None:
         if len(self.inputs) != len(self.targets):
-            raise ShapeError(f"expected as many targets as inputs, got {len(self.inputs)} inputs and {len(self.targets)} targets")
+            raise ShapeError(
+                f"expected as many targets as inputs, got {len(self.inputs)} inputs and {len(self.targets)} targets"
+            )
         if not np.isfinite(self.inputs).all():
             raise ShapeError("expected finite inputs, got NaN or infinity; clean the data first")
 

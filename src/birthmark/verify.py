@@ -4,11 +4,12 @@
 
 exact over the randomness of the source's seed (or the key) for any method and any innocent suspect. A verdict of
 `supported` takes p <= alpha and more: where the owner has references, a suspect closer to the source than every one of
-them, and than every copy and student that the owner made of them; and where the claim holds its twins' answers, a rank p <= alpha among those too, each twin judged as a suspect by
-the claim without it. The placebos' p is exact over the source's seed, but a source that lies close to everybody accuses
-many innocents together; the left-out twins show how close innocents come to this very source. Both conditions can only
-withhold an accusation, so the error rate stays exact. So can the margin of watermarks: innocents that resemble each other are
-accused together by an unlucky key, and z must exceed what such a key gives them.
+them, and than every copy and student that the owner made of them; and where the claim holds its twins' answers, a rank
+p <= alpha among those too, each twin judged as a suspect by the claim without it. The placebos' p is exact over the
+source's seed, but a source that lies close to everybody accuses many innocents together; the left-out twins show how
+close innocents come to this very source. Both conditions can only withhold an accusation, so the error rate stays
+exact. So can the margin of watermarks: innocents that resemble each other are accused together by an unlucky key, and z
+must exceed what such a key gives them.
 """
 
 from collections.abc import Callable
@@ -94,25 +95,40 @@ def verify(
         log.close()
     scores = scorer.score(claim, answers)
     return judged(
-        claim, scores, answers, alpha=alpha, null=null, digest=digest, suspect=oracle.name, declared=suspect.answers,
-        repeats=repeats, sent=log.sent, notes=(*oracle.remarks(), *still), transcript=file_digest(transcript) if transcript else "",
+        claim,
+        scores,
+        answers,
+        alpha=alpha,
+        null=null,
+        digest=digest,
+        suspect=oracle.name,
+        declared=suspect.answers,
+        repeats=repeats,
+        sent=log.sent,
+        notes=(*oracle.remarks(), *still),
+        transcript=file_digest(transcript) if transcript else "",
         authorisation=authorisation,
-    )  # fmt: skip
+    )
 
 
 def fitting(claim: Claim, oracle: Oracle, needs: Access) -> Oracle:
     """The suspect as the claim's method reads it: probabilities for logits; refused if it shows too little."""
     if oracle.access < needs:
         raise AccessError(
-            f"{claim.method} needs {needs.name}, but {oracle.name} grants {oracle.access.name}; enrol with a method that works on labels (kinship, akh)"
+            f"{claim.method} needs {needs.name}, but {oracle.name} grants {oracle.access.name}; enrol with a method "
+            "that works on labels (kinship, akh)"
         )
     if claim.task.values != (oracle.answers is Answers.VALUES):
         wanted = "values" if claim.task.values else "labels, probabilities or logits"
-        raise OracleError(f"{oracle.name}: the claim is about {wanted}, the suspect is declared to answer {oracle.answers.value}")
+        raise OracleError(
+            f"{oracle.name}: the claim is about {wanted}, the suspect is declared to answer {oracle.answers.value}"
+        )
     return Probabilities(oracle)
 
 
-def ask(claim: Claim, suspect: Oracle, n: int, *, any_outputs: bool = False, progress: Callable[[float], None] | None = None) -> Floats:
+def ask(
+    claim: Claim, suspect: Oracle, n: int, *, any_outputs: bool = False, progress: Callable[[float], None] | None = None
+) -> Floats:
     """The suspect's validated answers (n, k) to the claim's first n queries."""
     rows = []
     size = max(BATCH, suspect.batch)
@@ -122,7 +138,8 @@ def ask(claim: Claim, suspect: Oracle, n: int, *, any_outputs: bool = False, pro
         if not any_outputs and rows[0].shape[1] != claim.task.outputs:
             kind = "values" if claim.task.values else "classes"
             raise OracleError(
-                f"{suspect.name}: answers {rows[0].shape[1]} {kind}, the source has {claim.task.outputs}; only methods that compare correlations (sac) bear that, or give a label map"
+                f"{suspect.name}: answers {rows[0].shape[1]} {kind}, the source has {claim.task.outputs}; only "
+                "methods that compare correlations (sac) bear that, or give a label map"
             )
         if progress is not None:
             progress(min(start + size, n) / n)
@@ -140,10 +157,24 @@ def steady(claim: Claim, suspect: Recorded, answers: Floats, repeats: int) -> tu
 
 
 def judged(
-    claim: Claim, scores: Scores, answers: Floats, *, alpha: float, null: str, digest: str, suspect: str, declared: Answers,
-    repeats: int, notes: tuple[str, ...], transcript: str, authorisation: str, sent: int = 0,
-) -> Evidence:  # fmt: skip
-    """Scores -> evidence: p-values under the chosen null, the guard by references and treated references, the verdict and its reason."""
+    claim: Claim,
+    scores: Scores,
+    answers: Floats,
+    *,
+    alpha: float,
+    null: str,
+    digest: str,
+    suspect: str,
+    declared: Answers,
+    repeats: int,
+    notes: tuple[str, ...],
+    transcript: str,
+    authorisation: str,
+    sent: int = 0,
+) -> Evidence:
+    """Scores -> evidence: p-values under the chosen null, the guard by references and treated references, the verdict
+    and its reason.
+    """
     references = reference_scores(claim, answers)
     others = [*references, *treated_scores(claim, answers)]
     z = stats.standardised(scores.source, scores.placebos) if scores.placebos else float("nan")
@@ -154,26 +185,55 @@ def judged(
     if not against:
         have = "references" if references else "nothing"
         raise NullError(
-            f"no {null} to rank against, so no verdict: the claim holds {have}; enrol with twins (--twins) or references (--references)"
+            f"no {null} to rank against, so no verdict: the claim holds {have}; enrol with twins (--twins) or "
+            "references (--references)"
         )
     p = stats.rank_p(mine, against)
     p_others = stats.rank_p(z, others_z) if others_z else None
     p_reruns = stats.rank_p(z, reruns_z) if reruns_z else None
     guards = (p_others, p_reruns) if null == "placebos" else (None, None)
-    verdict, reason = decide(p, len(against), alpha, null, guards[0], len(others_z), opposed(claim), guards[1], z - margin_of(claim, alpha))
+    verdict, reason = decide(
+        p, len(against), alpha, null, guards[0], len(others_z), opposed(claim), guards[1], z - margin_of(claim, alpha)
+    )
     misread = doubt(claim, answers)
     if misread.shuffled or (misread.why and verdict is not Verdict.SUPPORTED):
         verdict, reason = Verdict.INCONCLUSIVE, f"{reason}; but {misread.why}"
     return Evidence(
-        verdict=verdict, reason=reason, method=claim.method, settings=dict(claim.settings), claim=digest, suspect=suspect, answers=declared.value,
-        score=mine, raw=scores.raw, z=z, p_value=p, null=null, n_placebos=len(against), p_parametric=stats.student_p(mine, against),
-        p_references=p_others, p_reruns=p_reruns, alpha=alpha, placebos=tuple(against), references_z=others_z, reruns_z=reruns_z, queries=len(answers), repeats=repeats, sent=sent or len(answers) + repeats,
-        transcript=transcript, notes=(*notes, *claim.facts.get("warnings", ())), authorisation=authorisation, made=dict(claim.facts.get("versions", {})),
-    )  # fmt: skip
+        verdict=verdict,
+        reason=reason,
+        method=claim.method,
+        settings=dict(claim.settings),
+        claim=digest,
+        suspect=suspect,
+        answers=declared.value,
+        score=mine,
+        raw=scores.raw,
+        z=z,
+        p_value=p,
+        null=null,
+        n_placebos=len(against),
+        p_parametric=stats.student_p(mine, against),
+        p_references=p_others,
+        p_reruns=p_reruns,
+        alpha=alpha,
+        placebos=tuple(against),
+        references_z=others_z,
+        reruns_z=reruns_z,
+        queries=len(answers),
+        repeats=repeats,
+        sent=sent or len(answers) + repeats,
+        transcript=transcript,
+        notes=(*notes, *claim.facts.get("warnings", ())),
+        authorisation=authorisation,
+        made=dict(claim.facts.get("versions", {})),
+    )
 
 
 def opposed(claim: Claim) -> int:
-    """Independent models that the claim's queries were crafted against; 0 for claims that were not crafted with a cohort."""
+    """Independent models that the claim's queries were crafted against.
+
+    0 for claims that were not crafted with a cohort.
+    """
     return int(claim.facts.get("cohort", {}).get("independent", 0))
 
 
@@ -200,29 +260,51 @@ def decide(
     if best > alpha:
         return (
             Verdict.INCONCLUSIVE,
-            f"{n} {null} cannot give a p below {best:.3g}, and alpha is {alpha:g}; enrol with at least {stats.needed(alpha)} {null}, or choose alpha {best:.3g}",
+            (
+                f"{n} {null} cannot give a p below {best:.3g}, and alpha is {alpha:g}; enrol with at least "
+                f"{stats.needed(alpha)} {null}, or choose alpha {best:.3g}"
+            ),
         )
     if p > alpha:
-        return Verdict.NOT_SUPPORTED, f"p = {p:.3g} among {n} {null}: such a score is what an innocent model would get in {p:.0%} of cases"
+        return (
+            Verdict.NOT_SUPPORTED,
+            f"p = {p:.3g} among {n} {null}: such a score is what an innocent model would get in {p:.0%} of cases",
+        )
     if null == "references" and opposed:
         return (
             Verdict.INCONCLUSIVE,
-            f"p = {p:.3g} among {n} references, but the claim was crafted against {opposed} independents much like them, and an innocent model of another kind may score higher than all; enrol with placebos, or use a method that has them (kinship)",
+            (
+                f"p = {p:.3g} among {n} references, but the claim was crafted against {opposed} independents much like "
+                "them, and an innocent model of another kind may score higher than all; enrol with placebos, or use a "
+                "method that has them (kinship)"
+            ),
         )
     if p_references is not None and references >= LEAST_REFERENCES and p_references > stats.smallest_p(references):
         return (
             Verdict.INCONCLUSIVE,
-            f"p = {p:.3g} among {n} placebos, but one of the owner's own {references} independent models is as close to the source; enrol with more twins and queries, or look for other evidence",
+            (
+                f"p = {p:.3g} among {n} placebos, but one of the owner's own {references} independent models is as "
+                "close "
+                "to the source; enrol with more twins and queries, or look for other evidence"
+            ),
         )
     if p_reruns is not None and p_reruns > alpha:
         return (
             Verdict.INCONCLUSIVE,
-            f"p = {p:.3g} among {n} placebos, but reruns of the source's own recipe come as close to this source in {p_reruns:.0%} of cases; it lies close to innocents: enrol with more queries, or under another seed",
+            (
+                f"p = {p:.3g} among {n} placebos, but reruns of the source's own recipe come as close to this source "
+                "in "
+                f"{p_reruns:.0%} of cases; it lies close to innocents: enrol with more queries, or under another seed"
+            ),
         )
     if beyond < 0:
         return (
             Verdict.INCONCLUSIVE,
-            f"p = {p:.3g} among {n} {null}, but z is {-beyond:.2f} short of the margin that keeps an unlucky key from accusing all innocents of one kind; ask more queries",
+            (
+                f"p = {p:.3g} among {n} {null}, but z is {-beyond:.2f} short of the margin that keeps an unlucky key "
+                "from "
+                "accusing all innocents of one kind; ask more queries"
+            ),
         )
     return Verdict.SUPPORTED, f"p = {p:.3g} among {n} {null}" + (
         f", and closer to the source than all {references} independent models of the owner's" if references else ""
@@ -230,15 +312,21 @@ def decide(
 
 
 def reference_scores(claim: Claim, answers: Floats) -> list[Scores]:
-    """Scores of the claim's references, each shown as the suspect's answers are and judged without itself and what was made of it."""
+    """Scores of the claim's references, each shown as the suspect's answers are and judged without itself and what was
+    made of it.
+    """
     scorer = registry.scorer(claim)
     return [
-        scorer.score(_without(claim, i), like(rows[: len(answers)], answers, claim.task.values)) for i, rows in enumerate(claim.references)
+        scorer.score(_without(claim, i), like(rows[: len(answers)], answers, claim.task.values))
+        for i, rows in enumerate(claim.references)
     ]
 
 
 def treated_scores(claim: Claim, answers: Floats) -> list[Scores]:
-    """Scores of the copies and students of the references, judged as these are; none for labels, which they are no regressors of."""
+    """Scores of the copies and students of the references, judged as these are.
+
+    None for labels, which they are no regressors of.
+    """
     if not claim.treated.size or (not claim.task.values and is_labels(answers)):
         return []
     scorer = registry.scorer(claim)
@@ -257,13 +345,19 @@ def _without(claim: Claim, i: int) -> Claim:
 
 
 def margin_of(claim: Claim, alpha: float) -> float:
-    """The z that a verdict of `supported` takes with this claim; -inf for fingerprints, whose guards are references and twins."""
+    """The z that a verdict of `supported` takes with this claim.
+
+    -inf for fingerprints, whose guards are references and twins.
+    """
     scorer = registry.scorer(claim)
     return stats.margin(alpha, scorer.kin) if isinstance(scorer, Watermark) and scorer.kin else float("-inf")
 
 
 def rerun_z(claim: Claim, answers: Floats) -> tuple[float, ...]:
-    """z of each twin, shown as the suspect's answers are, by the claim without it; empty if the claim does not hold their answers."""
+    """z of each twin, shown as the suspect's answers are, by the claim without it.
+
+    Empty if the claim does not hold their answers.
+    """
     scorer = registry.scorer(claim)
     if not isinstance(scorer, Method):
         return ()

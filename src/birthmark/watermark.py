@@ -13,8 +13,9 @@ class Watermark(ABC):
 
     Class attributes:
         name, needs, any_outputs, source_paper: as of `Method`.
-        kin: correlation, over keys, of the scores of unmarked models of one architecture and data; a verdict of `supported` takes
-            the margin that keeps one unlucky key from accusing all of them (`birthmark.stats.margin`). 0 for keys without luck.
+        kin: correlation, over keys, of the scores of unmarked models of one architecture and data; a verdict of
+            `supported` takes the margin that keeps one unlucky key from accusing all of them
+            (`birthmark.stats.margin`). 0 for keys without luck.
     """
 
     name: ClassVar[str]

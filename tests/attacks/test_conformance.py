@@ -7,19 +7,32 @@ import pytest
 
 from birthmark import registry
 from birthmark.checks import ATTACK, EXTRACTION, Check, conformance, small_owner
-from birthmark.connect.local import Open
 from birthmark.oracle import Probabilities
-from birthmark.training import accuracy
 from birthmark.types import Access
+from birthmark.workshop.training import accuracy
+from birthmark.workshop.whitebox import Open
 
 SHORT = {
-    "epochs": 1, "least_steps": 10, "round_steps": 5, "tune": 1, "recovery": 1, "iterations": 4, "queries": 60, "round": 30, "waves": 20, "own": 1,
+    "epochs": 1,
+    "least_steps": 10,
+    "round_steps": 5,
+    "tune": 1,
+    "recovery": 1,
+    "iterations": 4,
+    "queries": 60,
+    "round": 30,
+    "waves": 20,
+    "own": 1,
     "steps": 2,
-}  # fmt: skip
+}
 
 
 def short(name: str) -> dict[str, object]:
-    return {f.name: SHORT[f.name] for f in fields(registry.found("attacks")[name]) if f.name in SHORT and isinstance(f.default, int)}
+    return {
+        f.name: SHORT[f.name]
+        for f in fields(registry.found("attacks")[name])
+        if f.name in SHORT and isinstance(f.default, int)
+    }
 
 
 CASES = [
@@ -55,7 +68,9 @@ def test_every_way_of_an_attack_steals(name: str, settings: dict[str, object]) -
 def test_knockoff_steals_with_pictures_of_its_own() -> None:
     owner = small_owner()
     attack = registry.make("attacks", "knockoff", {"pool": "foreign", "queries": 1000, "student": "mlp", "epochs": 20})
-    assert accuracy(attack.steal(Probabilities(Open(owner.source)), owner.reserve[:20], seed=0), owner.pool) > 0.4  # chance is .1
+    assert (
+        accuracy(attack.steal(Probabilities(Open(owner.source)), owner.reserve[:20], seed=0), owner.pool) > 0.4
+    )  # chance is .1
 
 
 def test_presets_are_settings_of_an_attack_in_their_file() -> None:

@@ -5,11 +5,11 @@ import pytest
 
 from birthmark.attacks.evasion import EVASIONS, Detector, evade, settings_of
 from birthmark.checks import small_owner
-from birthmark.connect.local import Open
 from birthmark.data import Data
 from birthmark.errors import BirthmarkError, DataError, SettingError, UnknownName
 from birthmark.oracle import Function, HardLabels, Oracle, Probabilities
 from birthmark.types import Access, Answers, Array, Floats
+from birthmark.workshop.whitebox import Open
 
 REQUIRED = {"topk": "k=2", "round": "digits=2"}
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from birthmark import architectures, registry
+from birthmark import registry
 from birthmark.attacks.channels import FinePrune, PruneChannels
 from birthmark.attacks.finetune import FTLL, RTAL
 from birthmark.attacks.permute import Permute
@@ -15,13 +15,14 @@ from birthmark.attacks.quantise import Quantise
 from birthmark.attacks.removal import Removal
 from birthmark.attacks.transfer import Transfer
 from birthmark.attacks.weight_noise import WeightNoise
-from birthmark.connect.local import Open
 from birthmark.data import Data
 from birthmark.errors import SettingError
 from birthmark.oracle import Function
 from birthmark.theft import last_layer, layers_in_order
-from birthmark.training import Training, accuracy, fit, outputs
 from birthmark.types import Answers
+from birthmark.workshop import architectures
+from birthmark.workshop.training import Training, accuracy, fit, outputs
+from birthmark.workshop.whitebox import Open
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +51,10 @@ def test_ftll_changes_the_last_layer_only_and_no_batch_norm_statistics(source: n
     before, after = source.state_dict(), copy.state_dict()
     changed = {key for key in before if not torch.equal(before[key], after[key])}
     assert len(changed) == 2
-    assert {before[key].shape for key in changed} == {torch.Size([10]), last_layer(source, digits["test"].inputs).weight.shape}
+    assert {before[key].shape for key in changed} == {
+        torch.Size([10]),
+        last_layer(source, digits["test"].inputs).weight.shape,
+    }
 
 
 def test_rtal_keeps_accuracy_within_five_points(source: nn.Module, digits: Data) -> None:
@@ -60,7 +64,9 @@ def test_rtal_keeps_accuracy_within_five_points(source: nn.Module, digits: Data)
 
 @pytest.mark.parametrize("epochs", [0, 1])
 @pytest.mark.parametrize("amount", [0.0, 0.3, 0.9])
-def test_prune_zeroes_exactly_the_share_it_says_and_keeps_it_zero(source: nn.Module, digits: Data, amount: float, epochs: int) -> None:
+def test_prune_zeroes_exactly_the_share_it_says_and_keeps_it_zero(
+    source: nn.Module, digits: Data, amount: float, epochs: int
+) -> None:
     copy = Prune(amount=amount, epochs=epochs, least_steps=5).steal(Open(source), digits["reserve"], seed=0)
     weights = [(a, b) for a, b in zip(source.parameters(), copy.parameters(), strict=True) if a.ndim > 1]
     for before, after in weights:
@@ -70,7 +76,9 @@ def test_prune_zeroes_exactly_the_share_it_says_and_keeps_it_zero(source: nn.Mod
 
 
 @pytest.mark.parametrize("bits", [2, 4, 8])
-def test_quantise_leaves_at_most_two_to_the_bits_minus_one_values_a_channel(source: nn.Module, digits: Data, bits: int) -> None:
+def test_quantise_leaves_at_most_two_to_the_bits_minus_one_values_a_channel(
+    source: nn.Module, digits: Data, bits: int
+) -> None:
     copy = Quantise(bits=bits).steal(Open(source), digits["reserve"], seed=0)
     for before, after in zip(source.parameters(), copy.parameters(), strict=True):
         if before.ndim > 1:
@@ -96,7 +104,9 @@ def test_silenced_channels_do_not_depend_on_the_input(source: nn.Module, digits:
             if isinstance(layer, nn.Conv2d):
                 dead += int((layer.weight.detach().flatten(1).abs().sum(1) == 0).sum())
         convolutions = [layer for layer in layers_in_order(copy, digits["test"].inputs) if isinstance(layer, nn.Conv2d)]
-        expected = sum(len(c.weight) // 2 for c in (convolutions if attack.name == "prune-channels" else convolutions[-1:]))
+        expected = sum(
+            len(c.weight) // 2 for c in (convolutions if attack.name == "prune-channels" else convolutions[-1:])
+        )
         assert dead == expected
 
 
@@ -127,7 +137,9 @@ def test_removal_turns_the_features_away_more_than_fine_tuning_does(source: nn.M
 
     tuned = registry.make("attacks", "ftal", {}).steal(Open(source), digits["attacker"], seed=0)
     moved = Removal(iterations=120).steal(Open(source), digits["attacker"], seed=0)
-    here, there = (float(functional.cosine_similarity(features(m), features(source)).abs().mean()) for m in (tuned, moved))
+    here, there = (
+        float(functional.cosine_similarity(features(m), features(source)).abs().mean()) for m in (tuned, moved)
+    )
     assert there < 0.6 * here
     assert accuracy(moved, digits["test"]) > accuracy(source, digits["test"]) - 0.1
 

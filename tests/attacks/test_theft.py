@@ -8,12 +8,12 @@ import pytest
 
 from birthmark import registry
 from birthmark.checks import Breaking, small_owner
-from birthmark.connect.local import Open
 from birthmark.data import Data
 from birthmark.errors import BudgetError, DataError, OracleError
 from birthmark.oracle import Function, HardLabels, Metered, Oracle, Recorded, Transcript
 from birthmark.theft import affordable, ask, carry_out, queries_left
 from birthmark.types import Answers, Samples
+from birthmark.workshop.whitebox import Open
 
 
 @pytest.fixture
@@ -35,15 +35,21 @@ def test_a_theft_says_what_it_cost_and_kept(target: Oracle, digits: Data) -> Non
 
 
 def test_weights_cost_no_queries_and_a_ruined_copy_is_a_failed_theft(target: Oracle, digits: Data) -> None:
-    ruined = carry_out(registry.make("attacks", "weight-noise", {"level": 3.0}), target, digits["attacker"], digits["test"], seed=0)[1]
-    kept = carry_out(registry.make("attacks", "quantise", {"bits": 8}), target, digits["attacker"], digits["test"], seed=0)[1]
+    ruined = carry_out(
+        registry.make("attacks", "weight-noise", {"level": 3.0}), target, digits["attacker"], digits["test"], seed=0
+    )[1]
+    kept = carry_out(
+        registry.make("attacks", "quantise", {"bits": 8}), target, digits["attacker"], digits["test"], seed=0
+    )[1]
     assert (ruined.queries, kept.queries) == (0, 0)
     assert ruined.failed
     assert not kept.failed
 
 
 def test_transferred_models_are_judged_on_their_own_classes(target: Oracle, digits: Data) -> None:
-    theft = carry_out(registry.make("attacks", "transfer", {"classes": 2}), target, digits["attacker"], digits["test"], seed=0)[1]
+    theft = carry_out(
+        registry.make("attacks", "transfer", {"classes": 2}), target, digits["attacker"], digits["test"], seed=0
+    )[1]
     assert math.isnan(theft.agreement)
     assert theft.accuracy > 0.8
 

@@ -1,4 +1,7 @@
-"""A bench from end to end on digits: records, tables, comparison, leaderboard, and the same bits when it is run again."""
+"""A bench from end to end on digits.
+
+Records, tables, comparison, leaderboard, and the same bits when it is run again.
+"""
 
 import json
 from pathlib import Path
@@ -62,10 +65,15 @@ def records(place: Path) -> list[dict[str, Any]]:
 
 def test_one_record_per_method_access_and_source(records: list[dict[str, Any]]) -> None:
     assert sorted((r["method"], r["access"], r["source_seed"]) for r in records) == sorted(
-        (method, access, source) for method in ("akh", "kinship", "random-queries") for access in ("labels", "probs") for source in (0, 1)
+        (method, access, source)
+        for method in ("akh", "kinship", "random-queries")
+        for access in ("labels", "probs")
+        for source in (0, 1)
     )
     record = records[0]
-    assert {"settings", "seed", "versions", "machine", "claim", "enrol_seconds", "enrol_models", "queries"} <= set(record)
+    assert {"settings", "seed", "versions", "machine", "claim", "enrol_seconds", "enrol_models", "queries"} <= set(
+        record
+    )
     assert record["enrol_models"] == 5 + 4
     names = [suspect["name"] for suspect in record["suspects"]]
     assert "other classes" not in names  # these methods cannot score five classes
@@ -74,14 +82,16 @@ def test_one_record_per_method_access_and_source(records: list[dict[str, Any]]) 
 
 def test_a_copy_is_found_and_agrees_with_verify(place: Path, records: list[dict[str, Any]]) -> None:
     from birthmark.claim import Claim
-    from birthmark.connect.local import Open
     from birthmark.verify import verify
+    from birthmark.workshop.whitebox import Open
     from birthmark.zoo.store import Store
 
     record = next(r for r in records if (r["method"], r["access"], r["source_seed"]) == ("kinship", "probs", 0))
     cell = next(s for s in record["suspects"] if s["name"] == "ft")["by_queries"]["50"]
     claim = next(
-        claim for claim, digest in (Claim.load(path) for path in (place / "zoo" / "claims").iterdir()) if digest == record["claim"]
+        claim
+        for claim, digest in (Claim.load(path) for path in (place / "zoo" / "claims").iterdir())
+        if digest == record["claim"]
     )
     key = next(s for s in record["suspects"] if s["name"] == "ft")["key"]
     evidence = verify(claim, Open(Store(place / "zoo").load(key)), alpha=0.2, budget=50, repeats=0)
@@ -93,7 +103,9 @@ def test_a_copy_is_found_and_agrees_with_verify(place: Path, records: list[dict[
 def test_rows_have_what_a_table_needs(records: list[dict[str, Any]]) -> None:
     rows = tables.rows(records, rounds=200)
     whole = next(
-        r for r in rows if (r["method"], r["access"], r["queries"], r["group"], r["tier"]) == ("kinship", "probs", 50, "all", "all")
+        r
+        for r in rows
+        if (r["method"], r["access"], r["queries"], r["group"], r["tier"]) == ("kinship", "probs", 50, "all", "all")
     )
     assert (whole["n_pos"], whole["n_neg"], whole["sources"]) == (2 * 5, 2 * 7, 2)
     assert whole["auc"] > 0.8
@@ -102,7 +114,10 @@ def test_rows_have_what_a_table_needs(records: list[dict[str, Any]]) -> None:
     assert len(whole["fpr_by_source"]) == 2
     assert whole["aruc"] is None  # cosines are not on [0, 1]
     baseline = next(
-        r for r in rows if (r["method"], r["access"], r["queries"], r["group"], r["tier"]) == ("random-queries", "labels", 50, "all", "all")
+        r
+        for r in rows
+        if (r["method"], r["access"], r["queries"], r["group"], r["tier"])
+        == ("random-queries", "labels", 50, "all", "all")
     )
     assert 0 < baseline["aruc"] < 0.5
     assert {r["tier"] for r in rows} == {"all", "other data", "same data"}
@@ -114,13 +129,19 @@ def test_running_again_does_nothing_and_gives_the_same_bits(place: Path, records
     files = run(parse("small", SMALL), place / "zoo", place / "again", Serial(), budgets=(10, 50), alpha=0.2)
     for path in files:
         ours, theirs = json.loads(path.read_bytes()), before[path.name]
-        assert {k: v for k, v in ours.items() if k != "score_seconds"} == {k: v for k, v in theirs.items() if k != "score_seconds"}
+        assert {k: v for k, v in ours.items() if k != "score_seconds"} == {
+            k: v for k, v in theirs.items() if k != "score_seconds"
+        }
 
 
 def test_compare_shows_what_moved(records: list[dict[str, Any]]) -> None:
     rows = tables.rows(records, rounds=50)
     assert tables.compare(rows, rows) == []
-    other = [{**row, "auc": row["auc"] - 0.1} if row["method"] == "akh" else row for row in rows if row["method"] != "random-queries"]
+    other = [
+        {**row, "auc": row["auc"] - 0.1} if row["method"] == "akh" else row
+        for row in rows
+        if row["method"] != "random-queries"
+    ]
     moved = tables.compare(rows, other)
     assert {row["change"] for row in moved} == {"changed", "removed"}
     assert {row["method"] for row in moved if row["change"] == "changed"} == {"akh"}
@@ -137,7 +158,9 @@ def test_the_leaderboard_is_one_page_without_requests(records: list[dict[str, An
 
 def test_what_is_wrong_is_said(tmp_path: Path, place: Path) -> None:
     plan: Plan = parse("small", SMALL)
-    with pytest.raises(SettingError, match=r"models of the plan are not in .* the first: 'source'; run birthmark zoo build small"):
+    with pytest.raises(
+        SettingError, match=r"models of the plan are not in .* the first: 'source'; run birthmark zoo build small"
+    ):
         run(plan, tmp_path / "none", tmp_path / "out", Serial())
     with pytest.raises(UnknownName, match="did you mean kinship"):
         run(plan, place / "zoo", tmp_path / "out", Serial(), methods={"kinshp": {}})
@@ -160,14 +183,19 @@ def test_z_that_is_infinite_is_ranked() -> None:
 
 def test_a_setting_given_on_the_command_line_takes_the_place_of_the_plans(place: Path, tmp_path: Path) -> None:
     plan = tmp_path / "small.toml"
-    plan.write_text('title = "s"\ndata = "digits"\nsources = [0]\n[source]\nrecipe = "mlp"\nsplit = "owner"\n[methods]\nkinship = {}\n')
+    plan.write_text(
+        'title = "s"\ndata = "digits"\nsources = [0]\n[source]\nrecipe = "mlp"\nsplit = "owner"\n[methods]\nkinship = '
+        "{}\n"
+    )
     command = CliRunner()
     for given, said in (
         ("kinship.placebos", "NAME=VALUE"),
         ("placebos=5", "METHOD.NAME=VALUE"),
         ("tafa.placebos=5", "a method that is run"),
     ):
-        found = command.invoke(bench, ["run", str(plan), "--store", str(place / "zoo"), "--out", str(tmp_path), "--set", given])
+        found = command.invoke(
+            bench, ["run", str(plan), "--store", str(place / "zoo"), "--out", str(tmp_path), "--set", given]
+        )
         assert found.exit_code == 2
         assert said in found.output
     found = command.invoke(bench, ["run", str(plan), "--store", str(place / "zoo"), "--set", "kinship.placebos=1"])

@@ -14,9 +14,20 @@ from birthmark.cli.commands import app
 from birthmark.errors import ArtifactError
 
 KEYS = {
-    "strength", "attack", "access", "queries", "n_students", "share_p001", "z_median", "top1_agreement", "accuracy_change", "l1", "n_unmarked",
-    "share_false_05", "share_false_01",
-}  # fmt: skip
+    "strength",
+    "attack",
+    "access",
+    "queries",
+    "n_students",
+    "share_p001",
+    "z_median",
+    "top1_agreement",
+    "accuracy_change",
+    "l1",
+    "n_unmarked",
+    "share_false_05",
+    "share_false_01",
+}
 CELLS = [
     Cell("default", "digits", "none", "probabilities", "mlp", 0),
     Cell("strong", "digits", "finetune-10", "probabilities", "mlp", 0),
@@ -75,7 +86,11 @@ def test_false_accusations_by_hand() -> None:
     assert found["share_false_05"] == pytest.approx(0.05)
     assert found["share_false_01"] == pytest.approx(0.01)
     assert (found["worst_key_p01"], found["keys_p01"]) == (1, 2)
-    assert (found["worst_key_01"], found["keys_01"], found["accused_01"]) == (0, 0, 0)  # z is below the margin of one key
+    assert (found["worst_key_01"], found["keys_01"], found["accused_01"]) == (
+        0,
+        0,
+        0,
+    )  # z is below the margin of one key
     assert found["ks_rejected"] == 0
     crooked = false_accusations([{"p": [0.001] * CLIENTS, "z": [3.2] * CLIENTS}])
     assert crooked["ks_rejected"] == 1

@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 from birthmark.artifact import plain
 from birthmark.claim import Claim
 from birthmark.cli.commands import app
-from birthmark.connect.local import ModelCard, save_model
-from birthmark.owner import Owner
 from birthmark.types import Answers
+from birthmark.workshop.modelfile import ModelHead, save_model
+from birthmark.workshop.owner import Owner
 from birthmark.zoo.store import Store
 from cards import digits_card
 
@@ -29,12 +29,14 @@ def run(*arguments: object) -> tuple[int, str, str]:
 
 def write_model(path: Path, module: torch.nn.Module, architecture: str = "mlp", outputs: int = 10) -> Path:
     about = {"card": plain(asdict(digits_card()))}
-    save_model(path, module, ModelCard(architecture, (1, 8, 8), outputs), about)
+    save_model(path, module, ModelHead(architecture, (1, 8, 8), outputs), about)
     return path
 
 
 @pytest.fixture(scope="session")
-def files(owner: Owner, stolen: torch.nn.Module, innocent: torch.nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def files(
+    owner: Owner, stolen: torch.nn.Module, innocent: torch.nn.Module, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     folder = tmp_path_factory.mktemp("files")
     for name, module in (("source", owner.source), ("stolen", stolen), ("innocent", innocent)):
         write_model(folder / f"{name}.safetensors", module)
@@ -81,7 +83,18 @@ def test_enroll_then_verify(claim: Path, files: Path, tmp_path: Path) -> None:
     )
     found = json.loads(out)
     assert (code, found["verdict"]) == (1, "supported")
-    assert set(found) >= {"verdict", "method", "score", "p_value", "null", "n_placebos", "p_parametric", "alpha", "queries", "reason"}
+    assert set(found) >= {
+        "verdict",
+        "method",
+        "score",
+        "p_value",
+        "null",
+        "n_placebos",
+        "p_parametric",
+        "alpha",
+        "queries",
+        "reason",
+    }
     assert json.loads((tmp_path / "e" / "evidence.json").read_text())["p_value"] == 0.05
     assert "<html" in (tmp_path / "r.html").read_text()[:200]
     code, out, _ = run("verify", claim, "--suspect", files / "innocent.safetensors", "--alpha", 0.05)
@@ -90,7 +103,9 @@ def test_enroll_then_verify(claim: Path, files: Path, tmp_path: Path) -> None:
     assert run("verify", claim, "--suspect", files / "stolen.safetensors")[0] == 3
 
 
-def test_a_second_enrolment_gives_the_same_bits_from_the_cache(claim: Path, files: Path, store: Store, tmp_path: Path) -> None:
+def test_a_second_enrolment_gives_the_same_bits_from_the_cache(
+    claim: Path, files: Path, store: Store, tmp_path: Path
+) -> None:
     before = {path.name: path.stat().st_mtime_ns for path in (store.folder / "models").iterdir()}
     code, _, err = run(
         "enroll",
@@ -114,13 +129,18 @@ def test_a_second_enrolment_gives_the_same_bits_from_the_cache(claim: Path, file
 
 def test_a_recipe_and_a_network_of_the_users_own(files: Path, here: Path) -> None:
     (here / "mine.py").write_text(
-        "import torch\nfrom torch import nn\nfrom birthmark import data\nfrom birthmark.training import Training, fit\n"
+        "import torch\nfrom torch import nn\nfrom birthmark import data\n"
+        "from birthmark.workshop.training import Training, fit\n"
         "def network(shape=(1, 8, 8), outputs=10):\n"
         "    return nn.Sequential(nn.Flatten(), nn.Linear(64, 48), nn.Tanh(), nn.Linear(48, outputs))\n"
         "def train(seed):\n"
-        "    torch.manual_seed(seed)\n    return fit(network(), data.load('digits')['owner'], Training(epochs=6, batch=32), seed=seed)\n"
+        "    torch.manual_seed(seed)\n    return fit(network(), data.load('digits')['owner'], Training(epochs=6, "
+        "batch=32), seed=seed)\n"
     )
-    code = "import mine; from pathlib import Path; from birthmark.connect.local import *; save_model(Path('own.safetensors'), mine.train(5), ModelCard('', (1, 8, 8), 10))"
+    code = (
+        "import mine; from pathlib import Path; from birthmark.workshop.modelfile import *; "
+        "save_model(Path('own.safetensors'), mine.train(5), ModelHead('', (1, 8, 8), 10))"
+    )
     import subprocess
     import sys
 
@@ -145,7 +165,9 @@ def test_a_recipe_and_a_network_of_the_users_own(files: Path, here: Path) -> Non
     assert code == 0, err
     assert json.loads(out)["twins"]["n"] == 3
     assert min(json.loads(out)["twins"]["accuracy"]) > 0.6
-    code, out, _ = run("verify", "claim", "--suspect", "own.safetensors", "--architecture", "mine:network", "--alpha", 0.25, "--json")
+    code, out, _ = run(
+        "verify", "claim", "--suspect", "own.safetensors", "--architecture", "mine:network", "--alpha", 0.25, "--json"
+    )
     assert (code, json.loads(out)["verdict"]) == (1, "supported")
     code, _, err = run(*arguments, "--recipe", "mine:train")
     assert (code, "give --architecture module:function too" in err) == (2, True)
@@ -158,9 +180,20 @@ def test_bad_suspects_get_one_line(claim: Path, files: Path, owner: Owner, tmp_p
         return code, err
 
     wrong = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 9))
-    save_model(tmp_path / "nine.safetensors", owner.make([digits_card(seed=77, split="innocent")])[0], ModelCard("mlp", (1, 9, 9), 10))
-    assert refused(tmp_path / "nine.safetensors") == (5, pytest.approx) or "do not fit" in refused(tmp_path / "nine.safetensors")[1]
-    save_model(tmp_path / "classes.safetensors", torch.nn.Sequential(torch.nn.Flatten(), wrong[1]), ModelCard("mlp:depth=0", (1, 8, 8), 9))
+    save_model(
+        tmp_path / "nine.safetensors",
+        owner.make([digits_card(seed=77, split="innocent")])[0],
+        ModelHead("mlp", (1, 9, 9), 10),
+    )
+    assert (
+        refused(tmp_path / "nine.safetensors") == (5, pytest.approx)
+        or "do not fit" in refused(tmp_path / "nine.safetensors")[1]
+    )
+    save_model(
+        tmp_path / "classes.safetensors",
+        torch.nn.Sequential(torch.nn.Flatten(), wrong[1]),
+        ModelHead("mlp:depth=0", (1, 8, 8), 9),
+    )
     code, err = refused(tmp_path / "classes.safetensors")
     assert (code, "answers 9 classes, the source has 10" in err) == (4, True) or "do not fit" in err
     broken = {key: value * float("nan") for key, value in owner.source.state_dict().items()}
@@ -188,7 +221,10 @@ def test_bad_suspects_get_one_line(claim: Path, files: Path, owner: Owner, tmp_p
 def test_bad_claims_get_one_line(claim: Path, files: Path, tmp_path: Path) -> None:
     import shutil
 
-    for edit, message in ((lambda b: b[:-1], "truncated or edited"), (lambda b: b[:-1] + bytes([b[-1] ^ 1]), "edited or damaged")):
+    for edit, message in (
+        (lambda b: b[:-1], "truncated or edited"),
+        (lambda b: b[:-1] + bytes([b[-1] ^ 1]), "edited or damaged"),
+    ):
         shutil.copytree(claim, tmp_path / "c", dirs_exist_ok=True)
         path = tmp_path / "c" / "tensors.safetensors"
         path.write_bytes(edit(path.read_bytes()))
@@ -202,7 +238,7 @@ def test_bad_claims_get_one_line(claim: Path, files: Path, tmp_path: Path) -> No
 
 
 def test_misuse_of_enroll_is_explained(files: Path, tmp_path: Path, owner: Owner) -> None:
-    save_model(tmp_path / "s.safetensors", owner.source, ModelCard("mlp", (1, 8, 8), 10, Answers.LOGITS))
+    save_model(tmp_path / "s.safetensors", owner.source, ModelHead("mlp", (1, 8, 8), 10, Answers.LOGITS))
     for arguments, message in (
         (("--source", tmp_path / "s.safetensors"), "does not say how it was trained"),
         (("--source", files / "source.safetensors", "--data", "fashion"), "did you mean fashion-mnist"),
@@ -225,7 +261,15 @@ def test_read_only_output_is_one_line(claim: Path, files: Path, tmp_path: Path) 
 
 def test_attack_on_files(files: Path, tmp_path: Path) -> None:
     code, out, err = run(
-        "attack", "quantise", "--target", files / "source.safetensors", "--out", tmp_path / "q.safetensors", "--set", "bits=4", "--json"
+        "attack",
+        "quantise",
+        "--target",
+        files / "source.safetensors",
+        "--out",
+        tmp_path / "q.safetensors",
+        "--set",
+        "bits=4",
+        "--json",
     )
     assert code == 0, err
     assert json.loads(out)["agreement"] > 0.8
@@ -245,10 +289,19 @@ def test_attack_on_files(files: Path, tmp_path: Path) -> None:
     assert code == 0, err
     assert json.loads(out)["queries"] == 100
     code, _, err = run(
-        "attack", "distill", "--preset", "sca", "--target", files / "source.safetensors", "--out", tmp_path / "r.safetensors"
+        "attack",
+        "distill",
+        "--preset",
+        "sca",
+        "--target",
+        files / "source.safetensors",
+        "--out",
+        tmp_path / "r.safetensors",
     )
     assert (code, "did you mean sac" in err) == (2, True)
-    code, _, err = run("attack", "retrian", "--target", files / "source.safetensors", "--out", tmp_path / "r.safetensors")
+    code, _, err = run(
+        "attack", "retrian", "--target", files / "source.safetensors", "--out", tmp_path / "r.safetensors"
+    )
     assert (code, "did you mean retrain" in err) == (2, True)
 
 

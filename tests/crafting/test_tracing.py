@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from birthmark.architectures import build
 from birthmark.crafting.tracing import find_kinks, kinds, watched
 from birthmark.errors import SettingError
+from birthmark.workshop.architectures import build
 
 STARTS = np.random.default_rng(0).random((64, 1, 8, 8), dtype=np.float32)
 
@@ -30,15 +30,34 @@ class Functions(nn.Module):
 def test_calls_are_found_in_modules_functions_methods_and_loops() -> None:
     assert kinds(Functions(), torch.rand(3, 1, 8, 8)) == ["relu", "clamp", "clamp"]
     mixed = nn.Sequential(
-        nn.Flatten(), nn.Linear(64, 4), nn.LeakyReLU(0.1), nn.Linear(4, 4), nn.GELU(), nn.Linear(4, 4), nn.PReLU(), nn.Tanh(), nn.Softplus()
+        nn.Flatten(),
+        nn.Linear(64, 4),
+        nn.LeakyReLU(0.1),
+        nn.Linear(4, 4),
+        nn.GELU(),
+        nn.Linear(4, 4),
+        nn.PReLU(),
+        nn.Tanh(),
+        nn.Softplus(),
     )
     assert kinds(mixed, torch.rand(3, 1, 8, 8)) == ["leaky_relu", "gelu", "prelu", "softplus"]
-    assert kinds(nn.Sequential(nn.Flatten(), nn.Linear(64, 3), nn.Tanh(), nn.Hardtanh(-1, 1)), torch.rand(3, 1, 8, 8)) == ["hardtanh"]
+    assert kinds(
+        nn.Sequential(nn.Flatten(), nn.Linear(64, 3), nn.Tanh(), nn.Hardtanh(-1, 1)), torch.rand(3, 1, 8, 8)
+    ) == ["hardtanh"]
 
 
 @pytest.mark.parametrize(
     "name",
-    ["mlp:width=16", "lenet:width=4", "cnn:width=4", "vgg:width=4", "res:width=4", "seres:width=4", "mobile:width=4", "convnext:width=4"],
+    [
+        "mlp:width=16",
+        "lenet:width=4",
+        "cnn:width=4",
+        "vgg:width=4",
+        "res:width=4",
+        "seres:width=4",
+        "mobile:width=4",
+        "convnext:width=4",
+    ],
 )
 def test_points_lie_on_hyperplanes_of_padded_strided_normalised_pooled_and_residual_networks(name: str) -> None:
     module = build(name, (1, 8, 8), 10, seed=0).train()
@@ -71,7 +90,14 @@ def test_the_middle_is_where_one_hidden_unit_switches() -> None:
 
 def test_networks_without_such_units_are_refused_and_kinship_is_offered() -> None:
     with pytest.raises(SettingError, match="use kinship"):
-        find_kinks(nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)), np.ones((8, 3), np.float32), 2, step=1, box=None, seed=0)
+        find_kinks(
+            nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)),
+            np.ones((8, 3), np.float32),
+            2,
+            step=1,
+            box=None,
+            seed=0,
+        )
     dead = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
     nn.init.constant_(dead[0].bias, -1e6)
     with pytest.raises(SettingError, match="always on or always off"):

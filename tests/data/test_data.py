@@ -69,7 +69,9 @@ def test_cifar10_in_its_binary_format(tmp_path: Path) -> None:
 
 def test_npz_of_images_and_of_values(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
-    np.savez(tmp_path / "a.npz", inputs=random.integers(0, 256, (90, 8, 9, 3), dtype=np.uint8), targets=np.arange(90) % 4)
+    np.savez(
+        tmp_path / "a.npz", inputs=random.integers(0, 256, (90, 8, 9, 3), dtype=np.uint8), targets=np.arange(90) % 4
+    )
     found = data.load(str(tmp_path / "a.npz"))
     assert (found.shape, found.classes) == ((3, 8, 9), 4)
     np.savez(tmp_path / "b.npz", inputs=random.normal(size=(90, 5)), targets=random.normal(size=90))

@@ -4,16 +4,17 @@ import numpy as np
 import pytest
 import torch
 
-from birthmark import architectures, registry
 from birthmark import data as datasets
-from birthmark.card import Card
-from birthmark.cohort import reference_cards, surrogate_cards, twin_cards
-from birthmark.connect.local import Open
+from birthmark import registry
 from birthmark.data import tasks
 from birthmark.errors import SettingError, UnknownName
-from birthmark.networks import GAN, VAE
-from birthmark.training import Training, accuracy, fit, outputs
 from birthmark.types import Answers, Samples
+from birthmark.workshop import architectures
+from birthmark.workshop.card import Card
+from birthmark.workshop.cohort import reference_cards, surrogate_cards, twin_cards
+from birthmark.workshop.networks import GAN, VAE
+from birthmark.workshop.training import Training, accuracy, fit, outputs
+from birthmark.workshop.whitebox import Open
 from birthmark.zoo.catalogue import read
 from birthmark.zoo.task_plans import plan, source_card
 
@@ -48,7 +49,9 @@ def test_tables_are_cut_into_disjoint_parts_the_same_every_time(name: str) -> No
     assert not np.array_equal(one["owner"].inputs, tasks.parts(name, 1, pictures)["owner"].inputs)
 
 
-@pytest.mark.parametrize(("name", "outputs_", "classes"), [("segmentation", 196, 0), ("vae", 196, 0), ("garments-mlp", 10, 10)])
+@pytest.mark.parametrize(
+    ("name", "outputs_", "classes"), [("segmentation", 196, 0), ("vae", 196, 0), ("garments-mlp", 10, 10)]
+)
 def test_pictures_are_halved_and_latents_stand_before_images(name: str, outputs_: int, classes: int) -> None:
     made = tasks.parts(name, 0, pictures)
     samples = made["owner"]
@@ -74,7 +77,10 @@ def test_networks_train_by_the_one_loop_with_the_same_bits(name: str) -> None:
     shape = (1, 6, 6) if name.startswith("unet") else (7,)
     random = np.random.default_rng(0)
     samples = Samples(random.random((40, *shape), dtype=np.float32), random.random((40, 36), dtype=np.float32), 0)
-    made = [fit(architectures.build(name, shape, 36, seed=0), samples, Training(epochs=2, batch=16, bf16=False), seed=1) for _ in range(2)]
+    made = [
+        fit(architectures.build(name, shape, 36, seed=0), samples, Training(epochs=2, batch=16, bf16=False), seed=1)
+        for _ in range(2)
+    ]
     assert outputs(made[0], samples.inputs).shape == (40, 36)
     assert np.array_equal(outputs(made[0], samples.inputs), outputs(made[1], samples.inputs))
     fresh = architectures.build(name, shape, 36, seed=0)
@@ -96,7 +102,11 @@ def test_a_generators_own_loss_teaches_generator_and_opponent(kind: type) -> Non
     torch.manual_seed(0)
     network = VAE(4, 64, 16, 1, 1.0) if kind is VAE else GAN(4, 8, 4)
     network.cost(torch.randn(8, 4), torch.rand(8, 64)).backward()
-    assert all(weight.grad is not None and weight.grad.abs().sum() > 0 for name, weight in network.named_parameters() if weight.ndim > 1)
+    assert all(
+        weight.grad is not None and weight.grad.abs().sum() > 0
+        for name, weight in network.named_parameters()
+        if weight.ndim > 1
+    )
     assert all(weight.requires_grad for weight in network.parameters())
 
 
@@ -115,7 +125,12 @@ def test_a_generators_own_loss_teaches_generator_and_opponent(kind: type) -> Non
 def test_attacks_serve_regressors(attack: str, settings: dict[str, object]) -> None:
     data = datasets.load("friedman1")
     part = Samples(data["attacker"].inputs[:800], data["attacker"].targets[:800], 0)
-    source = fit(architectures.build("mlp:width=32", (10,), 1, seed=0), part, Training(epochs=12, batch=32, rate=4e-3, bf16=False), seed=0)
+    source = fit(
+        architectures.build("mlp:width=32", (10,), 1, seed=0),
+        part,
+        Training(epochs=12, batch=32, rate=4e-3, bf16=False),
+        seed=0,
+    )
     assert accuracy(source, data["test"]) > 0.8
     thief = registry.make("attacks", attack, settings).steal(Open(source, Answers.VALUES), part, seed=1)
     assert accuracy(thief, data["test"]) > 0.5
@@ -125,7 +140,14 @@ def test_attacks_serve_regressors(attack: str, settings: dict[str, object]) -> N
 def test_a_fine_tuned_backbone_has_twins_from_the_same_weights() -> None:
     public = source_card("garments-mlp", 9)
     tuned = Card(
-        kind="stolen", data=public.data, split="owner", recipe="", seed=1, attack="ftal", settings={"epochs": 2}, parents=(public.key,)
+        kind="stolen",
+        data=public.data,
+        split="owner",
+        recipe="",
+        seed=1,
+        attack="ftal",
+        settings={"epochs": 2},
+        parents=(public.key,),
     )
     for card in [*twin_cards(tuned, 3), *reference_cards(tuned, 3)]:
         assert card.parents == tuned.parents

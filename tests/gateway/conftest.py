@@ -66,7 +66,12 @@ class Upstream:
                 out = {
                     "model_name": "m",
                     "outputs": [
-                        {"name": "p", "shape": list(rows.shape), "datatype": "FP32", "parameters": {"binary_data_size": rows.nbytes}}
+                        {
+                            "name": "p",
+                            "shape": list(rows.shape),
+                            "datatype": "FP32",
+                            "parameters": {"binary_data_size": rows.nbytes},
+                        }
                     ],
                 }
                 return 200, "application/octet-stream", json.dumps(out).encode() + b"\0\0END" + rows.tobytes()
@@ -76,7 +81,9 @@ class Upstream:
             out = {
                 "model_name": "m",
                 "id": "7",
-                "outputs": [{"name": "p", "shape": list(rows.shape), "datatype": "FP32", "data": rows.ravel().tolist()}],
+                "outputs": [
+                    {"name": "p", "shape": list(rows.shape), "datatype": "FP32", "data": rows.ravel().tolist()}
+                ],
             }
             return 200, "application/json", json.dumps(out).encode()
         if path.endswith(":predict"):
@@ -90,14 +97,18 @@ class Upstream:
             return (
                 200,
                 "application/json",
-                json.dumps({"predictions": [dict(zip(map(str, range(10)), row, strict=True)) for row in rows.tolist()]}).encode(),
+                json.dumps(
+                    {"predictions": [dict(zip(map(str, range(10)), row, strict=True)) for row in rows.tolist()]}
+                ).encode(),
             )
         if path == "/classify":
             rows = predict(np.asarray(json.loads(body)["data"]["images"]))
             return (
                 200,
                 "application/json",
-                json.dumps({"took": 3, "results": [{"id": i, "scores": row} for i, row in enumerate(rows.tolist())]}).encode(),
+                json.dumps(
+                    {"took": 3, "results": [{"id": i, "scores": row} for i, row in enumerate(rows.tolist())]}
+                ).encode(),
             )
         if path == "/v2/health/live":
             return 200, "application/json", b"{}"
@@ -108,7 +119,12 @@ class Upstream:
 def ring() -> Keyring:
     random = np.random.default_rng(1)
     x = random.random((300, 1, 8, 8)).astype(np.float32)
-    others = np.stack([softmax((x.reshape(300, -1) - 0.3) @ (WEIGHTS + random.normal(scale=0.5, size=WEIGHTS.shape))) for _ in range(2)])
+    others = np.stack(
+        [
+            softmax((x.reshape(300, -1) - 0.3) @ (WEIGHTS + random.normal(scale=0.5, size=WEIGHTS.shape)))
+            for _ in range(2)
+        ]
+    )
     return Keyring.make(x, x[:200], predict(x[:200]), others[:, :200], seed=0, placebos=99)
 
 
@@ -117,9 +133,13 @@ def config(tmp_path: Path, ring: Keyring) -> Config:
     ring.save(tmp_path / "ring")
     write_secret(tmp_path / "secret", SECRET)
     return Config(
-        upstream="http://upstream", keyring=tmp_path / "ring", secret=str(tmp_path / "secret"), strength="strong",
-        wire=Wire(dialect="tfserving"), log=LogSettings(tmp_path / "log", fsync="always"),
-    )  # fmt: skip
+        upstream="http://upstream",
+        keyring=tmp_path / "ring",
+        secret=str(tmp_path / "secret"),
+        strength="strong",
+        wire=Wire(dialect="tfserving"),
+        log=LogSettings(tmp_path / "log", fsync="always"),
+    )
 
 
 @pytest.fixture

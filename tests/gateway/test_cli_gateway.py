@@ -21,10 +21,10 @@ from typer.testing import CliRunner
 from birthmark import data
 from birthmark.claim import Claim
 from birthmark.cli import gateway
-from birthmark.connect.local import ModelCard, save_model
 from birthmark.gateway.log import read
 from birthmark.marks.keyring import Keyring
 from birthmark.types import Answers
+from birthmark.workshop.modelfile import ModelHead, save_model
 from birthmark.zoo.make import make
 from cards import digits_card
 from gateway.conftest import Upstream, predict
@@ -61,7 +61,9 @@ def started(config: Path, port: int, out: Path) -> subprocess.Popen[bytes]:
     """A gateway process that answers; what it says is added to `out`."""
     with out.open("ab") as file:
         process = subprocess.Popen(
-            [sys.executable, "-c", SERVE, "gateway", "--config", str(config), "--port", str(port)], stdout=file, stderr=file
+            [sys.executable, "-c", SERVE, "gateway", "--config", str(config), "--port", str(port)],
+            stdout=file,
+            stderr=file,
         )
     wait(f"http://127.0.0.1:{port}/healthz")
     return process
@@ -70,7 +72,7 @@ def started(config: Path, port: int, out: Path) -> subprocess.Popen[bytes]:
 def test_key_new_claim_trace_and_utility(tmp_path: Path, digits: data.Data) -> None:
     model = make(digits_card(), {}, digits)
     file = tmp_path / "source.safetensors"
-    save_model(file, model, ModelCard("mlp", digits.shape, 10, Answers.LOGITS), {"kind": "given"})
+    save_model(file, model, ModelHead("mlp", digits.shape, 10, Answers.LOGITS), {"kind": "given"})
     key, ring = str(tmp_path / "k"), str(tmp_path / "ring")
     common = ["--keyring", ring, "--secret", key]
     made = run(
@@ -95,7 +97,9 @@ def test_key_new_claim_trace_and_utility(tmp_path: Path, digits: data.Data) -> N
     claim = run("key", "claim", *common, "--client", "alice", "--out", str(tmp_path / "claim"))
     assert Claim.load(tmp_path / "claim")[1] == claim["digest"]
     found = run("trace", *common, "--suspect", str(file), "--client", "alice", "--client", "bob", "--alpha", "0.002")
-    assert not any(s["named"] for s in found["clients"])  # the key is a random one: two runs in a thousand would name somebody
+    assert not any(
+        s["named"] for s in found["clients"]
+    )  # the key is a random one: two runs in a thousand would name somebody
     shown = run("utility", *common, "--source", str(file), "--clients", "2", "--plot", str(tmp_path / "u.png"))
     assert [row["strength"] for row in shown] == ["light", "default", "strong", "heavy"]
     assert Keyring.load(Path(ring)).placebos
@@ -142,7 +146,8 @@ def test_a_killed_gateway_comes_back_with_its_log(tmp_path: Path, server: str, r
     port = free_port()
     config = tmp_path / "gateway.toml"
     config.write_text(
-        f'upstream = "{server}"\nkeyring = "{tmp_path}/ring"\nsecret = "{tmp_path}/k"\nstrength = "strong"\n[wire]\ndialect = "tfserving"\n[log]\nfolder = "{tmp_path}/log"\n'
+        f'upstream = "{server}"\nkeyring = "{tmp_path}/ring"\nsecret = "{tmp_path}/k"\nstrength = '
+        f'"strong"\n[wire]\ndialect = "tfserving"\n[log]\nfolder = "{tmp_path}/log"\n'
     )
     url = f"http://127.0.0.1:{port}"
     x = np.random.default_rng(0).random((1, 1, 8, 8)).astype(np.float32)
@@ -150,7 +155,9 @@ def test_a_killed_gateway_comes_back_with_its_log(tmp_path: Path, server: str, r
     for end in (signal.SIGKILL, signal.SIGTERM):
         process = started(config, port, tmp_path / "out")
         for _ in range(20):
-            got = httpx2.post(f"{url}/v1/models/m:predict", json={"instances": x.tolist()}, headers={"X-Client-Id": "alice"})
+            got = httpx2.post(
+                f"{url}/v1/models/m:predict", json={"instances": x.tolist()}, headers={"X-Client-Id": "alice"}
+            )
             assert got.status_code == 200
             rows = got.json()["predictions"]
             first = first or rows
@@ -170,12 +177,16 @@ def test_a_client_that_hangs_up_harms_nobody(tmp_path: Path, server: str, ring: 
     port = free_port()
     config = tmp_path / "gateway.toml"
     config.write_text(
-        f'upstream = "{server}"\nkeyring = "{tmp_path}/ring"\nsecret = "{tmp_path}/k"\npolicy = "open"\n[wire]\ndialect = "tfserving"\n'
+        f'upstream = "{server}"\nkeyring = "{tmp_path}/ring"\nsecret = "{tmp_path}/k"\npolicy = '
+        '"open"\n[wire]\ndialect = "tfserving"\n'
     )
     process = started(config, port, tmp_path / "out")
     for path in ("/elsewhere", "/v1/models/m:predict"):
         with socket.create_connection(("127.0.0.1", port)) as client:
-            client.sendall(f"POST {path} HTTP/1.1\r\nHost: a\r\nX-Client-Id: a\r\nContent-Length: 100000\r\n\r\n".encode() + b"x" * 1000)
+            client.sendall(
+                f"POST {path} HTTP/1.1\r\nHost: a\r\nX-Client-Id: a\r\nContent-Length: 100000\r\n\r\n".encode()
+                + b"x" * 1000
+            )
             time.sleep(0.2)
     answer = httpx2.get(f"http://127.0.0.1:{port}/v2/health/live")
     assert answer.status_code == 200

@@ -1,4 +1,7 @@
-"""What a gateway answers: marked predictions in every dialect, the policy when it cannot mark, everything else untouched."""
+"""What a gateway answers.
+
+Marked predictions in every dialect, the policy when it cannot mark, everything else untouched.
+"""
 
 import asyncio
 import gzip
@@ -32,12 +35,21 @@ def expected(ring: Keyring, x: Any = X, client: str = "alice", secret: Secret = 
 
 def binary(x: Any) -> tuple[bytes, dict[str, str]]:
     head = json.dumps(
-        {"inputs": [{"name": "x", "shape": list(x.shape), "datatype": "FP32", "parameters": {"binary_data_size": x.nbytes}}]}
+        {
+            "inputs": [
+                {"name": "x", "shape": list(x.shape), "datatype": "FP32", "parameters": {"binary_data_size": x.nbytes}}
+            ]
+        }
     ).encode()
-    return head + x.tobytes(), {"Inference-Header-Content-Length": str(len(head)), "Content-Type": "application/octet-stream"}
+    return head + x.tobytes(), {
+        "Inference-Header-Content-Length": str(len(head)),
+        "Content-Type": "application/octet-stream",
+    }
 
 
-def test_marks_every_dialect_and_keeps_the_rest_of_the_answer(config: Config, upstream: Upstream, ring: Keyring) -> None:
+def test_marks_every_dialect_and_keeps_the_rest_of_the_answer(
+    config: Config, upstream: Upstream, ring: Keyring
+) -> None:
     want = expected(ring)
     oip = {"inputs": [{"name": "x", "shape": [6, 64], "datatype": "FP32", "data": X.ravel().tolist()}]}
 
@@ -68,10 +80,16 @@ def test_marks_every_dialect_and_keeps_the_rest_of_the_answer(config: Config, up
     through(config, upstream, tfserving)
     through(on(config, wire=Wire("oip")), upstream, open_inference)
     through(on(config, wire=Wire("mlflow")), upstream, mlflow)
-    through(on(config, wire=Wire("generic", path="/classify", inputs="data.images", rows="results[*].scores")), upstream, generic)
+    through(
+        on(config, wire=Wire("generic", path="/classify", inputs="data.images", rows="results[*].scores")),
+        upstream,
+        generic,
+    )
 
 
-def test_one_query_and_pixels_of_another_range_get_the_same_mark(config: Config, upstream: Upstream, ring: Keyring) -> None:
+def test_one_query_and_pixels_of_another_range_get_the_same_mark(
+    config: Config, upstream: Upstream, ring: Keyring
+) -> None:
     want = expected(ring)
     upstream.answer = lambda path, body: (
         200,
@@ -87,7 +105,9 @@ def test_one_query_and_pixels_of_another_range_get_the_same_mark(config: Config,
     through(on(config, wire=Wire("tfserving", layout="nhwc", high=255.0)), upstream, use)
 
 
-def test_other_paths_stream_through_and_unknown_posts_are_refused_when_closed(config: Config, upstream: Upstream) -> None:
+def test_other_paths_stream_through_and_unknown_posts_are_refused_when_closed(
+    config: Config, upstream: Upstream
+) -> None:
     async def use(client: httpx2.AsyncClient, gateway: Gateway) -> None:
         assert (await client.get("/v2/health/live")).content == b"{}"
         assert (await client.get("/nowhere")).status_code == 404
@@ -116,7 +136,9 @@ BROKEN = {
 
 @pytest.mark.parametrize("kind", BROKEN)
 @pytest.mark.parametrize("policy", ["open", "closed"])
-def test_answers_that_cannot_be_marked_follow_the_policy(config: Config, upstream: Upstream, kind: str, policy: str) -> None:
+def test_answers_that_cannot_be_marked_follow_the_policy(
+    config: Config, upstream: Upstream, kind: str, policy: str
+) -> None:
     body = b"<html>" if BROKEN[kind] is None else json.dumps(BROKEN[kind]).encode()
     upstream.answer = lambda path, _: (200, "application/json", body)
 
@@ -168,11 +190,14 @@ def test_clients_are_known_refused_or_share_a_key(config: Config, upstream: Upst
     through(on(config, unknown="share"), upstream, shared)
 
     async def api_key(client: httpx2.AsyncClient, gateway: Gateway) -> None:
-        got = await client.post("/v1/models/m:predict", json={"instances": X.tolist()}, headers={"Authorization": "Bearer very-secret"})
+        got = await client.post(
+            "/v1/models/m:predict", json={"instances": X.tolist()}, headers={"Authorization": "Bearer very-secret"}
+        )
         assert got.status_code == 200
 
     through(on(config, client="api-key:Authorization"), upstream, api_key)
-    assert "very-secret" not in "".join(path.read_text() for path in config.log.folder.glob("*.log"))  # type: ignore[union-attr]
+    # type: ignore[union-attr]
+    assert "very-secret" not in "".join(path.read_text() for path in config.log.folder.glob("*.log"))
 
 
 def test_one_callers_cookies_are_not_sent_with_anothers_requests(config: Config) -> None:
@@ -204,12 +229,16 @@ def test_huge_bodies_are_refused(config: Config, upstream: Upstream) -> None:
     through(on(config, most_body=4096), upstream, use)
 
 
-def test_keys_rotate_without_a_restart_and_a_bad_key_changes_nothing(config: Config, upstream: Upstream, ring: Keyring) -> None:
+def test_keys_rotate_without_a_restart_and_a_bad_key_changes_nothing(
+    config: Config, upstream: Upstream, ring: Keyring
+) -> None:
     fresh = Secret(b"n" * 32)
 
     async def use(client: httpx2.AsyncClient, gateway: Gateway) -> None:
         async def ask() -> Any:
-            return (await client.post("/v1/models/m:predict", json={"instances": X.tolist()}, headers=ALICE)).json()["predictions"]
+            return (await client.post("/v1/models/m:predict", json={"instances": X.tolist()}, headers=ALICE)).json()[
+                "predictions"
+            ]
 
         before = await ask()
         path = Path(config.secret)
@@ -234,7 +263,9 @@ def test_metrics_and_health_are_for_operators(config: Config, upstream: Upstream
         assert SECRET.value.hex() not in text
         assert (await client.get("/healthz")).status_code == 200
         assert (await client.get("/readyz")).status_code == 200
-        outside = httpx2.AsyncClient(transport=httpx2.ASGITransport(gateway, client=("203.0.113.7", 1)), base_url="http://gateway")
+        outside = httpx2.AsyncClient(
+            transport=httpx2.ASGITransport(gateway, client=("203.0.113.7", 1)), base_url="http://gateway"
+        )
         assert (await outside.get("/metrics")).status_code == 404
         await outside.aclose()
 
@@ -250,7 +281,9 @@ def test_a_lost_log_disk_follows_the_policy(config: Config, upstream: Upstream) 
         assert gateway.metrics.value("birthmark_unlogged_total") == 1
         os.close(gateway.log._file)
         gateway.log._file = file
-        assert (await client.post("/v1/models/m:predict", json={"instances": X.tolist()}, headers=ALICE)).status_code == 200
+        assert (
+            await client.post("/v1/models/m:predict", json={"instances": X.tolist()}, headers=ALICE)
+        ).status_code == 200
 
     for policy in ("closed", "open"):
         through(on(config, policy=policy), upstream, use)
@@ -270,7 +303,10 @@ def test_logged_ties_make_the_label_only_claim(config: Config, upstream: Upstrea
 
     async def use(client: httpx2.AsyncClient, _: Gateway) -> None:
         answers = await asyncio.gather(
-            *(client.post("/v1/models/m:predict", json={"instances": x[i : i + 50].tolist()}, headers=ALICE) for i in range(0, 1600, 50))
+            *(
+                client.post("/v1/models/m:predict", json={"instances": x[i : i + 50].tolist()}, headers=ALICE)
+                for i in range(0, 1600, 50)
+            )
         )
         assert all(answer.status_code == 200 for answer in answers)
 
@@ -288,19 +324,29 @@ def test_logged_ties_make_the_label_only_claim(config: Config, upstream: Upstrea
 def test_settings_from_toml_and_environment(tmp_path: Path) -> None:
     file = tmp_path / "gateway.toml"
     file.write_text(
-        'upstream = "http://a"\nkeyring = "ring"\nsecret = "env:S"\n[wire]\ndialect = "mlflow"\nhigh = 255\n[log]\nfolder = "log"\n'
+        'upstream = "http://a"\nkeyring = "ring"\nsecret = "env:S"\n[wire]\ndialect = "mlflow"\nhigh = '
+        '255\n[log]\nfolder = "log"\n'
     )
     config = read_config(
         file,
-        {"BIRTHMARK_GATEWAY_POLICY": "open", "BIRTHMARK_GATEWAY_CLIENTS": "a, b", "BIRTHMARK_GATEWAY_LOG_FSYNC": "always"},
+        {
+            "BIRTHMARK_GATEWAY_POLICY": "open",
+            "BIRTHMARK_GATEWAY_CLIENTS": "a, b",
+            "BIRTHMARK_GATEWAY_LOG_FSYNC": "always",
+        },
         upstream="http://b",
     )
     assert (config.upstream, config.policy, config.clients, config.wire.high) == ("http://b", "open", ("a", "b"), 255)
     assert config.log == LogSettings(Path("log"), fsync="always")
     for text, match in (
-        ('upstrem = "http://a"', "no setting upstrem"), ('upstream = "http://a"', "missing keyring"), ("upstream = 3", "to be str"), ("=", "no TOML"),
-        ('upstream = "ftp://a"\nkeyring = "r"\nsecret = "s"', "to be a URL"), ('upstream = "http://a:b@c"\nkeyring = "r"\nsecret = "s"', "without a user name"), ('upstream = "http://a"\nkeyring = "r"\nsecret = "s"\npolicy = "maybe"', "open or closed"),
-    ):  # fmt: skip
+        ('upstrem = "http://a"', "no setting upstrem"),
+        ('upstream = "http://a"', "missing keyring"),
+        ("upstream = 3", "to be str"),
+        ("=", "no TOML"),
+        ('upstream = "ftp://a"\nkeyring = "r"\nsecret = "s"', "to be a URL"),
+        ('upstream = "http://a:b@c"\nkeyring = "r"\nsecret = "s"', "without a user name"),
+        ('upstream = "http://a"\nkeyring = "r"\nsecret = "s"\npolicy = "maybe"', "open or closed"),
+    ):
         file.write_text(text)
         with pytest.raises(SettingError, match=match):
             read_config(file, {})
@@ -336,7 +382,9 @@ def test_a_request_goes_on_as_it_came_and_so_does_its_answer(config: Config) -> 
 
     async def use(client: httpx2.AsyncClient, gateway: Gateway) -> None:
         path = "/v1/a%2Fb%20c/d?e=%26&f=1+2"
-        got = await client.post(path, content=parts(), headers=[(b"X-Odd", "caf\xe9".encode()), (b"Authorization", b"Bearer t")])
+        got = await client.post(
+            path, content=parts(), headers=[(b"X-Odd", "caf\xe9".encode()), (b"Authorization", b"Bearer t")]
+        )
         assert got.status_code == 302  # not followed
         assert got.content == b"x" * 300_000
         assert got.headers.get_list("x-two") == ["1", "2"]
@@ -365,7 +413,14 @@ def test_an_address_cannot_name_another_server(config: Config, upstream: Upstrea
             return {"type": "http.request", "body": b""}
 
         for path in ("@127.0.0.1:9/x", "/a#b", "*"):
-            scope = {"type": "http", "method": "GET", "path": path, "raw_path": path.encode(), "query_string": b"", "headers": []}
+            scope = {
+                "type": "http",
+                "method": "GET",
+                "path": path,
+                "raw_path": path.encode(),
+                "query_string": b"",
+                "headers": [],
+            }
             await gateway(scope, receive, send)
         assert [message["status"] for message in said if "status" in message] == [400] * 3
 
@@ -392,7 +447,11 @@ def test_an_upstream_that_breaks_off_or_is_slow_is_named(config: Config) -> None
         async def receive() -> Any:
             return {"type": "http.request", "body": b""}
 
-        await gateway({"type": "http", "method": "GET", "path": "/a", "raw_path": b"/a", "query_string": b"", "headers": []}, receive, send)
+        await gateway(
+            {"type": "http", "method": "GET", "path": "/a", "raw_path": b"/a", "query_string": b"", "headers": []},
+            receive,
+            send,
+        )
         assert b"".join(message.get("body", b"") for message in said) == b"half"
         assert said[-1].get("more_body")  # a stream that is passed on breaks off as the upstream did
 

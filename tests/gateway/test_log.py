@@ -128,7 +128,9 @@ while True:
 def test_killed_at_any_moment_nothing_acknowledged_is_lost(tmp_path: Path, fsync: str) -> None:
     acknowledged = 0
     for wait in (0.05, 0.2, 0.4):
-        process = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path), fsync], stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(tmp_path), fsync], stdout=subprocess.PIPE, text=True
+        )
         assert process.stdout is not None
         acknowledged = int(process.stdout.readline())
         time.sleep(wait)

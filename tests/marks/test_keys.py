@@ -43,7 +43,10 @@ def test_environment_and_damaged_keys(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_derived_keys_differ_and_nothing_shows_them() -> None:
     secret = Secret(bytes(range(32)))
     assert secret.derive("client", "a", 1) == secret.derive("client", "a", 1)
-    assert len({secret.derive("client", *path).value for path in (("a", 1), ("a", 2), ("b", 1), ("a/1",), ("a", "1", ""))}) == 5
+    assert (
+        len({secret.derive("client", *path).value for path in (("a", 1), ("a", 2), ("b", 1), ("a/1",), ("a", "1", ""))})
+        == 5
+    )
     for shown in (repr(secret), str(secret), f"{secret}"):
         assert secret.value.hex() not in shown
     assert secret.fingerprint != secret.value.hex()[:8]
@@ -52,5 +55,8 @@ def test_derived_keys_differ_and_nothing_shows_them() -> None:
 def test_derivation_and_expansion_are_pinned() -> None:
     """Replicas and later versions must give the same marks, so these values may never change."""
     secret = Secret(bytes(32))
-    assert secret.derive("client", "alice", 0).value.hex() == "7aac87ac63cb1eef58c6e7f7b6b0910f448055ca0f27ce71ff9fb0aa593162fd"
+    assert (
+        secret.derive("client", "alice", 0).value.hex()
+        == "7aac87ac63cb1eef58c6e7f7b6b0910f448055ca0f27ce71ff9fb0aa593162fd"
+    )
     assert [round(u, 12) for u in secret.uniforms(2)] == [0.38834121905, 0.308869907194]

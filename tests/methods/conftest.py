@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from birthmark import data as datasets
-from birthmark.card import Card
-from birthmark.owner import Owner
+from birthmark.workshop.card import Card
+from birthmark.workshop.owner import Owner
 from birthmark.zoo.make import make
 
 torch.set_num_threads(1)
@@ -32,7 +32,9 @@ class Bench:
         return [self.known[card.key] for card in cards]
 
     def trained(self, split: str, seed: int, recipe: str = "cnn:width=8") -> nn.Module:
-        return self.make([Card(kind="trained", data={"name": "digits", "seed": 0}, split=split, recipe=recipe, seed=seed)])[0]
+        return self.make(
+            [Card(kind="trained", data={"name": "digits", "seed": 0}, split=split, recipe=recipe, seed=seed)]
+        )[0]
 
     def stolen(self, source: Card, attack: str, seed: int = 7, **settings: object) -> nn.Module:
         return self.make(

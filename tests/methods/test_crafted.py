@@ -9,16 +9,16 @@ import torch
 
 from birthmark import registry
 from birthmark.checks import conformance
-from birthmark.cohort import recipe
-from birthmark.connect.local import Open
 from birthmark.crafting.images import eight_bit
 from birthmark.crafting.queries import conferrability, mined, prepared, transform, varied
 from birthmark.errors import BirthmarkError, DataError, SettingError, ShapeError, UnknownName
 from birthmark.evidence import Verdict
 from birthmark.oracle import HardLabels
-from birthmark.owner import gather
-from birthmark.training import outputs
 from birthmark.verify import verify
+from birthmark.workshop.cohort import recipe
+from birthmark.workshop.owner import gather
+from birthmark.workshop.training import outputs
+from birthmark.workshop.whitebox import Open
 
 TINY = str(Path(__file__).parent / "tiny.toml")
 QUICK = {
@@ -62,7 +62,8 @@ def test_conformance(owner, name):
 
 def test_another_seed_gives_another_claim(claims, owner):
     assert not np.array_equal(
-        registry.make("methods", "ipguard", {"queries": 12, "steps": 5}).fit(owner, seed=2).queries, claims["ipguard"].queries
+        registry.make("methods", "ipguard", {"queries": 12, "steps": 5}).fit(owner, seed=2).queries,
+        claims["ipguard"].queries,
     )
 
 
@@ -88,7 +89,9 @@ def test_placebos_are_the_same_procedure_for_twins(owner):
 
 def test_a_placebo_of_a_crafted_method_brings_its_own_cohort(owner):
     claim = made("naturalfinger", owner, placebos=1, queries=6)
-    source, twin = (registry.scorer(claim).score(claim, outputs(m, claim.queries)) for m in (owner.source, owner.twins(1)[0]))
+    source, twin = (
+        registry.scorer(claim).score(claim, outputs(m, claim.queries)) for m in (owner.source, owner.twins(1)[0])
+    )
     assert source.source - source.placebos[0] > twin.source - twin.placebos[0]
 
 
@@ -96,7 +99,8 @@ def test_a_brought_generator_is_used_and_checked(owner, tmp_path, monkeypatch):
     (tmp_path / "pictures.py").write_text(
         "import torch\n"
         "class G(torch.nn.Module):\n"
-        "    def __init__(self, shape, scale): super().__init__(); self.l = torch.nn.Linear(8, 64); self.shape, self.scale = shape, scale\n"
+        "    def __init__(self, shape, scale): super().__init__(); self.l = torch.nn.Linear(8, 64); self.shape, "
+        "self.scale = shape, scale\n"
         "    def forward(self, z, c): return self.scale * torch.sigmoid(self.l(z)).reshape(-1, *self.shape)\n"
         "def good(shape, classes): torch.manual_seed(0); return G(shape, 1.0)\n"
         "def bright(shape, classes): return G(shape, 255.0)\n"
@@ -137,7 +141,10 @@ def test_interrupted_crafting_continues(owner, tmp_path, monkeypatch):
 
 def test_the_own_gan_is_kept(owner, tmp_path):
     settings = {"space": "latent", "iterations": 4, "pool": 30}
-    plain, kept = made("naturalfinger", owner, **settings), made("naturalfinger", replace(owner, scratch=tmp_path), **settings)
+    plain, kept = (
+        made("naturalfinger", owner, **settings),
+        made("naturalfinger", replace(owner, scratch=tmp_path), **settings),
+    )
     assert np.array_equal(plain.queries, kept.queries)
     assert len(list(tmp_path.iterdir())) == 2
 
@@ -176,7 +183,7 @@ def test_recipes_are_checked(tmp_path):
 
 
 def test_every_treatment_is_given_to_an_independent_too(owner):
-    from birthmark.cohort import family, twin_cards
+    from birthmark.workshop.cohort import family, twin_cards
 
     found = family(recipe("wide"), owner.card, owner.card)
     ours = sorted((c.attack, c.split, str(c.settings)) for c in found.derived)

@@ -7,16 +7,16 @@ import pytest
 
 from birthmark import stats
 from birthmark.claim import Claim, Task
-from birthmark.cohort import reference_cards, treated_cards
 from birthmark.errors import SettingError, ShapeError
 from birthmark.evidence import Evidence, Verdict
 from birthmark.methods.kinship import Kinship
 from birthmark.methods.lineage import Lineage
 from birthmark.oracle import Function
-from birthmark.owner import Owner
 from birthmark.scoring.likeness import disagreement
 from birthmark.types import Answers
 from birthmark.verify import reference_scores, verify
+from birthmark.workshop.cohort import reference_cards, treated_cards
+from birthmark.workshop.owner import Owner
 
 
 def probabilities(random: np.random.Generator, *shape: int) -> np.ndarray:
@@ -59,7 +59,9 @@ def test_an_owner_as_suspect_scores_highest_on_itself(labels: bool) -> None:
 
 
 def test_what_pruned_independents_have_in_common_is_no_owners() -> None:
-    """A source that happens to answer as pruned models do accuses a pruned innocent, unless pruned references are regressed out."""
+    """A source that happens to answer as pruned models do accuses a pruned innocent, unless pruned references are
+    regressed out.
+    """
     random = np.random.default_rng(4)
     owners, pruning = random.normal(size=(8, 200, 5)), random.normal(size=(200, 5))
     owners[0] += pruning
@@ -68,7 +70,13 @@ def test_what_pruned_independents_have_in_common_is_no_owners() -> None:
     innocent = random.normal(size=(200, 5)) + 2 * pruning
 
     def z(**tensors: np.ndarray) -> float:
-        claim = Claim("kinship", {}, Task((2,), 5, True), 0, {"queries": np.zeros((200, 2), np.float32), "owners": owners, **tensors})
+        claim = Claim(
+            "kinship",
+            {},
+            Task((2,), 5, True),
+            0,
+            {"queries": np.zeros((200, 2), np.float32), "owners": owners, **tensors},
+        )
         scores = Kinship().score(claim, innocent)
         return stats.standardised(scores.source, scores.placebos)
 
@@ -92,7 +100,11 @@ def test_references_and_what_was_made_of_them_are_enrolled(owner: Owner, made: C
     assert made.treated.shape == (2, 2, q, k)
     first, second = ({card.attack for card in cards} for cards in treated_cards(owner.card, 2, 2))
     assert first == second == {"distill", "ftal"}
-    assert all(card.parents == (parent.key,) for parent, cards in zip(reference_cards(owner.card, 2), treated_cards(owner.card, 2, 2), strict=True) for card in cards)  # fmt: skip
+    assert all(
+        card.parents == (parent.key,)
+        for parent, cards in zip(reference_cards(owner.card, 2), treated_cards(owner.card, 2, 2), strict=True)
+        for card in cards
+    )
     plain = Kinship(queries=60, placebos=6, references=2, treated=0).fit(owner, seed=0)
     assert "treated" not in plain.tensors
     assert np.array_equal(plain.references, made.references)
@@ -101,7 +113,10 @@ def test_references_and_what_was_made_of_them_are_enrolled(owner: Owner, made: C
 def test_a_reference_is_judged_without_what_was_made_of_it(made: Claim) -> None:
     scores = reference_scores(made, made.references[0])
     for i, found in enumerate(scores):
-        rest = {key: np.delete(value, i, axis=0) if key in ("references", "treated") else value for key, value in made.tensors.items()}
+        rest = {
+            key: np.delete(value, i, axis=0) if key in ("references", "treated") else value
+            for key, value in made.tensors.items()
+        }
         alone = Claim("kinship", {}, made.task, 0, rest)
         assert found == Kinship().score(alone, made.references[i])
 

@@ -7,7 +7,7 @@ from birthmark import stats
 from birthmark.claim import Claim
 from birthmark.errors import ShapeError
 from birthmark.methods.kinship import Kinship
-from birthmark.training import outputs
+from birthmark.workshop.training import outputs
 from tasks_bench import Workshop, diabetes
 
 METHOD = Kinship(queries=200, placebos=9, references=4)
@@ -45,7 +45,10 @@ def test_copies_and_students_of_a_regressor_rank_first_exact_and_rounded(
 
 def test_innocent_regressors_are_accused_no_more_often_than_chance_allows(regression: tuple[Workshop, Claim]) -> None:
     task, claim = regression
-    accused = sum(rank(claim, outputs(task.innocent(300 + i, ("innocent", "owner")[i % 2]), claim.queries)) <= 0.1 for i in range(20))
+    accused = sum(
+        rank(claim, outputs(task.innocent(300 + i, ("innocent", "owner")[i % 2]), claim.queries)) <= 0.1
+        for i in range(20)
+    )
     assert accused <= 6  # binomial of 20 trials at .1: more than 6 happens once in 400 runs
 
 
@@ -53,7 +56,11 @@ def test_images_are_values_with_many_outputs() -> None:
     random = np.random.default_rng(0)
     owners = random.random((6, 30, 64))
     claim = Claim(
-        "kinship", {}, diabetes().owner().task.__class__((12,), 64, True), 0, {"queries": np.zeros((30, 12), np.float32), "owners": owners}
+        "kinship",
+        {},
+        diabetes().owner().task.__class__((12,), 64, True),
+        0,
+        {"queries": np.zeros((30, 12), np.float32), "owners": owners},
     )
     blurred = 0.5 * owners[0] + 0.5 * random.random((30, 64))
     scores = METHOD.score(claim, np.round(blurred * 255) / 255)

@@ -7,13 +7,13 @@ import pytest
 
 from birthmark import stats
 from birthmark.claim import Claim, Scores
-from birthmark.connect.local import Open
 from birthmark.errors import SettingError, ShapeError
 from birthmark.methods.lineage import Lineage, _in_turns
 from birthmark.oracle import HardLabels
 from birthmark.scoring.kinks import others_rows
-from birthmark.training import outputs, probabilities
 from birthmark.verify import verify
+from birthmark.workshop.training import outputs, probabilities
+from birthmark.workshop.whitebox import Open
 from tasks_bench import Workshop, diabetes, digits
 
 METHOD = Lineage(queries=180, placebos=9, references=4)
@@ -41,15 +41,24 @@ def test_blocks_of_plain_queries_and_of_kinks_come_in_turns(classes: tuple[Works
     assert _in_turns(7, 4, 3).tolist() == [0, 1, 2, 7, 8, 9, 3, 4, 5, 10, 6]
 
 
-@pytest.mark.parametrize(("attack", "settings"), [("ftal", {"epochs": 2}), ("prune", {"amount": 0.3}), ("distill", {"student": "mlp"})])
-def test_copies_and_students_rank_first(regression: tuple[Workshop, Claim], attack: str, settings: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    ("attack", "settings"), [("ftal", {"epochs": 2}), ("prune", {"amount": 0.3}), ("distill", {"student": "mlp"})]
+)
+def test_copies_and_students_rank_first(
+    regression: tuple[Workshop, Claim], attack: str, settings: dict[str, object]
+) -> None:
     task, claim = regression
-    assert rank(METHOD.score(claim, outputs(task.stolen(attack, **settings), claim.queries))) <= (0.2 if attack == "distill" else 0.1)
+    assert rank(METHOD.score(claim, outputs(task.stolen(attack, **settings), claim.queries))) <= (
+        0.2 if attack == "distill" else 0.1
+    )
 
 
 def test_innocents_are_accused_no_more_often_than_chance_allows(regression: tuple[Workshop, Claim]) -> None:
     task, claim = regression
-    p = [rank(METHOD.score(claim, outputs(task.innocent(300 + i, ("innocent", "owner")[i % 2]), claim.queries))) for i in range(20)]
+    p = [
+        rank(METHOD.score(claim, outputs(task.innocent(300 + i, ("innocent", "owner")[i % 2]), claim.queries)))
+        for i in range(20)
+    ]
     assert sum(value <= 0.1 for value in p) <= 6  # binomial of 20 trials at .1: more than 6 happens once in 400 runs
 
 
@@ -57,8 +66,12 @@ def test_relabelling_the_owners_relabels_the_scores(regression: tuple[Workshop, 
     task, claim = regression
     answers = outputs(task.innocent(300), claim.queries)
     order = np.random.default_rng(0).permutation(10)
-    other = replace(claim, tensors={**claim.tensors, **{key: claim.tensors[key][order] for key in ("owners", "clipped")}})
-    first, second = (np.array([s.source, *s.placebos]) for s in (METHOD.score(claim, answers), METHOD.score(other, answers)))
+    other = replace(
+        claim, tensors={**claim.tensors, **{key: claim.tensors[key][order] for key in ("owners", "clipped")}}
+    )
+    first, second = (
+        np.array([s.source, *s.placebos]) for s in (METHOD.score(claim, answers), METHOD.score(other, answers))
+    )
     assert np.allclose(first[order], second)
 
 

@@ -7,14 +7,14 @@ import pytest
 
 from birthmark import stats
 from birthmark.claim import Claim
-from birthmark.connect.local import Open
 from birthmark.crafting.sampling import Sampled
 from birthmark.data import Data
 from birthmark.errors import DataError, SettingError, ShapeError
 from birthmark.methods.moments import Moments, phi, principal
-from birthmark.training import outputs
 from birthmark.types import Answers, Samples
 from birthmark.verify import verify
+from birthmark.workshop.training import outputs
+from birthmark.workshop.whitebox import Open
 from tasks_bench import Workshop
 
 METHOD = Moments(queries=300, placebos=9, references=4, samples=2000, components=16)
@@ -43,7 +43,8 @@ def sampler(module: object, seed: int = 0) -> Sampled:
 
 
 @pytest.mark.parametrize(
-    ("attack", "settings"), [("quantise", {"bits": 8}), ("ftal", {"epochs": 1, "rate": 1e-4}), ("prune", {"amount": 0.2})]
+    ("attack", "settings"),
+    [("quantise", {"bits": 8}), ("ftal", {"epochs": 1, "rate": 1e-4}), ("prune", {"amount": 0.2})],
 )
 def test_copies_are_known_by_their_samples_alone(claim: Claim, attack: str, settings: dict[str, object]) -> None:
     found = verify(claim, sampler(generator().stolen(attack, **settings)), alpha=0.1)

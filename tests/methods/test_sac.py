@@ -8,13 +8,13 @@ import pytest
 from birthmark import registry
 from birthmark.checks import conformance
 from birthmark.claim import Claim
-from birthmark.connect.local import Open
 from birthmark.crafting.images import cutmix, eight_bit, jpeg
 from birthmark.errors import SettingError, ShapeError
 from birthmark.methods.sac import by_common_mistakes, in_turns
 from birthmark.oracle import Function, HardLabels, Probabilities
 from birthmark.scoring.correlation import closeness, features
 from birthmark.verify import verify
+from birthmark.workshop.whitebox import Open
 
 sys.path.append(str(Path(__file__).parents[1] / "reference"))
 import sac_slow
@@ -33,7 +33,9 @@ def claims(owner):
 def test_distance_agrees_with_the_slow_one(kernel):
     random = np.random.default_rng(0)
     a, b = random.dirichlet(np.ones(4), 7), random.dirichlet(np.ones(3), 7)  # other label sets, too
-    assert closeness(a, b, "probabilities", kernel) == pytest.approx(-sac_slow.distance(a.tolist(), b.tolist(), kernel), abs=1e-12)
+    assert closeness(a, b, "probabilities", kernel) == pytest.approx(
+        -sac_slow.distance(a.tolist(), b.tolist(), kernel), abs=1e-12
+    )
     hard = np.eye(3)[b.argmax(1)]
     slow = -sac_slow.distance([sac_slow.label_row(r) for r in a], [sac_slow.label_row(r) for r in b], kernel)
     assert closeness(a, hard, "probabilities", kernel) == pytest.approx(slow, abs=1e-12)
@@ -60,7 +62,9 @@ def test_a_copy_beats_every_placebo_and_queries_survive_8_bits(claims, owner, na
 def test_shared_queries_do_not_depend_on_the_source(claims, owner, name):
     (twin,) = owner.twins(1)
     swapped = replace(owner, source=twin)
-    assert np.array_equal(registry.make("methods", name, SMALL | {"placebos": 0}).fit(swapped, seed=1).queries, claims[name].queries)
+    assert np.array_equal(
+        registry.make("methods", name, SMALL | {"placebos": 0}).fit(swapped, seed=1).queries, claims[name].queries
+    )
 
 
 @pytest.mark.parametrize("name", OWN)

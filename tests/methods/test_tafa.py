@@ -7,14 +7,14 @@ import pytest
 
 from birthmark import stats
 from birthmark.claim import Claim, Scores
-from birthmark.connect.local import Open
 from birthmark.errors import AccessError, SettingError, ShapeError
 from birthmark.methods.tafa import Tafa
 from birthmark.oracle import Function, HardLabels, Rounded, TopK
 from birthmark.scoring.kinks import logs, met, second_differences
-from birthmark.training import outputs, probabilities
 from birthmark.types import Answers
 from birthmark.verify import verify
+from birthmark.workshop.training import outputs, probabilities
+from birthmark.workshop.whitebox import Open
 from tasks_bench import Workshop, diabetes, digits
 
 METHOD = Tafa(queries=180, placebos=9, references=4)
@@ -42,7 +42,9 @@ def z(scores: Scores) -> float:
     ("attack", "settings"),
     [("ftal", {"epochs": 2}), ("prune", {"amount": 0.3}), ("quantise", {"bits": 4}), ("weight-noise", {"level": 0.1})],
 )
-def test_copies_of_regressors_rank_first(regression: tuple[Workshop, Claim], attack: str, settings: dict[str, object]) -> None:
+def test_copies_of_regressors_rank_first(
+    regression: tuple[Workshop, Claim], attack: str, settings: dict[str, object]
+) -> None:
     task, claim = regression
     scores = METHOD.score(claim, outputs(task.stolen(attack, **settings), claim.queries))
     assert rank(scores) == 0.1
@@ -50,9 +52,12 @@ def test_copies_of_regressors_rank_first(regression: tuple[Workshop, Claim], att
 
 
 @pytest.mark.parametrize(
-    ("attack", "settings"), [("ftal", {"epochs": 1, "rate": 1e-4}), ("prune", {"amount": 0.3}), ("quantise", {"bits": 8})]
+    ("attack", "settings"),
+    [("ftal", {"epochs": 1, "rate": 1e-4}), ("prune", {"amount": 0.3}), ("quantise", {"bits": 8})],
 )
-def test_copies_of_convolutional_classifiers_rank_first(classes: tuple[Workshop, Claim], attack: str, settings: dict[str, object]) -> None:
+def test_copies_of_convolutional_classifiers_rank_first(
+    classes: tuple[Workshop, Claim], attack: str, settings: dict[str, object]
+) -> None:
     task, claim = classes
     scores = METHOD.score(claim, probabilities(task.stolen(attack, **settings), claim.queries))
     assert rank(scores) == 0.1
@@ -61,7 +66,10 @@ def test_copies_of_convolutional_classifiers_rank_first(classes: tuple[Workshop,
 
 def test_innocents_are_accused_no_more_often_than_chance_allows(regression: tuple[Workshop, Claim]) -> None:
     task, claim = regression
-    p = [rank(METHOD.score(claim, outputs(task.innocent(300 + i, ("innocent", "owner")[i % 2]), claim.queries))) for i in range(20)]
+    p = [
+        rank(METHOD.score(claim, outputs(task.innocent(300 + i, ("innocent", "owner")[i % 2]), claim.queries)))
+        for i in range(20)
+    ]
     assert sum(value <= 0.1 for value in p) <= 6  # binomial of 20 trials at .1: more than 6 happens once in 400 runs
 
 
@@ -71,7 +79,9 @@ def test_relabelling_the_owners_relabels_the_scores(regression: tuple[Workshop, 
     order = np.random.default_rng(0).permutation(10)
     permuted = {key: claim.tensors[key][order] for key in ("owners", "clipped")}
     other = replace(claim, tensors={**claim.tensors, **permuted})
-    first, second = (np.array([s.source, *s.placebos]) for s in (METHOD.score(claim, answers), METHOD.score(other, answers)))
+    first, second = (
+        np.array([s.source, *s.placebos]) for s in (METHOD.score(claim, answers), METHOD.score(other, answers))
+    )
     assert np.allclose(first[order], second)
 
 

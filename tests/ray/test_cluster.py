@@ -1,4 +1,6 @@
-"""The Ray executor: the bits of the local pool, a killed worker, and requests that no node can meet (run by `make test-ray`)."""
+"""The Ray executor: the bits of the local pool, a killed worker, and requests that no node can meet (run by `make
+test-ray`).
+"""
 
 import os
 import signal
@@ -11,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from birthmark import data as datasets
-from birthmark.card import Card
-from birthmark.cohort import reference_cards, twin_cards
 from birthmark.errors import SettingError
+from birthmark.workshop.card import Card
+from birthmark.workshop.cohort import reference_cards, twin_cards
 from birthmark.zoo.build import build
 from birthmark.zoo.cluster import Ray
 from birthmark.zoo.executors import Serial

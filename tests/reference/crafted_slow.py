@@ -42,7 +42,8 @@ def conferrable_loss(source, clean, surrogates, references, y, alpha, beta, gamm
 def local_verifiers(answers, weights, bias):
     """LiteGuard: the mean over queries of sigmoid(<w, y> + b)."""
     each = [
-        1 / (1 + exp(-(sum(a * w for a, w in zip(row, ws, strict=True)) + b))) for row, ws, b in zip(answers, weights, bias, strict=True)
+        1 / (1 + exp(-(sum(a * w for a, w in zip(row, ws, strict=True)) + b)))
+        for row, ws, b in zip(answers, weights, bias, strict=True)
     ]
     return sum(each) / len(each)
 

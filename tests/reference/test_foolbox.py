@@ -1,7 +1,8 @@
 """PGD and DeepFool against foolbox 3.3.4, as an independent implementation.
 
 Tolerances. PGD from the same start with the same steps: the same points within 1e-5, as both follow signs of the same
-gradients. DeepFool: the same inputs are fooled, and the perturbation's L2 norm differs by less than 1 % (median below .1 %).
+gradients. DeepFool: the same inputs are fooled, and the perturbation's L2 norm differs by less than 1 % (median below
+.1 %).
 """
 
 import warnings
@@ -11,10 +12,10 @@ import pytest
 import torch
 from torch.nn import functional
 
-from birthmark import architectures
 from birthmark.crafting.adversarial import deepfool
 from birthmark.data import load
-from birthmark.training import Training, fit, pgd
+from birthmark.workshop import architectures
+from birthmark.workshop.training import Training, fit, pgd
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # foolbox 3.3.4 imports from a deprecated SciPy name
@@ -24,9 +25,19 @@ with warnings.catch_warnings():
 @pytest.fixture(scope="module", params=["cnn", "mlp"])
 def case(request):
     digits = load("digits")
-    model = fit(architectures.build(request.param, digits.shape, 10, seed=0), digits["owner"], Training(epochs=6, bf16=False), seed=0)
+    model = fit(
+        architectures.build(request.param, digits.shape, 10, seed=0),
+        digits["owner"],
+        Training(epochs=6, bf16=False),
+        seed=0,
+    )
     test = digits["test"][:60]
-    return model, foolbox.PyTorchModel(model, bounds=(0, 1)), torch.from_numpy(test.inputs), torch.from_numpy(test.targets)
+    return (
+        model,
+        foolbox.PyTorchModel(model, bounds=(0, 1)),
+        torch.from_numpy(test.inputs),
+        torch.from_numpy(test.targets),
+    )
 
 
 @pytest.mark.parametrize(("epsilon", "steps"), [(0.03, 10), (0.1, 20)])
@@ -43,7 +54,9 @@ def test_pgd_goes_where_foolbox_goes(case, epsilon, steps):
 def test_pgd_raises_the_loss_as_much_as_foolbox_from_random_starts(case):
     model, wrapped, x, y = case
     torch.manual_seed(0)
-    theirs = foolbox.attacks.LinfPGD(rel_stepsize=0.25, steps=10).run(wrapped, x, foolbox.criteria.Misclassification(y), epsilon=0.1)
+    theirs = foolbox.attacks.LinfPGD(rel_stepsize=0.25, steps=10).run(
+        wrapped, x, foolbox.criteria.Misclassification(y), epsilon=0.1
+    )
     mine = pgd(model, x, y, epsilon=0.1, steps=10)
     with torch.no_grad():
         ours, others = (functional.cross_entropy(model(points), y).item() for points in (mine, theirs))
@@ -54,7 +67,9 @@ def test_deepfool_goes_as_far_as_foolbox(case):
     model, wrapped, x, _ = case
     with torch.no_grad():
         said = model(x).argmax(1)
-    theirs = foolbox.attacks.L2DeepFoolAttack(steps=50, overshoot=0.02).run(wrapped, x, foolbox.criteria.Misclassification(said))
+    theirs = foolbox.attacks.L2DeepFoolAttack(steps=50, overshoot=0.02).run(
+        wrapped, x, foolbox.criteria.Misclassification(said)
+    )
     mine = deepfool(model, x)
     with torch.no_grad():
         fooled, others = model(mine).argmax(1) != said, model(theirs).argmax(1) != said

@@ -19,7 +19,9 @@ I, J = np.array([0, 1, 2, 3, 4, 0]), np.array([1, 2, 3, 4, 0, 3])
 
 def test_ipguard():
     fast = boundary(torch.from_numpy(Z), torch.from_numpy(I), torch.from_numpy(J), 2.0)
-    assert fast.tolist() == pytest.approx([slow.boundary(z, i, j, 2.0) for z, i, j in zip(Z.tolist(), I, J, strict=True)])
+    assert fast.tolist() == pytest.approx(
+        [slow.boundary(z, i, j, 2.0) for z, i, j in zip(Z.tolist(), I, J, strict=True)]
+    )
 
 
 @pytest.mark.parametrize("kappa", [0.0, 1.5, 50.0])
@@ -30,7 +32,11 @@ def test_margin(kappa):
 
 def test_cem():
     how = CEM(alpha=0.7, beta=1.3, gamma=0.4, cap=4.0)
-    clean, surrogates, references = RANDOM.normal(size=(6, 5)), RANDOM.normal(size=(3, 6, 5)), RANDOM.normal(size=(2, 6, 5))
+    clean, surrogates, references = (
+        RANDOM.normal(size=(6, 5)),
+        RANDOM.normal(size=(3, 6, 5)),
+        RANDOM.normal(size=(2, 6, 5)),
+    )
     p = [torch.from_numpy(rows).softmax(-1) for rows in (clean, surrogates, references)]
     fast = objective(torch.from_numpy(Z), p[0], p[1].mean(0), p[2].mean(0), torch.from_numpy(I), how)
     for q in range(6):
@@ -45,7 +51,12 @@ def test_liteguard():
 
 def test_metav():
     answers = RANDOM.dirichlet(np.ones(5), 6)
-    parts = {"w1": RANDOM.normal(size=(4, 30)), "b1": RANDOM.normal(size=4), "w2": RANDOM.normal(size=(2, 4)), "b2": RANDOM.normal(size=2)}
+    parts = {
+        "w1": RANDOM.normal(size=(4, 30)),
+        "b1": RANDOM.normal(size=4),
+        "w2": RANDOM.normal(size=(2, 4)),
+        "b2": RANDOM.normal(size=2),
+    }
     assert joint(answers[None], parts)[0] == pytest.approx(slow.joint_verifier(answers.tolist(), *parts.values()))
 
 

@@ -23,7 +23,10 @@ def models():
     raw = load_digits()
     inputs, targets = raw.data / 16, raw.target
     mine, theirs = slice(0, 700), slice(700, 1400)
-    forests = [RandomForestClassifier(8, random_state=seed, n_jobs=1).fit(inputs[mine], targets[mine]) for seed in range(TWINS + 1)]
+    forests = [
+        RandomForestClassifier(8, random_state=seed, n_jobs=1).fit(inputs[mine], targets[mine])
+        for seed in range(TWINS + 1)
+    ]
     others = [
         model.fit(inputs[theirs], targets[theirs])
         for model in (
@@ -65,4 +68,6 @@ def tested(claim, models, tmp_path_factory):
     copy = Function(probabilities(forests[0]), Answers.PROBABILITIES, "copy")
     suspects = [copy, HardLabels(copy), Function(probabilities(others[3]), Answers.PROBABILITIES, "independent forest")]
     paths = [folder / f"{i}.jsonl" for i in range(len(suspects))]
-    return [verify(claim, s, alpha=0.1, digest="0" * 64, transcript=p) for s, p in zip(suspects, paths, strict=True)], paths
+    return [
+        verify(claim, s, alpha=0.1, digest="0" * 64, transcript=p) for s, p in zip(suspects, paths, strict=True)
+    ], paths

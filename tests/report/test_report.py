@@ -117,7 +117,15 @@ def test_several_suspects_stand_in_one_table(claim, tested):
         Row("other", "independent", "", "other data", 0.8, paths[2]),
     ]
     found = check(page(evidences, claim, rows=rows, details=Details(source="forest")))
-    for text in ("copy", "labels", "other", "forest", "80.0 %", "Corrected for 3 tests (Bonferroni)", "of 2 derived models were supported"):
+    for text in (
+        "copy",
+        "labels",
+        "other",
+        "forest",
+        "80.0 %",
+        "Corrected for 3 tests (Bonferroni)",
+        "of 2 derived models were supported",
+    ):
         assert text in found.words
     assert sum(tag == "symbol" for tag, _ in found.tags) == Details().samples
     assert sum(a.get("class") == "mirror" for _, a in found.tags) == 3 * Details().samples
@@ -173,10 +181,13 @@ def evidence(data):
     data = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items() if key != "format"}
     return Evidence(**{**data, "verdict": Verdict(data["verdict"])})
 made, _ = Claim.load(folder / "claim")
-write([evidence(d) for d in json.loads((folder / "evidence.json").read_text())], made, folder / "there.html", rows=[Row(transcript=p) for p in transcripts])
+again = [evidence(d) for d in json.loads((folder / "evidence.json").read_text())]
+write(again, made, folder / "there.html", rows=[Row(transcript=p) for p in transcripts])
 assert not {"torch", "matplotlib"} & set(sys.modules), "the report must not load torch or matplotlib"
 """
-    subprocess.run([sys.executable, "-c", program, tmp_path, *paths], check=True, env={**os.environ, "PYTHONHASHSEED": "7"})
+    subprocess.run(
+        [sys.executable, "-c", program, tmp_path, *paths], check=True, env={**os.environ, "PYTHONHASHSEED": "7"}
+    )
     assert here.read_bytes() == (tmp_path / "there.html").read_bytes()
 
 
@@ -203,7 +214,10 @@ def test_references_as_the_null_are_named_and_their_assumption_said(claim, model
 def test_values_are_shown_as_tables(tmp_path):
     raw = load_diabetes()
     inputs = raw.data.astype(np.float32)
-    trees = [DecisionTreeRegressor(max_features=0.5, max_depth=6, random_state=s).fit(inputs[:300], raw.target[:300]) for s in range(6)]
+    trees = [
+        DecisionTreeRegressor(max_features=0.5, max_depth=6, random_state=s).fit(inputs[:300], raw.target[:300])
+        for s in range(6)
+    ]
     queries = inputs[300:400]
 
     def answer(tree):
@@ -227,7 +241,12 @@ def test_the_source_answers_as_the_claim_remembers_them(claim):
         found = source_answers(replace(claim, tensors={"queries": queries, name: tensor}))
         expected = np.eye(10)[tensor[0]] if name == "labels" else probabilities[0]
         assert np.array_equal(found, expected)
-    for other in ({}, {"labels": np.full((2, 100), 10)}, {"owners": probabilities[:, :50]}, {"source": np.zeros((100, 10), int)}):
+    for other in (
+        {},
+        {"labels": np.full((2, 100), 10)},
+        {"owners": probabilities[:, :50]},
+        {"source": np.zeros((100, 10), int)},
+    ):
         assert source_answers(replace(claim, tensors={"queries": queries, **other})) is None
 
 
@@ -236,7 +255,10 @@ def test_colour_pictures_and_many_placebos_stay_small(claim, tested):
     queries = random.random((100, 3, 96, 96), dtype=np.float32)  # incompressible: the worst case
     big = replace(claim, task=Task((3, 96, 96), 10), tensors={**claim.tensors, "queries": queries})
     placebos = tuple(random.normal(size=999).tolist())
-    many = [replace(tested[0][0], suspect=f"suspect {i}", placebos=placebos, n_placebos=999, p_value=0.001) for i in range(60)]
+    many = [
+        replace(tested[0][0], suspect=f"suspect {i}", placebos=placebos, n_placebos=999, p_value=0.001)
+        for i in range(60)
+    ]
     source = page(many, big)
     check(source)
     assert len(source) < 1_000_000
@@ -275,6 +297,11 @@ def test_colours_have_contrast_in_both_schemes():
 
     for scheme in (light, dark):
         colours = dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", scheme))
-        for name, least in {"ink": 7.0, "soft": 4.5, "accent": 4.5, "mid": 3.0}.items():  # WCAG 2.2: text AAA and AA, graphics 3
+        for name, least in {
+            "ink": 7.0,
+            "soft": 4.5,
+            "accent": 4.5,
+            "mid": 3.0,
+        }.items():  # WCAG 2.2: text AAA and AA, graphics 3
             low, high = sorted([luminance(colours[name]), luminance(colours["paper"])])
             assert (high + 0.05) / (low + 0.05) >= least, name

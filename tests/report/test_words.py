@@ -41,7 +41,11 @@ def test_words_never_say_more_than_the_verdict(tested):
             assert f"(p = {words.number(p)})" in text
             assert f"{round(10 * p)} of 10 cases" in text
         for verdict in Verdict:
-            said = words.meaning(replace(evidence, verdict=verdict), null) + words.LIMITS[verdict] + words.HEADLINE[verdict]
+            said = (
+                words.meaning(replace(evidence, verdict=verdict), null)
+                + words.LIMITS[verdict]
+                + words.HEADLINE[verdict]
+            )
             assert "proves" not in said
             assert ("supports that" in said) == (verdict is Verdict.SUPPORTED)
 
@@ -65,8 +69,9 @@ def test_known_origins_are_counted_with_intervals(tested):
     evidences = tested[0]
     assert words.truth(evidences, ["derived", "", "independent"]) == ""
     low, high = stats.clopper_pearson(0, 1)
-    assert f"0 of 1 independent models were supported (95 % interval {words.percent(low)} to {words.percent(high)})" in words.truth(
-        evidences, ["derived", "derived", "independent"]
+    assert (
+        f"0 of 1 independent models were supported (95 % interval {words.percent(low)} to {words.percent(high)})"
+        in words.truth(evidences, ["derived", "derived", "independent"])
     )
 
 
@@ -75,13 +80,19 @@ def test_axes_keep_order_and_hold_everything(values):
     scale = plots.axis(values)
     places = [scale.at(v) for v in sorted(values)]
     assert places == sorted(places)
-    assert all(plots.LEFT <= place <= plots.RIGHT for place in [*places, scale.at(float("inf")), scale.at(float("-inf"))])
+    assert all(
+        plots.LEFT <= place <= plots.RIGHT for place in [*places, scale.at(float("inf")), scale.at(float("-inf"))]
+    )
     assert all(scale.low <= tick <= scale.high for tick in scale.ticks)
     assert 2 <= len(scale.ticks) <= 19
 
 
 def test_what_enrolment_found_is_told_as_far_as_it_is_known():
-    facts = {"source": {"accuracy": 0.97}, "twins": {"accuracy": [0.95, 0.98]}, "self_check": {"n": 8, "accused_at_.05": 0}}
+    facts = {
+        "source": {"accuracy": 0.97},
+        "twins": {"accuracy": [0.95, 0.98]},
+        "self_check": {"n": 8, "accused_at_.05": 0},
+    }
     told = dict(words.enrolled(facts))
     assert told["Source"] == "accuracy 97.0 % on held-out data; its twins 95.0 % to 98.0 %"
     assert "0 of the owner’s 8 independent references" in told["Self-check"]

@@ -21,7 +21,8 @@ PLAN = "fingerbench-digits"
 
 def start(folder: Path) -> "subprocess.Popen[bytes]":
     command = (
-        f"from birthmark.cli.bench import zoo; zoo(['build', '{PLAN}', '--source', '0', '--store', {str(folder)!r}, '--workers', '2'])"
+        f"from birthmark.cli.bench import zoo; zoo(['build', '{PLAN}', '--source', '0', '--store', {str(folder)!r}, "
+        "'--workers', '2'])"
     )
     return subprocess.Popen([sys.executable, "-c", command], stderr=subprocess.DEVNULL)
 
@@ -75,16 +76,26 @@ def benched(store: Path, out: Path) -> "subprocess.Popen[bytes]":
     chosen = [word for name in METHODS for word in ("--method", name)]
     arguments = ["run", PLAN, "--source", "0", "--store", str(store), "--out", str(out), "--workers", "2", *chosen]
     return subprocess.Popen(
-        [sys.executable, "-c", f"from birthmark.cli.bench import bench; bench({arguments!r})"], stderr=subprocess.DEVNULL
+        [sys.executable, "-c", f"from birthmark.cli.bench import bench; bench({arguments!r})"],
+        stderr=subprocess.DEVNULL,
     )
 
 
 def pieces(store: Path, out: Path) -> int:
-    return sum(1 for place in (store / "claims", store / "answers", out) if place.is_dir() for path in place.rglob("*") if path.is_file())
+    return sum(
+        1
+        for place in (store / "claims", store / "answers", out)
+        if place.is_dir()
+        for path in place.rglob("*")
+        if path.is_file()
+    )
 
 
 def untimed(out: Path) -> dict[str, dict[str, object]]:
-    return {path.name: {k: v for k, v in json.loads(path.read_bytes()).items() if k not in TIMES} for path in sorted(out.glob("*.json"))}
+    return {
+        path.name: {k: v for k, v in json.loads(path.read_bytes()).items() if k not in TIMES}
+        for path in sorted(out.glob("*.json"))
+    }
 
 
 @pytest.mark.slow

@@ -19,9 +19,13 @@ from birthmark.suspects.programs import is_size, open_program
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
-    module = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16, 3)).eval()
+    module = nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16, 3)
+    ).eval()
     path = tmp_path_factory.mktemp("pt2") / "sound.pt2"
-    torch.export.save(torch.export.export(module, (torch.rand(2, 1, 8, 8),), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},)), path)
+    torch.export.save(
+        torch.export.export(module, (torch.rand(2, 1, 8, 8),), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},)), path
+    )
     return path
 
 
@@ -38,7 +42,10 @@ def test_a_sound_program_is_read(sound: Path) -> None:
 
 def test_a_program_that_calls_python_is_refused(sound: Path, tmp_path: Path) -> None:
     for target in ("torch.serialization.os.system", "_operator.attrgetter", "torch.load"):
-        swap = lambda name, blob, to=target: blob.replace(b"torch.ops.aten.relu.default", to.encode()) if name.endswith(".json") else blob  # noqa: E731
+
+        def swap(name: str, blob: bytes, to: str = target) -> bytes:
+            return blob.replace(b"torch.ops.aten.relu.default", to.encode()) if name.endswith(".json") else blob
+
         path = rewritten(sound, tmp_path / "p.pt2", swap)
         with pytest.raises(ArtifactError, match=f"calls '{target}', which is no operator"):
             open_program(path)
@@ -72,7 +79,9 @@ def test_an_expression_that_is_python_is_refused(sound: Path, tmp_path: Path) ->
     )
 
     def change(name: str, blob: bytes) -> bytes:
-        return blob.replace(b'"expr_str": "Symbol(', b'"expr_str": "print(1)+Symbol(') if name.endswith(".json") else blob
+        return (
+            blob.replace(b'"expr_str": "Symbol(', b'"expr_str": "print(1)+Symbol(') if name.endswith(".json") else blob
+        )
 
     with pytest.raises(ArtifactError, match="which is no size"):
         open_program(rewritten(sound, tmp_path / "e.pt2", change))

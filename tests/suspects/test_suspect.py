@@ -48,13 +48,21 @@ def test_answers_are_read_in_every_form() -> None:
     spec = declared(SuspectSpec(), TASK)
     named = declared(SuspectSpec(labels=("a", "b", "c")), TASK)
     assert np.array_equal(rows(want.tolist(), 2, spec, TASK, "s"), want)
-    assert np.array_equal(rows([dict(zip("abc", row, strict=True)) for row in want.tolist()], 2, named, TASK, "s"), want)
+    assert np.array_equal(
+        rows([dict(zip("abc", row, strict=True)) for row in want.tolist()], 2, named, TASK, "s"), want
+    )
     pairs = [[{"label": "cba"[i], "score": row[2 - i]} for i in range(3)] for row in want.tolist()]
     assert np.array_equal(rows(pairs, 2, named, TASK, "s"), want)
     labels = declared(SuspectSpec(labels=("a", "b", "c"), answers="labels"), TASK)
     assert np.array_equal(rows(["b", "a"], 2, labels, TASK, "s"), np.eye(3)[[1, 0]])
-    assert np.array_equal(rows([[2], [0]], 2, declared(SuspectSpec(answers="labels", order=(1, 2, 0)), TASK), TASK, "s"), np.eye(3)[[1, 2]])
-    assert rows([1.5, 2], 2, declared(SuspectSpec(), Task((3,), 1, True)), Task((3,), 1, True), "s").tolist() == [[1.5], [2]]
+    assert np.array_equal(
+        rows([[2], [0]], 2, declared(SuspectSpec(answers="labels", order=(1, 2, 0)), TASK), TASK, "s"),
+        np.eye(3)[[1, 2]],
+    )
+    assert rows([1.5, 2], 2, declared(SuspectSpec(), Task((3,), 1, True)), Task((3,), 1, True), "s").tolist() == [
+        [1.5],
+        [2],
+    ]
 
 
 @pytest.mark.parametrize(

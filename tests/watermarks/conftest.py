@@ -4,18 +4,27 @@ import numpy as np
 import pytest
 from torch import nn
 
-from birthmark import architectures, data
+from birthmark import data
 from birthmark.marks.keyring import ClientKey, Keyring
 from birthmark.marks.keys import Secret
-from birthmark.training import Training, fit, probabilities
 from birthmark.types import Floats, Samples
+from birthmark.workshop import architectures
+from birthmark.workshop.training import Training, fit, probabilities
 
 MASTER = Secret(b"m" * 32)
 
 
-def trained(samples: Samples, *, seed: int, epochs: int = 20, soft: Floats | None = None, rate: float = 6e-3) -> nn.Module:
+def trained(
+    samples: Samples, *, seed: int, epochs: int = 20, soft: Floats | None = None, rate: float = 6e-3
+) -> nn.Module:
     """An mlp on digits."""
-    return fit(architectures.build("mlp", samples.shape, 10, seed=seed), samples, Training(epochs=epochs, rate=rate), seed=seed, soft=soft)
+    return fit(
+        architectures.build("mlp", samples.shape, 10, seed=seed),
+        samples,
+        Training(epochs=epochs, rate=rate),
+        seed=seed,
+        soft=soft,
+    )
 
 
 @pytest.fixture(scope="session")

@@ -5,15 +5,15 @@ import pytest
 from torch import nn
 
 from birthmark import data
-from birthmark.connect.local import Open
 from birthmark.errors import DataError, SettingError
 from birthmark.evidence import Verdict
 from birthmark.marks.keyring import ClientKey, logged
 from birthmark.oracle import HardLabels, Probabilities
-from birthmark.training import probabilities
 from birthmark.types import Samples
 from birthmark.verify import verify
 from birthmark.watermarks.dawn import DAWN
+from birthmark.workshop.training import probabilities
+from birthmark.workshop.whitebox import Open
 from watermarks.conftest import trained
 
 

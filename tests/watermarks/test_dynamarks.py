@@ -10,20 +10,30 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from birthmark import architectures, data, registry, stats
+from birthmark import data, registry, stats
 from birthmark.bench.students import table
 from birthmark.claim import Claim
-from birthmark.connect.local import Open
 from birthmark.errors import DataError, SettingError, ShapeError
 from birthmark.evidence import Verdict
 from birthmark.marks.field import Ground, Ties, Waves, aligned
 from birthmark.marks.keyring import ClientKey, Keyring, lenient, logged
 from birthmark.oracle import HardLabels, Probabilities
-from birthmark.training import Training, fit, probabilities
 from birthmark.types import Floats, Samples
 from birthmark.verify import verify
 from birthmark.watermark import Marked
-from birthmark.watermarks.dynamarks import DynaMarks, DynaMarksTies, alone, divided, near_ties, softly, surprise, together
+from birthmark.watermarks.dynamarks import (
+    DynaMarks,
+    DynaMarksTies,
+    alone,
+    divided,
+    near_ties,
+    softly,
+    surprise,
+    together,
+)
+from birthmark.workshop import architectures
+from birthmark.workshop.training import Training, fit, probabilities
+from birthmark.workshop.whitebox import Open
 from watermarks.conftest import MASTER, trained
 
 
@@ -52,7 +62,9 @@ def test_softly_never_changes_the_top_class(seed: int, k: int, epsilon: float, s
 
 @settings(max_examples=200, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 12), st.sampled_from([0.0, 0.3, 0.5]), st.booleans(), st.booleans())
-def test_plain_python_and_numpy_hold_the_same_rule(seed: int, k: int, delta: float, hidden: bool, rounded: bool) -> None:
+def test_plain_python_and_numpy_hold_the_same_rule(
+    seed: int, k: int, delta: float, hidden: bool, rounded: bool
+) -> None:
     random = np.random.default_rng(seed)
     rows = random.dirichlet(np.full(k, 0.3), 3)
     if rounded:  # exact ties and zeros
@@ -69,7 +81,9 @@ def test_most_divided_ties_come_first_and_what_unmarked_models_foretell_is_no_ev
     random = np.random.default_rng(0)
     ties = Ties(np.arange(60), np.zeros(60, np.int64), np.ones(60, np.int64))
     share = random.random((8, 60))
-    share[:, 30:] = np.where(np.arange(8)[:, None] % 2, 0.9, 0.1)  # of these, half of the models say one class, half the other
+    share[:, 30:] = np.where(
+        np.arange(8)[:, None] % 2, 0.9, 0.1
+    )  # of these, half of the models say one class, half the other
     references = np.stack([1 - share, share], axis=2)
     references[:, :30] = [0.9, 0.1]
     assert set(divided(ties, references)[:30]) == set(range(30, 60))
@@ -80,13 +94,17 @@ def test_most_divided_ties_come_first_and_what_unmarked_models_foretell_is_no_ev
     assert np.abs(surprise(np.ones(60), usual)).mean() < 0.2  # a suspect that always says the same surprises nobody
 
 
-def test_mark_is_the_same_alone_and_in_a_batch_and_of_any_replica(ring: Keyring, alice: ClientKey, tmp_path: Path) -> None:
+def test_mark_is_the_same_alone_and_in_a_batch_and_of_any_replica(
+    ring: Keyring, alice: ClientKey, tmp_path: Path
+) -> None:
     ring.save(tmp_path / "ring")
     replica = Keyring.load(tmp_path / "ring").client(MASTER, "alice")
     assert replica.secret == alice.secret
     x, p = ring.queries[:40], ring.source[:40]
     whole = DynaMarks(strength="strong", key=alice).mark(x, p)
-    single = np.concatenate([DynaMarks(strength="strong", key=replica).mark(x[i : i + 1], p[i : i + 1]) for i in range(40)])
+    single = np.concatenate(
+        [DynaMarks(strength="strong", key=replica).mark(x[i : i + 1], p[i : i + 1]) for i in range(40)]
+    )
     np.testing.assert_allclose(single, whole, atol=1e-5)
 
 
@@ -111,7 +129,9 @@ def test_values_move_within_the_tolerance(alice: ClientKey) -> None:
     random = np.random.default_rng(0)
     x = random.normal(size=(300, 5)).astype(np.float32)
     y = np.stack([x.sum(axis=1), x[:, 0] * x[:, 1]], axis=1).astype(float)
-    ring = Keyring.make(x, x, y, y[None] + random.normal(scale=0.1, size=(1, *y.shape)), seed=0, values=True, placebos=99)
+    ring = Keyring.make(
+        x, x, y, y[None] + random.normal(scale=0.1, size=(1, *y.shape)), seed=0, values=True, placebos=99
+    )
     mark = DynaMarks(key=ring.client(MASTER, "alice"), placebos=99)
     rows = mark.mark(x, y)
     assert (np.abs(rows - y) <= mark.tolerance * y.std(axis=0) + 1e-12).all()
@@ -146,7 +166,9 @@ def test_label_only_student_is_found_by_logged_ties(
 ) -> None:
     x = np.concatenate([digits["attacker"].inputs, digits["innocent"].inputs])
     random = np.random.default_rng(0)
-    blurred = [np.float32(0.55) * x + np.float32(0.45) * x[random.permutation(len(x))] for _ in range(2)]  # digits have few near-ties
+    blurred = [
+        np.float32(0.55) * x + np.float32(0.45) * x[random.permutation(len(x))] for _ in range(2)
+    ]  # digits have few near-ties
     x = np.concatenate([x, *blurred])
     plain = probabilities(source, x)
     labels = DynaMarks(strength="strong", answers="labels", key=alice).mark(x, plain)
@@ -221,14 +243,21 @@ def test_bad_input_is_told(ring: Keyring, alice: ClientKey) -> None:
 
 def test_two_classes_are_marked_by_how_much_and_a_student_is_found() -> None:
     parts = table(2)
-    own, reserve, attacker, x = parts["owner[:1500]"], parts["reserve"], parts["attacker"], parts["queries"].inputs[:800]
+    own, reserve, attacker, x = (
+        parts["owner[:1500]"],
+        parts["reserve"],
+        parts["attacker"],
+        parts["queries"].inputs[:800],
+    )
 
     def learned(samples: Samples, seed: int, soft: Floats | None = None) -> nn.Module:
         network = architectures.build("mlp", samples.shape, 2, seed=seed)
         return fit(network, samples, Training(epochs=25, batch=64, bf16=False), seed=seed, soft=soft)
 
     source, references = learned(own, 1), [learned(reserve, i) for i in (2, 3)]
-    ring = Keyring.make(own.inputs, x, probabilities(source, x), np.stack([probabilities(m, x) for m in references]), seed=0)
+    ring = Keyring.make(
+        own.inputs, x, probabilities(source, x), np.stack([probabilities(m, x) for m in references]), seed=0
+    )
     mark = DynaMarks(strength="strong", key=ring.client(MASTER, "alice"))
     plain = probabilities(source, attacker.inputs)
     rows = mark.mark(attacker.inputs, plain)

@@ -5,25 +5,28 @@ import pytest
 from torch import nn
 
 from birthmark import data
-from birthmark.connect.local import Open
 from birthmark.errors import SettingError
 from birthmark.marks.keyring import ClientKey, Keyring
 from birthmark.oracle import Probabilities
 from birthmark.trace import ranked, trace
-from birthmark.training import probabilities
 from birthmark.types import Samples
-from birthmark.utility import ece, plot, utility
 from birthmark.watermarks.dynamarks import DynaMarks
+from birthmark.workshop.training import probabilities
+from birthmark.workshop.utility import ece, plot, utility
+from birthmark.workshop.whitebox import Open
 from watermarks.conftest import MASTER, trained
 
 CLIENTS = ["alice", *(f"client-{i}" for i in range(9))]
 
 
-def test_names_the_client_whose_answers_were_learned(ring: Keyring, alice: ClientKey, source: nn.Module, digits: data.Data) -> None:
+def test_names_the_client_whose_answers_were_learned(
+    ring: Keyring, alice: ClientKey, source: nn.Module, digits: data.Data
+) -> None:
     x = np.concatenate([digits["attacker"].inputs, digits["innocent"].inputs])
     rows = DynaMarks(strength="strong", key=alice).mark(x, probabilities(source, x))
     student = trained(Samples(x, rows.argmax(axis=1).astype(np.int64), 10), seed=30, epochs=50, soft=rows, rate=3e-3)
-    # 679 learned answers and ten clients: the corrected p is about .02 (.01 was within reach only while strong marks changed more answers)
+    # 679 learned answers and ten clients: the corrected p is about .02 (.01 was within reach only while strong marks
+    # changed more answers)
     found = trace(ring, MASTER, CLIENTS, Probabilities(Open(student)), alpha=0.05)
     assert [s.client for s in found.clients if s.named] == ["alice"]
     honest = trace(ring, MASTER, CLIENTS, Probabilities(Open(trained(digits["innocent"], seed=31))), alpha=0.05)
@@ -33,7 +36,10 @@ def test_names_the_client_whose_answers_were_learned(ring: Keyring, alice: Clien
 
 def test_colluding_pair_is_named_together(ring: Keyring) -> None:
     """Two clients' marked answers averaged, with so much noise that neither is named alone."""
-    rows = [DynaMarks(strength="strong", key=ring.client(MASTER, name)).mark(ring.queries, ring.source) for name in ("alice", "client-3")]
+    rows = [
+        DynaMarks(strength="strong", key=ring.client(MASTER, name)).mark(ring.queries, ring.source)
+        for name in ("alice", "client-3")
+    ]
     random = np.random.default_rng(1)
     mixed = np.log(np.mean(rows, axis=0)) + random.normal(scale=4.0, size=ring.source.shape)
     answers = np.exp(mixed) / np.exp(mixed).sum(axis=1, keepdims=True)
@@ -51,9 +57,13 @@ def test_too_few_placebos_are_told(ring: Keyring) -> None:
         ranked(ring, MASTER, ["a", "a"], ring.source)
 
 
-def test_utility_by_strength(ring: Keyring, alice: ClientKey, source: nn.Module, digits: data.Data, tmp_path: object) -> None:
+def test_utility_by_strength(
+    ring: Keyring, alice: ClientKey, source: nn.Module, digits: data.Data, tmp_path: object
+) -> None:
     x = digits["test"]
-    found = {u.strength: u for u in utility([alice], x.inputs, probabilities(source, x.inputs), x.targets.astype(np.int64))}
+    found = {
+        u.strength: u for u in utility([alice], x.inputs, probabilities(source, x.inputs), x.targets.astype(np.int64))
+    }
     assert found["default"].top1_agreement == 1
     assert found["default"].accuracy_change == 0
     assert 0 < found["light"].l1 < found["default"].l1 <= 0.1

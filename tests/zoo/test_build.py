@@ -13,10 +13,10 @@ import torch
 from torch import nn
 
 from birthmark import data as datasets
-from birthmark.card import Card
-from birthmark.cohort import reference_cards, twin_cards
 from birthmark.errors import ArtifactError, BirthmarkError, SettingError
-from birthmark.training import Training, accuracy, fit
+from birthmark.workshop.card import Card
+from birthmark.workshop.cohort import reference_cards, twin_cards
+from birthmark.workshop.training import Training, accuracy, fit
 from birthmark.zoo.build import Progress, build, workshop
 from birthmark.zoo.executors import Pool, Serial
 from birthmark.zoo.store import Store, tensors_digest

@@ -22,7 +22,13 @@ SMALL = {
     "sources": [0, 1],
     "source": {"recipe": "mlp", "split": "owner"},
     "rule": [
-        {"name": "ft of {of}", "of": "{of}", "attack": "ftal", "split": "attacker", "each": {"of": ["source", "other"]}},
+        {
+            "name": "ft of {of}",
+            "of": "{of}",
+            "attack": "ftal",
+            "split": "attacker",
+            "each": {"of": ["source", "other"]},
+        },
         {"name": "other", "split": "innocent", "tier": "other data"},
     ],
 }
@@ -58,12 +64,18 @@ def test_descent_decides_what_is_a_positive_and_what_is_shared() -> None:
     plan = plans.parse("small", SMALL)
     found = {(entry.name, entry.source): entry.role for entry in plan.entries}
     assert found == {
-        ("source", 0): "source", ("ft of source", 0): "positive", ("source", 1): "source", ("ft of source", 1): "positive",
-        ("ft of other", None): "negative", ("other", None): "negative",
-    }  # fmt: skip
+        ("source", 0): "source",
+        ("ft of source", 0): "positive",
+        ("source", 1): "source",
+        ("ft of source", 1): "positive",
+        ("ft of other", None): "negative",
+        ("other", None): "negative",
+    }
     assert len(plan.cards()) == 6
     assert len(plan.cards([1])) == 4
-    assert [entry.card.key for entry in plans.parse("small", {**SMALL, "rule": SMALL["rule"][1:]}).of(0)][-1] == plan.of(0)[-1].card.key
+    assert [entry.card.key for entry in plans.parse("small", {**SMALL, "rule": SMALL["rule"][1:]}).of(0)][
+        -1
+    ] == plan.of(0)[-1].card.key
 
 
 @pytest.mark.parametrize(
@@ -77,7 +89,11 @@ def test_descent_decides_what_is_a_positive_and_what_is_shared() -> None:
         ({"rule": [{"name": "a", "of": "sauce", "attack": "ftal"}]}, UnknownName, "did you mean source"),
         ({"rule": [{"name": "a", "off": "source"}]}, SettingError, "no key off"),
         ({"rule": [{"name": "a"}]}, SettingError, "no split"),
-        ({"rule": [{"name": "a", "split": "owner"}, {"name": "a", "split": "owner"}]}, SettingError, "a name of its own, got 'a' twice"),
+        (
+            {"rule": [{"name": "a", "split": "owner"}, {"name": "a", "split": "owner"}]},
+            SettingError,
+            "a name of its own, got 'a' twice",
+        ),
         ({"rule": [{"name": "a {x}", "split": "owner", "each": {"x": "tens"}}]}, UnknownName, "list of the plan"),
         ({"rule": [{"name": "a {x}", "split": "owner"}]}, SettingError, "'x'"),
         ({"rule": [{"name": "a", "of": "source"}]}, SettingError, "neither attack nor evasion"),
@@ -114,7 +130,9 @@ def cifar(folder: Path, n: int) -> Path:
     random = np.random.default_rng(0)
     for name in ("data_batch_1.bin", "test_batch.bin"):
         (folder / name).write_bytes(
-            np.concatenate([np.arange(n)[:, None] % 10, random.integers(0, 256, (n, 3072))], axis=1).astype(np.uint8).tobytes()
+            np.concatenate([np.arange(n)[:, None] % 10, random.integers(0, 256, (n, 3072))], axis=1)
+            .astype(np.uint8)
+            .tobytes()
         )
     return folder
 

@@ -10,8 +10,8 @@ from birthmark.attack import Attack
 from birthmark.errors import SettingError
 from birthmark.oracle import Oracle
 from birthmark.theft import affordable, ask, train_student
-from birthmark.training import Training, outputs, probabilities
 from birthmark.types import Access, Answers, Array, Floats, Labels, Samples
+from birthmark.workshop.training import Training, outputs, probabilities
 
 PRESETS = {"uncertainty": {"strategy": "uncertainty"}, "k-centre": {"strategy": "k-centre"}}
 STRATEGIES = ("uncertainty", "k-centre", "both")
@@ -51,7 +51,10 @@ class ActiveThief(Attack):
 
     def __post_init__(self) -> None:
         if self.strategy not in STRATEGIES or self.rounds < 0 or self.queries < 0 or not 0 < self.first <= 1:
-            raise SettingError(f"expected a strategy of {', '.join(STRATEGIES)}, rounds and queries >= 0 and first in (0, 1], got {self}")
+            raise SettingError(
+                f"expected a strategy of {', '.join(STRATEGIES)}, rounds and queries >= 0 and first in (0, 1], got "
+                f"{self}"
+            )
 
     def steal(self, target: Oracle, data: Samples, *, seed: int) -> nn.Module:
         self.check(target)
@@ -67,18 +70,24 @@ class ActiveThief(Attack):
             if size < 1 or not len(pool) or not affordable(target, data.inputs[pool[:1]]):
                 break
             how = Training(epochs=2, rate=self.rate, batch=self.batch)
-            student = train_student(self.student, data.inputs[chosen], answers, kind, how, seed=seed + turn, least_steps=self.round_steps)
+            student = train_student(
+                self.student, data.inputs[chosen], answers, kind, how, seed=seed + turn, least_steps=self.round_steps
+            )
             rows = outputs if kind is Answers.VALUES else probabilities
-            places = chosen_next(rows(student, data.inputs[pool]), rows(student, data.inputs[chosen]), size, self.strategy)
+            places = chosen_next(
+                rows(student, data.inputs[pool]), rows(student, data.inputs[chosen]), size, self.strategy
+            )
             fresh = ask(target, data.inputs[pool[places]], hard=self.labels)
             chosen, answers = np.concatenate([chosen, pool[places[: len(fresh)]]]), np.concatenate([answers, fresh])
             pool = np.delete(pool, places)
         how = Training(epochs=self.epochs, rate=self.rate, batch=self.batch)
-        return train_student(self.student, data.inputs[chosen], answers, kind, how, seed=seed, least_steps=self.least_steps)
+        return train_student(
+            self.student, data.inputs[chosen], answers, kind, how, seed=seed, least_steps=self.least_steps
+        )
 
 
 def chosen_next(pool: Floats, asked: Floats, n: int, strategy: str) -> Labels:
-    """Places in the pool of the next n inputs, from the student's rows (p, k) on the pool and (m, k) on what was asked."""
+    """The next n inputs' places in the pool, from the student's rows (p, k) there and (m, k) on what was asked."""
     n = min(n, len(pool))
     uncertain = np.argsort((pool * np.log(np.maximum(pool, 1e-12))).sum(axis=1), kind="stable")
     if strategy == "uncertainty":

@@ -1,4 +1,7 @@
-"""Against AKH, which looks for the source's mistakes, and DAWN, which makes some: learn only where the source is right and sure."""
+"""Against AKH, which looks for the source's mistakes, and DAWN, which makes some.
+
+Learn only where the source is right and sure.
+"""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -10,8 +13,8 @@ from birthmark.attack import Attack
 from birthmark.errors import SettingError
 from birthmark.oracle import Oracle
 from birthmark.theft import ask, at_least, copied, fits, labelled, new_student
-from birthmark.training import Training, fit
 from birthmark.types import Access, Answers, Samples
+from birthmark.workshop.training import Training, fit
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,9 @@ class AdaptiveAKH(Attack):
     def steal(self, target: Oracle, data: Samples, *, seed: int) -> nn.Module:
         self.check(target)
         if target.answers is Answers.VALUES or not data.classes:
-            raise SettingError("adaptive-akh: expected a classifier and class labels, got real values; use ftal or mixed")
+            raise SettingError(
+                "adaptive-akh: expected a classifier and class labels, got real values; use ftal or mixed"
+            )
         answers = ask(target, data.inputs)
         known = data[: len(answers)]
         wrong = answers.argmax(axis=1) != known.targets

@@ -15,8 +15,8 @@ from birthmark.attack import Attack
 from birthmark.errors import SettingError
 from birthmark.oracle import Oracle
 from birthmark.theft import at_least, fits, obtained, own_models
-from birthmark.training import Training, device, fit, outputs, pgd, seeded
 from birthmark.types import Access, Answers, Array, Samples
+from birthmark.workshop.training import Training, device, fit, outputs, pgd, seeded
 
 
 @dataclass(frozen=True)
@@ -59,12 +59,21 @@ class AdaptiveBoundary(Attack):
     def steal(self, target: Oracle, data: Samples, *, seed: int) -> nn.Module:
         self.check(target)
         if target.answers is Answers.VALUES or not data.classes:
-            raise SettingError("adaptive-boundary: expected a classifier and class labels, got real values; use ftal or mixed")
+            raise SettingError(
+                "adaptive-boundary: expected a classifier and class labels, got real values; use ftal or mixed"
+            )
         how = Training(epochs=self.epochs, rate=self.rate, batch=self.batch)
         stolen, answers = obtained(target, data.inputs, self.student, how, seed=seed, least_steps=self.least_steps)
-        own = own_models(self.own, stolen, fits(stolen, data), answers.shape[1], how, seed=seed, least_steps=self.least_steps)
+        own = own_models(
+            self.own, stolen, fits(stolen, data), answers.shape[1], how, seed=seed, least_steps=self.least_steps
+        )
         tuning = Training(
-            epochs=self.tune, rate=self.tune_rate, batch=self.batch, adversarial=self.share, epsilon=self.epsilon, steps=self.steps
+            epochs=self.tune,
+            rate=self.tune_rate,
+            batch=self.batch,
+            adversarial=self.share,
+            epsilon=self.epsilon,
+            steps=self.steps,
         )
         for turn in range(self.rounds):
             points, labels = self._decoys(stolen, own, data, seed + turn)
@@ -80,7 +89,10 @@ class AdaptiveBoundary(Attack):
         with seeded(seed):
             for start in range(0, len(data), 500):
                 part = data[start : start + 500]
-                x, y = torch.from_numpy(part.inputs).to(device()), torch.from_numpy(part.targets.astype(np.int64)).to(device())
+                x, y = (
+                    torch.from_numpy(part.inputs).to(device()),
+                    torch.from_numpy(part.targets.astype(np.int64)).to(device()),
+                )
                 made.append(pgd(stolen, x, y, epsilon=self.epsilon, steps=self.steps).cpu().numpy())
         points = np.concatenate(made)
         said = np.stack([outputs(model, points).argmax(1) for model in own])

@@ -14,8 +14,8 @@ from birthmark.attack import Attack
 from birthmark.errors import SettingError
 from birthmark.oracle import Oracle, is_labels, softmax
 from birthmark.theft import affordable, ask, at_least, fits, labelled, new_student, train_student
-from birthmark.training import Training, fit, probabilities
 from birthmark.types import Access, Answers, Array, Floats, Samples
+from birthmark.workshop.training import Training, fit, probabilities
 
 WAYS = ("labels", "averaging", "recovery")
 PRESETS = {"labels": {"way": "labels"}, "averaging": {"way": "averaging"}, "recovery": {"way": "recovery"}}
@@ -56,7 +56,10 @@ class AdaptiveDynamarks(Attack):
 
     def __post_init__(self) -> None:
         if self.way not in WAYS or self.copies < 1 or self.noise < 0 or not 0 <= self.margin < 1 or self.waves < 1:
-            raise SettingError(f"expected a way of {', '.join(WAYS)}, copies and waves >= 1, noise >= 0 and margin in [0, 1), got {self}")
+            raise SettingError(
+                f"expected a way of {', '.join(WAYS)}, copies and waves >= 1, noise >= 0 and margin in [0, 1), got "
+                f"{self}"
+            )
 
     def steal(self, target: Oracle, data: Samples, *, seed: int) -> nn.Module:
         self.check(target)
@@ -82,7 +85,10 @@ class AdaptiveDynamarks(Attack):
         return train_student(self.student, samples.inputs, rows, kind, how, seed=seed, least_steps=self.least_steps)
 
     def _averaged(self, target: Oracle, inputs: Array, random: np.random.Generator) -> tuple[Array, Floats]:
-        """Mean log-probabilities over noisy copies of as many inputs as the budget allows (labels: the mean of votes)."""
+        """Mean log-probabilities over noisy copies of as many inputs as the budget allows (labels.
+
+        The mean of votes).
+        """
         _, axes, spread = principal(inputs)
         n = affordable(target, np.repeat(inputs, self.copies, axis=0)) // self.copies
         if not n:
@@ -94,14 +100,19 @@ class AdaptiveDynamarks(Attack):
         rows = ask(target, asked.reshape(-1, *inputs.shape[1:]).astype(np.float32))
         whole = len(rows) // self.copies
         grouped = rows[: whole * self.copies].reshape(whole, self.copies, -1)
-        averaged = grouped.mean(axis=1) if is_labels(rows) else softmax(np.log(np.maximum(grouped, 0) + 1e-6).mean(axis=1))
+        averaged = (
+            grouped.mean(axis=1) if is_labels(rows) else softmax(np.log(np.maximum(grouped, 0) + 1e-6).mean(axis=1))
+        )
         return inputs[:whole], averaged
 
     def _cleaned(self, inputs: Array, rows: Floats, own: Floats, random: np.random.Generator) -> Floats:
-        """Answers less a ridge regression, on random cosines of whitened coordinates, of their gap to the own model's."""
+        """Answers less a ridge regression, on random cosines of whitened coordinates, of their gap to the own ones."""
         mean, axes, spread = principal(inputs)
         place = (inputs.reshape(len(inputs), -1) - mean) @ axes.T / spread
-        waves = np.cos(self.frequency * place @ random.normal(size=(place.shape[1], self.waves)) + random.uniform(0, 2 * np.pi, self.waves))
+        waves = np.cos(
+            self.frequency * place @ random.normal(size=(place.shape[1], self.waves))
+            + random.uniform(0, 2 * np.pi, self.waves)
+        )
         log = np.log(np.maximum(rows, 0) + 1e-4)
         gap = log - np.log(own + 1e-4)
         gap -= gap.mean(axis=1, keepdims=True)

@@ -10,13 +10,13 @@ from typing import ClassVar
 import numpy as np
 from torch import nn
 
-from birthmark.architectures import Average
 from birthmark.attack import Attack
 from birthmark.errors import SettingError
 from birthmark.oracle import Oracle
 from birthmark.theft import at_least, fits, named, obtained, own_models
-from birthmark.training import Training, fit, probabilities
 from birthmark.types import Access, Answers, Samples
+from birthmark.workshop.architectures import Average
+from birthmark.workshop.training import Training, fit, probabilities
 
 WAYS = ("labels", "mixing", "ensemble")
 PRESETS = {"labels": {"way": "labels"}, "mixing": {"way": "mixing"}, "ensemble": {"way": "ensemble"}}
@@ -29,7 +29,8 @@ class AdaptiveKinship(Attack):
     Attributes:
         way: "labels" fine-tunes on true labels, "mixing" averages answers with an independent model, "ensemble"
             fine-tunes towards the mean of independent models.
-        strength: weight of what is foreign, 0 to 1: the share of the independent model, or of the ensemble beside true labels.
+        strength: weight of what is foreign, 0 to 1: the share of the independent model, or of the ensemble beside true
+            labels.
         own: number of independent models ("ensemble").
         student: architecture, when there are no weights to copy; "" is vgg for images and mlp for flat inputs.
         epochs, rate, batch: of students and independent models.
@@ -60,11 +61,15 @@ class AdaptiveKinship(Attack):
     def steal(self, target: Oracle, data: Samples, *, seed: int) -> nn.Module:
         self.check(target)
         if target.answers is Answers.VALUES:
-            raise SettingError("adaptive-kinship: expected a classifier, got an oracle of real values; use ftal or mixed")
+            raise SettingError(
+                "adaptive-kinship: expected a classifier, got an oracle of real values; use ftal or mixed"
+            )
         how = Training(epochs=self.epochs, rate=self.rate, batch=self.batch)
         stolen, answers = obtained(target, data.inputs, self.student, how, seed=seed, least_steps=self.least_steps)
         fits(stolen, data)
-        tuning = at_least(Training(epochs=self.tune, rate=self.tune_rate, batch=self.batch), len(data), self.least_steps // 5)
+        tuning = at_least(
+            Training(epochs=self.tune, rate=self.tune_rate, batch=self.batch), len(data), self.least_steps // 5
+        )
         if self.way == "labels":
             return fit(stolen, data, tuning, seed=seed)
         n = self.own if self.way == "ensemble" else 1
@@ -73,4 +78,6 @@ class AdaptiveKinship(Attack):
             return named(Average([stolen, own[0]], 1 - self.strength), stolen, members=2).eval()
         foreign = np.mean([probabilities(model, data.inputs) for model in own], axis=0)
         truth = np.eye(answers.shape[1])[data.targets]
-        return fit(stolen, data, tuning, seed=seed, soft=np.asarray(self.strength * foreign + (1 - self.strength) * truth))
+        return fit(
+            stolen, data, tuning, seed=seed, soft=np.asarray(self.strength * foreign + (1 - self.strength) * truth)
+        )

@@ -1,7 +1,8 @@
 """Against moment kinship, which compares means and covariances of samples: pull them to those of real data.
 
-What gives a generator away to `moments` is how its own moments differ from the data's. A thief with data of its own takes
-a copy or a student and fine-tunes it to keep its answers, while the moments of every batch are drawn to the data's.
+What gives a generator away to `moments` is how its own moments differ from the data's. A thief with data of its own
+takes a copy or a student and fine-tunes it to keep its answers, while the moments of every batch are drawn to the
+data's.
 """
 
 from dataclasses import dataclass
@@ -15,8 +16,8 @@ from birthmark.attack import Attack
 from birthmark.errors import DataError, SettingError
 from birthmark.oracle import Oracle
 from birthmark.theft import at_least, fits, obtained
-from birthmark.training import Training, fit
 from birthmark.types import Access, Samples
+from birthmark.workshop.training import Training, fit
 
 CLIP = 4.0  # standard deviations, as the method clips
 
@@ -25,8 +26,8 @@ CLIP = 4.0  # standard deviations, as the method clips
 class AdaptiveMoments(Attack):
     """Take a copy (with the weights) or a student (without), then move its samples' moments to the data's.
 
-    The data's targets are real samples (or true labels, one-hot). In their first whitened principal components their mean
-    is 0 and their covariance the identity; the squared distances of a batch's from these are added to the loss.
+    The data's targets are real samples (or true labels, one-hot). In their first whitened principal components their
+    mean is 0 and their covariance the identity; the squared distances of a batch's from these are added to the loss.
 
     Attributes:
         strength: weight of the moments, 0 and up.
@@ -63,12 +64,19 @@ class AdaptiveMoments(Attack):
         data = fits(stolen, data[: len(answers)])
         if len(data) < 2:
             raise DataError(f"adaptive-moments: expected at least 2 samples to take moments of, got {len(data)}")
-        real = np.eye(answers.shape[1])[data.targets] if data.classes else data.targets.reshape(len(data), -1).astype(np.float64)
+        real = (
+            np.eye(answers.shape[1])[data.targets]
+            if data.classes
+            else data.targets.reshape(len(data), -1).astype(np.float64)
+        )
         centre = real.mean(axis=0)
         _, spread, vectors = np.linalg.svd(real - centre, full_matrices=False)
         kept = min(self.components, int((spread > 1e-6 * max(spread[0], 1e-12)).sum()))
         if not kept:
-            raise DataError("adaptive-moments: all samples of the data are the same, so they have no moments to draw to; bring more data")
+            raise DataError(
+                "adaptive-moments: all samples of the data are the same, so they have no moments to draw to; bring "
+                "more data"
+            )
         basis = vectors[:kept].T * np.sqrt(len(real)) / spread[:kept]
         middle, axes = torch.from_numpy(centre).float(), torch.from_numpy(basis).float()
 
@@ -78,5 +86,7 @@ class AdaptiveMoments(Attack):
             second = y.T @ y / len(y) - torch.eye(kept, device=rows.device)
             return self.strength * (y.mean(0).square().mean() + second.square().mean())
 
-        tuning = at_least(Training(epochs=self.tune, rate=self.tune_rate, batch=self.batch), len(data), self.least_steps // 5)
+        tuning = at_least(
+            Training(epochs=self.tune, rate=self.tune_rate, batch=self.batch), len(data), self.least_steps // 5
+        )
         return fit(stolen, data, tuning, seed=seed, soft=np.asarray(answers), penalty=drawn)

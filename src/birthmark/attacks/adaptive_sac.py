@@ -16,13 +16,14 @@ from birthmark.crafting.images import cutmix
 from birthmark.errors import SettingError
 from birthmark.oracle import Oracle
 from birthmark.theft import at_least, fits, obtained, own_models
-from birthmark.training import Training, device, fit
 from birthmark.types import Access, Answers, Samples
+from birthmark.workshop.training import Training, device, fit
 
 
 @dataclass(frozen=True)
 class AdaptiveSAC(Attack):
-    """Take a copy or a student, and fine-tune it on true labels with  weight * mean |C_stolen - C_own|  on mixed samples.
+    """Take a copy or a student, and fine-tune it on true labels with  weight * mean |C_stolen - C_own|  on mixed
+    samples.
 
     Attributes:
         weight: of the correlation term, 0 and up.
@@ -56,7 +57,9 @@ class AdaptiveSAC(Attack):
             raise SettingError("adaptive-sac: expected a classifier, got an oracle of real values; use ftal or mixed")
         how = Training(epochs=self.epochs, rate=self.rate, batch=self.batch)
         stolen, answers = obtained(target, data.inputs, self.student, how, seed=seed, least_steps=self.least_steps)
-        own = own_models(1, stolen, fits(stolen, data), answers.shape[1], how, seed=seed, least_steps=self.least_steps)[0]
+        own = own_models(1, stolen, fits(stolen, data), answers.shape[1], how, seed=seed, least_steps=self.least_steps)[
+            0
+        ]
         mixed = cutmix(data.inputs, "standard", seed=seed) if data.inputs.ndim == 4 else data.inputs
         pool = torch.from_numpy(mixed)
 
@@ -66,7 +69,9 @@ class AdaptiveSAC(Attack):
                 wanted = correlation(own(x).float())
             return self.weight * (correlation(model(x).float()) - wanted).abs().mean()
 
-        tuning = at_least(Training(epochs=self.tune, rate=self.tune_rate, batch=self.batch), len(data), self.least_steps // 3)
+        tuning = at_least(
+            Training(epochs=self.tune, rate=self.tune_rate, batch=self.batch), len(data), self.least_steps // 3
+        )
         return fit(stolen, data, tuning, seed=seed, penalty=correlations)
 
 

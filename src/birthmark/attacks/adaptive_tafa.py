@@ -1,4 +1,7 @@
-"""Against TAFA and lineage, which look for the kinks of piecewise linear networks: round them off, and shake what is left."""
+"""Against TAFA and lineage, which look for the kinks of piecewise linear networks.
+
+Round them off, and shake what is left.
+"""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -6,13 +9,13 @@ from typing import ClassVar
 import numpy as np
 from torch import nn
 
-from birthmark.architectures import smoothed
 from birthmark.attack import Attack
 from birthmark.errors import SettingError
 from birthmark.oracle import Oracle
 from birthmark.theft import at_least, copied, fits, named
-from birthmark.training import Training, fit
 from birthmark.types import Access, Samples
+from birthmark.workshop.architectures import smoothed
+from birthmark.workshop.training import Training, fit
 
 
 @dataclass(frozen=True)

@@ -14,15 +14,16 @@ from birthmark.attack import Attack
 from birthmark.errors import SettingError
 from birthmark.oracle import Oracle
 from birthmark.theft import affordable, ask, queries_left, train_student
-from birthmark.training import Training, device, pgd, seeded
 from birthmark.types import Access, Answers, Array, Labels, Samples
+from birthmark.workshop.training import Training, device, pgd, seeded
 
 PRESETS = {"sac": {"epsilon": 4 / 256, "steps": 30, "epochs": 60}, "wrt": {"epsilon": 0.25, "steps": 40, "epochs": 60}}
 
 
 @dataclass(frozen=True)
 class AdvExtract(Attack):
-    """Train a student on the target's answers, attack it with PGD, ask the target about the results, train afresh on both.
+    """Train a student on the target's answers, attack it with PGD, ask the target about the results, train afresh on
+    both.
 
     Attributes:
         student: architecture by name; "" is vgg for images and mlp for flat inputs.
@@ -50,7 +51,9 @@ class AdvExtract(Attack):
 
     def __post_init__(self) -> None:
         if self.queries < 0 or self.epsilon <= 0 or self.steps < 1:
-            raise SettingError(f"expected queries >= 0, epsilon > 0 and steps >= 1, got {self.queries}, {self.epsilon}, {self.steps}")
+            raise SettingError(
+                f"expected queries >= 0, epsilon > 0 and steps >= 1, got {self.queries}, {self.epsilon}, {self.steps}"
+            )
 
     def steal(self, target: Oracle, data: Samples, *, seed: int) -> nn.Module:
         self.check(target)
@@ -63,7 +66,9 @@ class AdvExtract(Attack):
         inputs = inputs[: len(answers)]
         how = Training(epochs=max(self.epochs // 2, 1), rate=self.rate, batch=self.batch)
         student = train_student(self.student, inputs, answers, kind, how, seed=seed, least_steps=self.round_steps)
-        worse = attacked(student, inputs, answers.argmax(1), self.epsilon, self.steps, seed)[: max(total - len(inputs), 0)]
+        worse = attacked(student, inputs, answers.argmax(1), self.epsilon, self.steps, seed)[
+            : max(total - len(inputs), 0)
+        ]
         if len(worse) and affordable(target, worse):
             fresh = ask(target, worse, hard=self.labels)
             inputs, answers = np.concatenate([inputs, worse[: len(fresh)]]), np.concatenate([answers, fresh])

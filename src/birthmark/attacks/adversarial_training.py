@@ -1,4 +1,5 @@
-"""Robust fine-tuning of a copy: crafted queries near the boundary stop working on a model that was hardened against them.
+"""Robust fine-tuning of a copy: crafted queries near the boundary stop working on a model that was hardened against
+them.
 
 `adv-train` puts PGD examples into the batches (Madry et al. 2018), `trades` adds the divergence between the answers to
 clean inputs and to the worst inputs nearby (Zhang et al. 2019).
@@ -14,8 +15,8 @@ from birthmark.attack import Attack
 from birthmark.errors import SettingError
 from birthmark.oracle import Oracle
 from birthmark.theft import at_least, copied, fits
-from birthmark.training import Training, fit, pgd
 from birthmark.types import Access, Samples
+from birthmark.workshop.training import Training, fit, pgd
 
 PRESETS = {
     "wrt-01": {"epsilon": 0.01, "steps": 40, "epochs": 5},
@@ -49,12 +50,21 @@ class AdvTrain(Attack):
 
     def __post_init__(self) -> None:
         if not 0 < self.share <= 1 or self.epsilon <= 0 or self.steps < 1:
-            raise SettingError(f"expected share in (0, 1], epsilon > 0 and steps >= 1, got {self.share}, {self.epsilon}, {self.steps}")
+            raise SettingError(
+                f"expected share in (0, 1], epsilon > 0 and steps >= 1, got {self.share}, {self.epsilon}, {self.steps}"
+            )
 
     def steal(self, target: Oracle, data: Samples, *, seed: int) -> nn.Module:
         self.check(target)
         copy = copied(target)
-        how = Training(epochs=self.epochs, batch=self.batch, rate=self.rate, adversarial=self.share, epsilon=self.epsilon, steps=self.steps)
+        how = Training(
+            epochs=self.epochs,
+            batch=self.batch,
+            rate=self.rate,
+            adversarial=self.share,
+            epsilon=self.epsilon,
+            steps=self.steps,
+        )
         return fit(copy, fits(copy, data), at_least(how, len(data), self.least_steps), seed=seed)
 
 
@@ -81,7 +91,9 @@ class Trades(Attack):
 
     def __post_init__(self) -> None:
         if self.beta < 0 or self.epsilon <= 0 or self.steps < 1:
-            raise SettingError(f"expected beta >= 0, epsilon > 0 and steps >= 1, got {self.beta}, {self.epsilon}, {self.steps}")
+            raise SettingError(
+                f"expected beta >= 0, epsilon > 0 and steps >= 1, got {self.beta}, {self.epsilon}, {self.steps}"
+            )
 
     def steal(self, target: Oracle, data: Samples, *, seed: int) -> nn.Module:
         self.check(target)
@@ -90,7 +102,9 @@ class Trades(Attack):
         def divergence(model: nn.Module, x: Tensor, outputs: Tensor) -> Tensor:
             clean = functional.softmax(outputs, 1)
             worse = pgd(model, x, clean.detach(), epsilon=self.epsilon, steps=self.steps)
-            return self.beta * functional.kl_div(functional.log_softmax(model(worse).float(), 1), clean, reduction="batchmean")
+            return self.beta * functional.kl_div(
+                functional.log_softmax(model(worse).float(), 1), clean, reduction="batchmean"
+            )
 
         how = Training(epochs=self.epochs, batch=self.batch, rate=self.rate)
         return fit(copy, fits(copy, data), at_least(how, len(data), self.least_steps), seed=seed, penalty=divergence)

@@ -18,8 +18,8 @@ from birthmark.attack import Attack
 from birthmark.errors import SettingError
 from birthmark.oracle import Oracle
 from birthmark.theft import at_least, copied, fits, last_layer, layers_in_order, restored
-from birthmark.training import Training, fit
 from birthmark.types import Access, Array, Samples
+from birthmark.workshop.training import Training, fit
 
 PRESETS = {"wrt": {"amount": 0.96, "epochs": 10}, "sac": {"amount": 0.8, "epochs": 10}}
 Layer = nn.Linear | nn.modules.conv._ConvNd
@@ -99,7 +99,9 @@ def _hidden(module: nn.Module, inputs: Array) -> list[tuple[Layer, _BatchNorm | 
             norm = after if isinstance(after, _BatchNorm) and after.num_features == len(layer.weight) else None
             found.append((layer, norm))
     if not found:
-        raise SettingError("expected a network with hidden layers to prune, found one layer; use quantise or weight-noise")
+        raise SettingError(
+            "expected a network with hidden layers to prune, found one layer; use quantise or weight-noise"
+        )
     return found
 
 
@@ -143,7 +145,12 @@ def _silenced(
                 masks.custom_from_mask(part, name, kept.view(-1, *[1] * (parameter.ndim - 1)).expand_as(parameter))
                 held.append((part, name))
     if how.epochs:
-        fit(copy, data, at_least(Training(epochs=how.epochs, batch=how.batch, rate=how.rate), len(data), how.least_steps), seed=seed)
+        fit(
+            copy,
+            data,
+            at_least(Training(epochs=how.epochs, batch=how.batch, rate=how.rate), len(data), how.least_steps),
+            seed=seed,
+        )
     for silent, name in held:
         masks.remove(silent, name)
     return restored(target, copy)

@@ -1,9 +1,9 @@
 """Data-free extraction: a generator invents the queries, so the thief needs no data at all.
 
-Family of DaST, MAZE and DFME (Zhou et al. 2020; Kariyappa et al. 2021; Truong et al. 2021). The generator learns through
-the student alone (no gradient of the target is estimated, which costs those papers millions of queries): it looks for
-images that the student spreads over all classes, afresh in every round, and every answer is kept and learned from again.
-It is the weakest theft here, and usually counts as failed (`Theft.failed`).
+Family of DaST, MAZE and DFME (Zhou et al. 2020; Kariyappa et al. 2021; Truong et al. 2021). The generator learns
+through the student alone (no gradient of the target is estimated, which costs those papers millions of queries): it
+looks for images that the student spreads over all classes, afresh in every round, and every answer is kept and learned
+from again. It is the weakest theft here, and usually counts as failed (`Theft.failed`).
 """
 
 from dataclasses import dataclass
@@ -19,13 +19,14 @@ from birthmark.attack import Attack
 from birthmark.errors import SettingError
 from birthmark.oracle import Oracle
 from birthmark.theft import affordable, ask, labelled, new_student
-from birthmark.training import Training, device, fit, seeded
 from birthmark.types import Access, Answers, Array, Floats, Samples
+from birthmark.workshop.training import Training, device, fit, seeded
 
 
 @dataclass(frozen=True)
 class DataFree(Attack):
-    """Rounds of: a fresh generator learns from the student and invents a batch, the target answers, the student learns from all answers.
+    """Rounds of: a fresh generator learns from the student and invents a batch, the target answers, the student learns
+    from all answers.
 
     Of the data only the shape of one input is used; inputs are taken to lie in [0, 1].
 
@@ -36,7 +37,8 @@ class DataFree(Attack):
         steps: of the generator in each round.
         latent: size of the generator's noise.
         labels: learn from the top labels even if the target shows more.
-        epochs, rate, batch: of the student's last training, on all answers; between the rounds it trains for `round_steps` steps.
+        epochs, rate, batch: of the student's last training, on all answers; between the rounds it trains for
+            `round_steps` steps.
     """
 
     name: ClassVar[str] = "data-free"
@@ -83,7 +85,9 @@ class DataFree(Attack):
                 fit(student, samples, how, seed=seed + turn, soft=soft)
         samples, soft = labelled(inputs, np.concatenate(answers), kind)
         student = student or new_student(self.student, data.shape, answers[0].shape[1], seed=seed)
-        return fit(student, samples, Training(epochs=self.epochs, rate=self.rate, batch=self.batch), seed=seed, soft=soft)
+        return fit(
+            student, samples, Training(epochs=self.epochs, rate=self.rate, batch=self.batch), seed=seed, soft=soft
+        )
 
     def _dream(self, generator: nn.Module, student: nn.Module) -> None:
         """Steps of the generator towards images that the student spreads over all classes."""
@@ -111,7 +115,10 @@ def _varied(answers: list[Floats]) -> bool:
 
 
 class Dreamer(nn.Module):
-    """Noise (n, z) to inputs (n, *shape) in [0, 1]; images are made coarse first, then refined, so that they are smooth."""
+    """Noise (n, z) to inputs (n, *shape) in [0, 1].
+
+    Images are made coarse first, then refined, so that they are smooth.
+    """
 
     def __init__(self, shape: tuple[int, ...], latent: int, width: int = 32) -> None:
         super().__init__()
@@ -121,7 +128,11 @@ class Dreamer(nn.Module):
         self.body = nn.Sequential(nn.Linear(latent, 128), nn.BatchNorm1d(128), nn.ReLU(), nn.Linear(128, out))
         if self.small:
             self.one = nn.Sequential(
-                nn.BatchNorm2d(width), nn.ReLU(), nn.Conv2d(width, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU()
+                nn.BatchNorm2d(width),
+                nn.ReLU(),
+                nn.Conv2d(width, width, 3, padding=1),
+                nn.BatchNorm2d(width),
+                nn.ReLU(),
             )
             self.two = nn.Conv2d(width, shape[0], 3, padding=1)
         self.last = nn.BatchNorm2d(shape[0], affine=False) if self.small else nn.BatchNorm1d(prod(shape), affine=False)

@@ -8,8 +8,8 @@ from torch import nn
 from birthmark.attack import Attack
 from birthmark.oracle import Oracle
 from birthmark.theft import ask, train_student
-from birthmark.training import Training
 from birthmark.types import Access, Samples
+from birthmark.workshop.training import Training
 
 PRESETS = {
     "sac": {"temperature": 20.0, "hard_share": 0.1, "epochs": 200},
@@ -50,8 +50,15 @@ class Distill(Attack):
         self.check(target)
         answers = ask(target, data.inputs)
         how = Training(
-            epochs=self.epochs, rate=self.rate, batch=self.batch, temperature=self.temperature, hard_share=self.hard_share,
-            shift=self.shift, flip=self.flip,
-        )  # fmt: skip
+            epochs=self.epochs,
+            rate=self.rate,
+            batch=self.batch,
+            temperature=self.temperature,
+            hard_share=self.hard_share,
+            shift=self.shift,
+            flip=self.flip,
+        )
         inputs = data.inputs[: len(answers)]
-        return train_student(self.student, inputs, answers, target.answers, how, seed=seed, least_steps=self.least_steps)
+        return train_student(
+            self.student, inputs, answers, target.answers, how, seed=seed, least_steps=self.least_steps
+        )

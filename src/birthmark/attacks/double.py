@@ -8,8 +8,8 @@ from torch import nn
 from birthmark.attack import Attack
 from birthmark.oracle import Oracle
 from birthmark.theft import ask, train_student
-from birthmark.training import Training, outputs, probabilities
 from birthmark.types import Access, Answers, Samples
+from birthmark.workshop.training import Training, outputs, probabilities
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,8 @@ class Double(Attack):
     """Train a first student on the target's answers, and a second one on the first one's answers to the same inputs.
 
     Attributes:
-        between, student: architectures of the first and the second student; "" is vgg for images and mlp for flat inputs.
+        between, student: architectures of the first and the second student; "" is vgg for images and mlp for flat
+            inputs.
         labels: both learn from top labels even if more is shown.
         epochs, rate, batch: of the training loop.
         least_steps: small data are gone through until so many optimiser steps are done, by each student.

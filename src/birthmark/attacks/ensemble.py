@@ -6,13 +6,13 @@ from typing import ClassVar
 import numpy as np
 from torch import nn
 
-from birthmark.architectures import Average
 from birthmark.attack import Attack
 from birthmark.errors import DataError, SettingError
 from birthmark.oracle import Oracle
 from birthmark.theft import ask, named, train_student
-from birthmark.training import Training
 from birthmark.types import Access, Answers, Samples
+from birthmark.workshop.architectures import Average
+from birthmark.workshop.training import Training
 
 PRESETS = {"wrt": {"parts": 3, "epochs": 60}}
 
@@ -53,13 +53,16 @@ class Ensemble(Attack):
         answers = ask(target, inputs, hard=self.labels)
         if len(answers) < 2 * self.parts:
             raise DataError(
-                f"ensemble: expected at least {2 * self.parts} answers for {self.parts} students, got {len(answers)}; bring more data or budget"
+                f"ensemble: expected at least {2 * self.parts} answers for {self.parts} students, got {len(answers)}; "
+                "bring more data or budget"
             )
         kind = Answers.LABELS if self.labels else target.answers
         how = Training(epochs=self.epochs, rate=self.rate, batch=self.batch)
         shares = np.array_split(np.arange(len(answers)), self.parts)
         students = [
-            train_student(self.student, inputs[share], answers[share], kind, how, seed=seed + i, least_steps=self.least_steps)
+            train_student(
+                self.student, inputs[share], answers[share], kind, how, seed=seed + i, least_steps=self.least_steps
+            )
             for i, share in enumerate(shares)
         ]
         return named(Average(students), students[0], members=self.parts).eval()

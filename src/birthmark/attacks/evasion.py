@@ -8,7 +8,8 @@ applied from left to right: what comes first is nearest to the model.
     evade(suspect, "detector:share=0.05", seed=0, data=inputs_of_the_thief)
 
 Randomised evasions draw from the seed, the query, and how often it was asked before: the same questions in the same
-order get the same answers, however they are cut into batches, and a repeated question gets a new draw as on a real service.
+order get the same answers, however they are cut into batches, and a repeated question gets a new draw as on a real
+service.
 """
 
 from collections import Counter
@@ -75,7 +76,9 @@ class BitDepth(Wrapper):
 
 
 class Smooth(Wrapper):
-    """Images are smoothed: `kind` is gaussian (standard deviation `size`, pixels), mean or median (`size` x `size` pixels)."""
+    """Images are smoothed: `kind` is gaussian (standard deviation `size`, pixels), mean or median (`size` x `size`
+    pixels).
+    """
 
     def __init__(self, inner: Oracle, kind: str = "gaussian", size: float = 0.5) -> None:
         super().__init__(inner)
@@ -119,7 +122,11 @@ class Shift(Wrapper):
         padded = np.pad(x, ((0, 0), (0, 0), (s, s), (s, s)), mode="edge")
         h, w = x.shape[2:]
         places = [self.draws(row).integers(0, 2 * s + 1, 2) for row in x]
-        return self.inner(np.stack([image[:, top : top + h, left : left + w] for image, (top, left) in zip(padded, places, strict=True)]))
+        return self.inner(
+            np.stack(
+                [image[:, top : top + h, left : left + w] for image, (top, left) in zip(padded, places, strict=True)]
+            )
+        )
 
 
 class Reconstruct(Wrapper):
@@ -153,7 +160,10 @@ class Temperature(Wrapper):
 
 
 class OutputNoise(Wrapper):
-    """Probabilities are multiplied by e^g, g normal of standard deviation `level`, and renormalised: noise on every logit."""
+    """Probabilities are multiplied by e^g, g normal of standard deviation `level`, and renormalised.
+
+    Noise on every logit.
+    """
 
     def __init__(self, inner: Oracle, level: float = 0.3, *, seed: int = 0) -> None:
         super().__init__(Probabilities(inner))
@@ -169,7 +179,9 @@ class OutputNoise(Wrapper):
 
 
 class RandomisedSmoothing(Wrapper):
-    """Answers the mean over `copies` noisy versions of every input (Cohen, Rosenfeld & Kolter 2019), noise `level` in input units."""
+    """Answers the mean over `copies` noisy versions of every input (Cohen, Rosenfeld & Kolter 2019), noise `level` in
+    input units.
+    """
 
     def __init__(self, inner: Oracle, copies: int = 10, level: float = 0.1, *, seed: int = 0) -> None:
         super().__init__(Probabilities(inner))
@@ -188,8 +200,8 @@ class Detector(Wrapper):
     """Inputs unlike the thief's data are answered at random.
 
     How unlike an input is: its distance to the data's mean and its reconstruction error in the data's first principal
-    coordinates, each against the data's own spread. Those are fitted on one half of the data; the threshold turns away a
-    `share` of the other half. What is turned away gets the answer to another input, drawn at random.
+    coordinates, each against the data's own spread. Those are fitted on one half of the data; the threshold turns away
+    a `share` of the other half. What is turned away gets the answer to another input, drawn at random.
     """
 
     def __init__(self, inner: Oracle, share: float = 0.05, width: int = 32, *, seed: int = 0, data: Array) -> None:
@@ -242,7 +254,10 @@ def _images(inputs: Array, name: str) -> Array:
 
 def _known(data: Array | None, name: str) -> Array:
     if data is None or len(data) < 10:
-        raise DataError(f"{name}: expected at least 10 inputs of the thief's to compare with, got {0 if data is None else len(data)}")
+        raise DataError(
+            f"{name}: expected at least 10 inputs of the thief's to compare with, got "
+            f"{0 if data is None else len(data)}"
+        )
     return data
 
 
@@ -296,7 +311,9 @@ def evade(oracle: Oracle, stack: str, *, seed: int = 0, data: Array | None = Non
         if missing:
             raise SettingError(f"{name}: expected {missing[0]}, as in {name}:{missing[0]}=...")
         hidden = {"seed": seed + place, "data": data}
-        oracle = EVASIONS[name](oracle, **given, **{key: value for key, value in hidden.items() if key in _parameters(name)})
+        oracle = EVASIONS[name](
+            oracle, **given, **{key: value for key, value in hidden.items() if key in _parameters(name)}
+        )
     return oracle
 
 

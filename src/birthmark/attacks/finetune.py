@@ -13,8 +13,8 @@ from torch import nn
 from birthmark.attack import Attack
 from birthmark.oracle import Oracle
 from birthmark.theft import at_least, copied, fits, last_layer
-from birthmark.training import Training, fit, seeded
 from birthmark.types import Access, Samples
+from birthmark.workshop.training import Training, fit, seeded
 
 PAPER = "Uchida et al. 2017; Adi et al. 2018"
 
@@ -122,7 +122,9 @@ class RTAL(Attack):
         copy = copied(target)
         head = _fresh_head(copy, fits(copy, data), seed)
         if self.warm:
-            warming = at_least(Training(epochs=self.warm, batch=self.batch, rate=10 * self.rate), len(data), self.least_steps)
+            warming = at_least(
+                Training(epochs=self.warm, batch=self.batch, rate=10 * self.rate), len(data), self.least_steps
+            )
             fit(copy, data, warming, seed=seed, only=head.parameters())
         return fit(copy, data, _how(self, len(data)), seed=seed)
 

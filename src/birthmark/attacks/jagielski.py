@@ -16,8 +16,8 @@ from birthmark.attack import Attack
 from birthmark.errors import SettingError
 from birthmark.oracle import Oracle
 from birthmark.theft import ask, at_least, labelled, new_student
-from birthmark.training import Training, augment, device, fit
 from birthmark.types import Access, Answers, Array, Samples
+from birthmark.workshop.training import Training, augment, device, fit
 
 PRESETS = {"supervised": {"unlabelled": 0.0}}
 
@@ -62,8 +62,14 @@ class Jagielski(Attack):
         asked, rest = data.inputs[order[: len(answers)]], data.inputs[order[len(answers) :]]
         samples, soft = labelled(asked, answers, target.answers)
         student = new_student(self.student, samples.shape, answers.shape[1], seed=seed)
-        how = at_least(Training(epochs=self.epochs, rate=self.rate, batch=self.batch, shift=self.shift), len(asked), self.least_steps)
-        steady = self._steady(rest) if len(rest) > 1 and self.unlabelled and target.answers is not Answers.VALUES else None
+        how = at_least(
+            Training(epochs=self.epochs, rate=self.rate, batch=self.batch, shift=self.shift),
+            len(asked),
+            self.least_steps,
+        )
+        steady = (
+            self._steady(rest) if len(rest) > 1 and self.unlabelled and target.answers is not Answers.VALUES else None
+        )
         return fit(student, samples, how, seed=seed, soft=soft, penalty=steady)
 
     def _steady(self, rest: Array):  # type: ignore[no-untyped-def]

@@ -1,9 +1,10 @@
-"""Knockoff Nets: query with natural images of any domain, then train on the answers (Orekondy, Schiele & Fritz, CVPR 2019).
+"""Knockoff Nets: query with natural images of any domain, then train on the answers (Orekondy, Schiele & Fritz, CVPR
+2019).
 
 `random` draws queries uniformly. `adaptive` is the paper's gradient bandit over the pool's own classes: classes whose
 images the target answers surely, diversely, and unlike the student so far are asked more often. Queries come from
-`data.inputs`, which may be of another domain than the target's, or are drawn by the thief (`pool`); true labels only name the
-bandit's arms.
+`data.inputs`, which may be of another domain than the target's, or are drawn by the thief (`pool`); true labels only
+name the bandit's arms.
 """
 
 from dataclasses import dataclass
@@ -19,8 +20,8 @@ from birthmark.data.foreign import pictures
 from birthmark.errors import SettingError
 from birthmark.oracle import Oracle, softmax
 from birthmark.theft import affordable, ask, new_student, train_student
-from birthmark.training import Training, device, outputs, seeded
 from birthmark.types import Access, Answers, Array, Floats, Labels, Samples
+from birthmark.workshop.training import Training, device, outputs, seeded
 
 PRESETS = {
     "paper": {"epochs": 200, "rate": 1e-2, "least_steps": 0, "explore": 0.0},
@@ -37,13 +38,15 @@ class Knockoff(Attack):
     Attributes:
         student: architecture by name; "" is vgg for images and mlp for flat inputs.
         strategy: "random" or "adaptive".
-        pool: "data" to ask the data's inputs, "foreign" to ask pictures of another domain (`birthmark.data.foreign`), as many.
+        pool: "data" to ask the data's inputs, "foreign" to ask pictures of another domain (`birthmark.data.foreign`),
+            as many.
         queries: most inputs to ask; 0 for all of the data (adaptive: half of the data, so that there is a choice).
         labels: learn from the top labels even if the target shows more.
         epochs, rate, batch: of the training loop.
         least_steps: small data are gone through until so many optimiser steps are done.
         round: queries between two steps of the bandit's student (adaptive only).
-        explore: share of queries that are drawn uniformly over the classes whatever the bandit says, 0 (the paper's) to 1.
+        explore: share of queries that are drawn uniformly over the classes whatever the bandit says, 0 (the paper's) to
+            1.
     """
 
     name: ClassVar[str] = "knockoff"
@@ -88,7 +91,11 @@ class Knockoff(Attack):
 
     def _adaptive(self, target: Oracle, data: Samples, random: np.random.Generator, seed: int) -> tuple[Array, Floats]:
         """The bandit: rounds of queries, each followed by one step of a student and an update of the policy."""
-        pools = [list(random.permutation(np.flatnonzero(arms == arm))) for arms in [arms_of(data, seed)] for arm in np.unique(arms)]
+        pools = [
+            list(random.permutation(np.flatnonzero(arms == arm)))
+            for arms in [arms_of(data, seed)]
+            for arm in np.unique(arms)
+        ]
         wanted = min(self.queries or len(data) // 2, len(data))
         inputs, answers = list[Array](), list[Floats]()
         asked, student, optimiser = 0, nn.Module(), None
@@ -116,7 +123,9 @@ class Knockoff(Attack):
             said = softmax(outputs(student, inputs[-1]))
             for (arm, _), row, mine in zip(drawn, rows, said, strict=False):
                 top = np.sort(row)[-2:]
-                parts = np.array([top[-1] - top[0], np.maximum(row - seen, 0).sum(), -(row * np.log(mine + 1e-8)).sum()])
+                parts = np.array(
+                    [top[-1] - top[0], np.maximum(row - seen, 0).sum(), -(row * np.log(mine + 1e-8)).sum()]
+                )
                 reward, average = rewards.add(parts)
                 seen += (row - seen) / (asked + 1)
                 times[arm] += 1

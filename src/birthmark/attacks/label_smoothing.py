@@ -1,4 +1,7 @@
-"""Fine-tuning on smoothed labels: the copy's confidence, and what was hidden in it, is flattened (WRT; Lukas et al. 2022)."""
+"""Fine-tuning on smoothed labels.
+
+The copy's confidence, and what was hidden in it, is flattened (WRT; Lukas et al. 2022).
+"""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -9,8 +12,8 @@ from birthmark.attack import Attack
 from birthmark.errors import SettingError
 from birthmark.oracle import Oracle
 from birthmark.theft import at_least, copied, fits
-from birthmark.training import Training, fit
 from birthmark.types import Access, Samples
+from birthmark.workshop.training import Training, fit
 
 PRESETS = {"wrt": {"smoothing": 0.3, "epochs": 5, "least_steps": 0}}
 

@@ -1,4 +1,7 @@
-"""Mixed-teacher distillation: the student's teacher is the average of the target and an independent model of the thief's."""
+"""Mixed-teacher distillation.
+
+The student's teacher is the average of the target and an independent model of the thief's.
+"""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -10,8 +13,8 @@ from birthmark.attack import Attack
 from birthmark.errors import SettingError
 from birthmark.oracle import Oracle
 from birthmark.theft import ask, at_least, fits, new_student, train_student
-from birthmark.training import Training, fit, outputs, probabilities
 from birthmark.types import Access, Answers, Samples
+from birthmark.workshop.training import Training, fit, outputs, probabilities
 
 
 @dataclass(frozen=True)
@@ -19,7 +22,8 @@ class Mixed(Attack):
     """Train a model of one's own on true labels, then a student on  share * target + (1 - share) * own.
 
     Attributes:
-        student, own: architectures of the student and of the independent model; "" is vgg for images and mlp for flat inputs.
+        student, own: architectures of the student and of the independent model; "" is vgg for images and mlp for flat
+            inputs.
         share: of the target in the teacher, 0 to 1.
         epochs, rate, batch: of the training loop, for both.
         least_steps: small data are gone through until so many optimiser steps are done, by each.

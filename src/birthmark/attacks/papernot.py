@@ -1,4 +1,7 @@
-"""Jacobian-based augmentation: few seed inputs are enlarged along the student's own gradients (Papernot et al. 2017)."""
+"""Jacobian-based augmentation.
+
+Few seed inputs are enlarged along the student's own gradients (Papernot et al. 2017).
+"""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -11,8 +14,8 @@ from birthmark.attack import Attack
 from birthmark.errors import SettingError
 from birthmark.oracle import Oracle
 from birthmark.theft import affordable, ask, train_student
-from birthmark.training import Training
 from birthmark.types import Access, Answers, Array, Labels, Samples
+from birthmark.workshop.training import Training
 
 PRESETS = {"deepjudge": {"rounds": 6, "step": 0.1, "alternate": 2}}
 
@@ -50,7 +53,9 @@ class Papernot(Attack):
 
     def __post_init__(self) -> None:
         if self.rounds < 0 or self.queries < 0 or self.alternate < 0:
-            raise SettingError(f"expected rounds, queries and alternate >= 0, got {self.rounds}, {self.queries}, {self.alternate}")
+            raise SettingError(
+                f"expected rounds, queries and alternate >= 0, got {self.rounds}, {self.queries}, {self.alternate}"
+            )
 
     def steal(self, target: Oracle, data: Samples, *, seed: int) -> nn.Module:
         self.check(target)
@@ -63,7 +68,9 @@ class Papernot(Attack):
         low, high = (float(edge) for edge in (data.inputs.min(), data.inputs.max()))
         for turn in range(self.rounds):
             how = Training(epochs=2, rate=self.rate, batch=self.batch)
-            student = train_student(self.student, inputs, answers, kind, how, seed=seed + turn, least_steps=self.round_steps)
+            student = train_student(
+                self.student, inputs, answers, kind, how, seed=seed + turn, least_steps=self.round_steps
+            )
             sign = -1 if self.alternate and (turn // self.alternate) % 2 else 1
             moved = stepped(student, inputs, answers.argmax(1), sign * self.step).clip(low, high)[: total - len(inputs)]
             if not len(moved) or not affordable(target, moved):
@@ -80,6 +87,8 @@ def stepped(student: nn.Module, inputs: Array, labels: Labels, step: float) -> A
     for start in range(0, len(inputs), 500):
         x = torch.from_numpy(inputs[start : start + 500]).to(where).requires_grad_()
         rows = student(x)
-        (slope,) = torch.autograd.grad(rows[torch.arange(len(x)), torch.from_numpy(labels[start : start + 500])].sum(), x)
+        (slope,) = torch.autograd.grad(
+            rows[torch.arange(len(x)), torch.from_numpy(labels[start : start + 500])].sum(), x
+        )
         moved.append((x + step * slope.sign()).detach().cpu().numpy())
     return np.concatenate(moved)

@@ -14,8 +14,8 @@ from birthmark.attack import Attack
 from birthmark.errors import DataError, SettingError
 from birthmark.oracle import Oracle
 from birthmark.theft import ask, train_student
-from birthmark.training import Training
 from birthmark.types import Access, Array, Samples
+from birthmark.workshop.training import Training
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,15 @@ class Patchwork(Attack):
     def steal(self, target: Oracle, data: Samples, *, seed: int) -> nn.Module:
         self.check(target)
         if len(data.shape) != 3 or not len(data):
-            raise DataError(f"patchwork needs images, got {len(data)} inputs of shape {data.shape}; use retrain or distill")
+            raise DataError(
+                f"patchwork needs images, got {len(data)} inputs of shape {data.shape}; use retrain or distill"
+            )
         inputs = patchworks(data.inputs, self.queries, seed=seed)
         answers = ask(target, inputs)
         how = Training(epochs=self.epochs, batch=self.batch, rate=self.rate)
-        return train_student(self.student, inputs[: len(answers)], answers, target.answers, how, seed=seed, least_steps=self.least_steps)
+        return train_student(
+            self.student, inputs[: len(answers)], answers, target.answers, how, seed=seed, least_steps=self.least_steps
+        )
 
 
 def patchworks(images: Array, n: int, *, seed: int) -> Array:

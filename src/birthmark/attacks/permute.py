@@ -1,4 +1,5 @@
-"""Function-preserving permutation: hidden units of a copy change places, so that weights no longer line up with the source's.
+"""Function-preserving permutation: hidden units of a copy change places, so that weights no longer line up with the
+source's.
 
 Answers stay what they were; only tests that compare weights or activations unit by unit notice.
 """
@@ -15,8 +16,8 @@ from birthmark.attack import Attack
 from birthmark.errors import DataError
 from birthmark.oracle import Oracle
 from birthmark.theft import copied, layers_in_order
-from birthmark.training import outputs
 from birthmark.types import Access, Samples
+from birthmark.workshop.training import outputs
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,12 @@ def neighbours(called: list[nn.Module]) -> list[list[nn.Module]]:
         rest = called[place + 1 :]
         norms = rest[:1] if rest and isinstance(rest[0], _BatchNorm) else []
         after = rest[len(norms) : len(norms) + 1]
-        if isinstance(first, _BatchNorm) or not after or isinstance(after[0], _BatchNorm) or getattr(after[0], "groups", 1) != 1:
+        if (
+            isinstance(first, _BatchNorm)
+            or not after
+            or isinstance(after[0], _BatchNorm)
+            or getattr(after[0], "groups", 1) != 1
+        ):
             continue
         if after[0].weight.shape[1] % len(first.weight) == 0:  # type: ignore[operator, index, arg-type]
             found.append([first, *norms, after[0]])

@@ -11,8 +11,8 @@ from birthmark.attack import Attack
 from birthmark.errors import SettingError
 from birthmark.oracle import Oracle
 from birthmark.theft import at_least, copied, fits, restored
-from birthmark.training import Training, fit
 from birthmark.types import Access, Samples
+from birthmark.workshop.training import Training, fit
 
 PRESETS = {"wrt": {"amount": 0.5}, "deepjudge": {"amount": 0.2, "epochs": 10}, "fingerbench-9": {"amount": 0.9}}
 

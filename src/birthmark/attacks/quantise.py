@@ -1,4 +1,4 @@
-"""k-bit weights: a copy's weights are rounded to a symmetric grid, one scale an output channel, as integer kernels use."""
+"""k-bit weights: a copy's weights are rounded to a symmetric grid, one scale an output channel, as kernels do."""
 
 from dataclasses import dataclass
 from typing import ClassVar

@@ -13,8 +13,8 @@ from birthmark.attack import Attack
 from birthmark.errors import SettingError
 from birthmark.oracle import Oracle
 from birthmark.theft import at_least, copied, fits
-from birthmark.training import Training, fit
 from birthmark.types import Access, Samples
+from birthmark.workshop.training import Training, fit
 
 PRESETS = {"wrt": {"decay": 0.1, "epochs": 5, "recovery": 50, "least_steps": 0}}
 

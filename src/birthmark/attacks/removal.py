@@ -15,22 +15,34 @@ from birthmark.attack import Attack
 from birthmark.errors import SettingError
 from birthmark.oracle import Oracle
 from birthmark.theft import copied, fits, last_layer
-from birthmark.training import Training, fit
 from birthmark.types import Access, Samples
+from birthmark.workshop.training import Training, fit
 
-PRESETS = {"paper": {"temperature": 20.0, "alpha": 0.2, "beta": 2.0, "gamma": 0.6, "rate": 8e-3, "iterations": 1000, "samples": 400}}
+PRESETS = {
+    "paper": {
+        "temperature": 20.0,
+        "alpha": 0.2,
+        "beta": 2.0,
+        "gamma": 0.6,
+        "rate": 8e-3,
+        "iterations": 1000,
+        "samples": 400,
+    }
+}
 
 
 @dataclass(frozen=True)
 class Removal(Attack):
-    """Minimise  alpha KL(source^(1/T), copy^(1/T)) T^2 + CE(copy, labels) + beta |cos(features)| - gamma KL on the classes below the top one.
+    """Minimise  alpha KL(source^(1/T), copy^(1/T)) T^2 + CE(copy, labels) + beta |cos(features)| - gamma KL on the
+    classes below the top one.
 
     Attributes:
         samples: how many of the data are used, at most.
         iterations: optimiser steps.
         temperature, alpha: of the distillation that holds the task.
         beta: weight of the alignment between the copy's and the source's features, which is driven to zero.
-        gamma: weight of the divergence between what both say of the classes below the top one, which is driven up (to 3 nats at most).
+        gamma: weight of the divergence between what both say of the classes below the top one, which is driven up (to 3
+            nats at most).
         rate, batch: of the training loop.
     """
 
@@ -56,7 +68,9 @@ class Removal(Attack):
         copy, source = copied(target), copied(target).eval()
         data = fits(copy, data)[: self.samples]
         if not data.classes:
-            raise SettingError("removal: expected a classifier and class labels, got real values; use ftal or regularise")
+            raise SettingError(
+                "removal: expected a classifier and class labels, got real values; use ftal or regularise"
+            )
         seen = dict[str, Tensor]()
         for key, network in (("copy", copy), ("source", source)):
             last_layer(network, data.inputs).register_forward_pre_hook(_keeper(seen, key))

@@ -8,8 +8,8 @@ from torch import nn
 from birthmark.attack import Attack
 from birthmark.oracle import Oracle
 from birthmark.theft import ask, train_student
-from birthmark.training import Training
 from birthmark.types import Access, Answers, Samples
+from birthmark.workshop.training import Training
 
 PRESETS = {"sac": {"epochs": 200}, "wrt": {"epochs": 60, "batch": 64}}
 
@@ -43,4 +43,6 @@ class Retrain(Attack):
         answers = ask(target, data.inputs, hard=True)
         how = Training(epochs=self.epochs, rate=self.rate, batch=self.batch, shift=self.shift, flip=self.flip)
         inputs = data.inputs[: len(answers)]
-        return train_student(self.student, inputs, answers, Answers.LABELS, how, seed=seed, least_steps=self.least_steps)
+        return train_student(
+            self.student, inputs, answers, Answers.LABELS, how, seed=seed, least_steps=self.least_steps
+        )

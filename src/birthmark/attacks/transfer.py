@@ -15,8 +15,8 @@ from birthmark.attack import Attack
 from birthmark.errors import DataError, SettingError
 from birthmark.oracle import Oracle
 from birthmark.theft import at_least, copied, last_layer
-from birthmark.training import Training, fit, seeded
 from birthmark.types import Access, Samples
+from birthmark.workshop.training import Training, fit, seeded
 
 PRESETS = {"wrt": {"epochs": 5, "rate": 1e-3, "least_steps": 0}, "other-data": {"classes": 0}}
 
@@ -26,7 +26,8 @@ class Transfer(Attack):
     """Give a copy a fresh head for other classes, and train it for them.
 
     Attributes:
-        classes: the new task on the same data: label y becomes y mod classes; 0 if the thief's data carry new labels already.
+        classes: the new task on the same data: label y becomes y mod classes; 0 if the thief's data carry new labels
+            already.
         warm: epochs of the fresh head alone, at ten times the rate; 0 for none.
         epochs, rate, batch: of the training of all layers.
         least_steps: small data are gone through until so many optimiser steps are done, in each phase.
@@ -51,7 +52,9 @@ class Transfer(Attack):
         if not self.classes:
             return samples
         if not samples.classes:
-            raise SettingError("transfer: expected class labels to group into new classes, got real values; give classes=0")
+            raise SettingError(
+                "transfer: expected class labels to group into new classes, got real values; give classes=0"
+            )
         return Samples(samples.inputs, samples.targets.astype(np.int64) % self.classes, self.classes)
 
     def steal(self, target: Oracle, data: Samples, *, seed: int) -> nn.Module:
@@ -80,4 +83,6 @@ def _like(head: nn.Linear | nn.modules.conv._ConvNd, outputs: int) -> nn.Module:
         return nn.Linear(head.in_features, outputs, bias=head.bias is not None, device=where)
     kind: type[nn.modules.conv._ConvNd] = type(head)
     size, stride, padding = head.kernel_size, head.stride, head.padding
-    return kind(head.in_channels, outputs, size, stride, padding, bias=head.bias is not None, device=where, dtype=torch.float32)  # type: ignore[call-arg]
+    return kind(
+        head.in_channels, outputs, size, stride, padding, bias=head.bias is not None, device=where, dtype=torch.float32
+    )  # type: ignore[call-arg]

@@ -10,8 +10,8 @@ from birthmark.attack import Attack
 from birthmark.errors import SettingError
 from birthmark.oracle import Oracle
 from birthmark.theft import copied
-from birthmark.training import seeded
 from birthmark.types import Access, Samples
+from birthmark.workshop.training import seeded
 
 
 @dataclass(frozen=True)

@@ -24,16 +24,16 @@ import numpy as np
 from birthmark import registry, stats
 from birthmark.artifact import canonical, digest_of, disk_errors, plain, write_atomically
 from birthmark.attacks.evasion import evade
-from birthmark.card import VERSION, Card
 from birthmark.claim import Claim
-from birthmark.connect.local import Open
-from birthmark.enroll import self_check, versions
 from birthmark.errors import ArtifactError, BirthmarkError, SettingError, ShapeError
 from birthmark.oracle import Oracle, Probabilities
-from birthmark.owner import Owner
-from birthmark.training import accuracy, outputs
 from birthmark.types import Access, Answers, Floats
 from birthmark.verify import decide, opposed, reference_scores, rerun_z, treated_scores
+from birthmark.workshop.card import VERSION, Card
+from birthmark.workshop.enroll import self_check, versions
+from birthmark.workshop.owner import Owner
+from birthmark.workshop.training import accuracy, outputs
+from birthmark.workshop.whitebox import Open
 from birthmark.zoo.build import Progress, title, workshop
 from birthmark.zoo.executors import Executor, Job, Serial
 from birthmark.zoo.plan import Entry, Plan
@@ -73,17 +73,23 @@ def run(
     """
     store, data = Store(folder), plan.load(data_dir)
     chosen = plan.methods if methods is None else methods
-    wanted = {**{name: dict(plan.methods.get(name, {})) for name in ALWAYS}, **{name: dict(settings) for name, settings in chosen.items()}}
+    wanted = {
+        **{name: dict(plan.methods.get(name, {})) for name in ALWAYS},
+        **{name: dict(settings) for name, settings in chosen.items()},
+    }
     task = "classification" if data.classes else "values"
     for name, settings in list(wanted.items()):
         if task not in registry.make("methods", name, settings).tasks:
             if name not in ALWAYS:
                 raise SettingError(f"{name} is not made for {task}, which {plan.data} is about; leave it out")
             del wanted[name]
-    missing = [entry.name for source in sources or plan.sources for entry in plan.of(source) if entry.card.key not in store]
+    missing = [
+        entry.name for source in sources or plan.sources for entry in plan.of(source) if entry.card.key not in store
+    ]
     if missing:
         raise SettingError(
-            f"{len(missing)} models of the plan are not in {folder}, the first: {missing[0]!r}; run birthmark zoo build {plan.name} --store {folder}"
+            f"{len(missing)} models of the plan are not in {folder}, the first: {missing[0]!r}; run birthmark zoo "
+            f"build {plan.name} --store {folder}"
         )
     kept, files, failures = store.keep_data(data), list[Path](), list[str]()
     crew = _Crew(executor, progress)
@@ -91,7 +97,9 @@ def run(
         entries = plan.of(source)
         owner = next(entry.card for entry in entries if entry.role == "source")
         base = {"folder": str(folder), "data": kept, "source": plain(asdict(owner))}
-        claims = {name: digest_of([owner.key, name, settings, seed, VERSION, kept])[:16] for name, settings in wanted.items()}
+        claims = {
+            name: digest_of([owner.key, name, settings, seed, VERSION, kept])[:16] for name, settings in wanted.items()
+        }
         failures += crew.all(
             Job(
                 f"enrol {name} {source}",
@@ -101,7 +109,9 @@ def run(
             for name in wanted
             if not (store.folder / "claims" / claims[name] / "manifest.json").is_file()
         )
-        there = {name: key for name, key in claims.items() if (store.folder / "claims" / key / "manifest.json").is_file()}
+        there = {
+            name: key for name, key in claims.items() if (store.folder / "claims" / key / "manifest.json").is_file()
+        }
         suspects = [entry for entry in entries if entry.role in ("positive", "negative")]
         failures += crew.all(
             Job(
@@ -111,7 +121,11 @@ def run(
             )
             for entry in suspects
         )
-        asked = [entry for entry in suspects if f"ask {entry.name} {source}" not in {line.partition(":")[0] for line in failures}]
+        asked = [
+            entry
+            for entry in suspects
+            if f"ask {entry.name} {source}" not in {line.partition(":")[0] for line in failures}
+        ]
         facts = {"plan": plan.name, "task": plan.data, "title": plan.title, "source_seed": source, "alpha": alpha}
         failures += crew.all(
             Job(
@@ -132,7 +146,8 @@ def run(
         files += sorted(out.glob(f"*-{source}.json"))
     if failures:
         raise BirthmarkError(
-            f"{len(failures)} jobs failed, the first: {failures[0]}; the other records are in {out}, and a new run tries these again"
+            f"{len(failures)} jobs failed, the first: {failures[0]}; the other records are in {out}, and a new run "
+            "tries these again"
         )
     return files
 
@@ -163,7 +178,15 @@ class _Crew:
                 if self.progress is not None:
                     event = f"{outcome.name} {outcome.error or '{:.1f} s'.format(outcome.result.get('seconds', 0))}"
                     self.progress(
-                        Progress(total, done - len(failures), done, tuple(running), len(failures), time.monotonic() - started, event)
+                        Progress(
+                            total,
+                            done - len(failures),
+                            done,
+                            tuple(running),
+                            len(failures),
+                            time.monotonic() - started,
+                            event,
+                        )
                     )
         except BaseException:
             self.executor.close()
@@ -190,7 +213,14 @@ def enrol(
 
         scratch = store.folder / "crafted"
         owner = Owner(
-            module, card, parts[card.split], parts["reserve"], parts["queries"], counted, values=not parts.classes, scratch=scratch
+            module,
+            card,
+            parts[card.split],
+            parts["reserve"],
+            parts["queries"],
+            counted,
+            values=not parts.classes,
+            scratch=scratch,
         )
         claim = registry.make("methods", method, settings).fit(owner, seed=seed)
         built = [event for event in store.events()[before:] if event["event"] == "built" and event["key"] in used]
@@ -210,7 +240,9 @@ def enrol(
     return {"seconds": time.monotonic() - started}
 
 
-def ask(folder: str, data: str, source: Mapping[str, Any], suspect: Mapping[str, Any], claims: Sequence[str]) -> dict[str, Any]:
+def ask(
+    folder: str, data: str, source: Mapping[str, Any], suspect: Mapping[str, Any], claims: Sequence[str]
+) -> dict[str, Any]:
     """Ask one suspect all queries of the claims that it has not answered yet; a job."""
     store, started, entry = Store(folder), time.monotonic(), as_entry(suspect)
     missing = [key for key in claims if _answers(store, entry, key) is None]
@@ -242,8 +274,15 @@ def ask(folder: str, data: str, source: Mapping[str, Any], suspect: Mapping[str,
 
 
 def score(
-    folder: str, data: str, source: Mapping[str, Any], key: str, suspects: Sequence[Mapping[str, Any]], budgets: Sequence[int], out: str, facts: Mapping[str, Any]
-) -> dict[str, Any]:  # fmt: skip
+    folder: str,
+    data: str,
+    source: Mapping[str, Any],
+    key: str,
+    suspects: Sequence[Mapping[str, Any]],
+    budgets: Sequence[int],
+    out: str,
+    facts: Mapping[str, Any],
+) -> dict[str, Any]:
     """Score all suspects' answers to one claim and write its records; a job."""
     store, started = Store(folder), time.monotonic()
     claim, digest = Claim.load(store.folder / "claims" / key)
@@ -260,7 +299,11 @@ def score(
                 raise ArtifactError(f"{_place(store, entry, key)} is missing; run the bench again")
             if answers.shape[1] != claim.task.outputs and not scorer.any_outputs:
                 continue
-            shown = np.eye(answers.shape[1])[answers.argmax(axis=1)] if level is Access.LABELS else answers.astype(np.float64)
+            shown = (
+                np.eye(answers.shape[1])[answers.argmax(axis=1)]
+                if level is Access.LABELS
+                else answers.astype(np.float64)
+            )
             cells = {
                 str(size): cell
                 for size in sizes
@@ -279,16 +322,36 @@ def score(
             )
         bench = claim.facts["bench"]
         record = {
-            "format": FORMAT, **facts, "source": as_card(source).key, "method": claim.method, "settings": plain(claim.settings), "access": access, "seed": claim.seed,
-            "claim": digest, "queries": len(claim.queries), "enrol_seconds": bench["seconds"], "enrol_models": bench["models"], "refused": bench["refused"],
-            "score_seconds": round(time.monotonic() - begun, 2), "versions": bench["versions"], "machine": machine(), "suspects": rows,
-        }  # fmt: skip
-        write_atomically(Path(out) / f"{claim.method}-{access}-{facts['source_seed']}.json", canonical(_rounded(record)) + b"\n")
+            "format": FORMAT,
+            **facts,
+            "source": as_card(source).key,
+            "method": claim.method,
+            "settings": plain(claim.settings),
+            "access": access,
+            "seed": claim.seed,
+            "claim": digest,
+            "queries": len(claim.queries),
+            "enrol_seconds": bench["seconds"],
+            "enrol_models": bench["models"],
+            "refused": bench["refused"],
+            "score_seconds": round(time.monotonic() - begun, 2),
+            "versions": bench["versions"],
+            "machine": machine(),
+            "suspects": rows,
+        }
+        write_atomically(
+            Path(out) / f"{claim.method}-{access}-{facts['source_seed']}.json", canonical(_rounded(record)) + b"\n"
+        )
     return {"seconds": time.monotonic() - started}
 
 
-def _cell(claim: Claim, scorer: Any, answers: Floats, null: dict[Any, tuple[float, ...]], like: Any, alpha: float) -> dict[str, Any] | None:
-    """One suspect at one budget: score, raw score, z and p among placebos (or references), verdict; None if the budget is too small."""
+def _cell(
+    claim: Claim, scorer: Any, answers: Floats, null: dict[Any, tuple[float, ...]], like: Any, alpha: float
+) -> dict[str, Any] | None:
+    """One suspect at one budget.
+
+    Score, raw score, z and p among placebos (or references), verdict; None if the budget is too small.
+    """
     q = (len(answers), like)
     try:
         scores = scorer.score(claim, answers)
@@ -299,7 +362,11 @@ def _cell(claim: Claim, scorer: Any, answers: Floats, null: dict[Any, tuple[floa
         null[q] = tuple(stats.standardised(s.source, s.placebos) if s.placebos else s.raw for s in others)
         null[(*q, "reruns")] = rerun_z(claim, answers)
     if scores.placebos:
-        z, p, n = stats.standardised(scores.source, scores.placebos), stats.rank_p(scores.source, scores.placebos), len(scores.placebos)
+        z, p, n = (
+            stats.standardised(scores.source, scores.placebos),
+            stats.rank_p(scores.source, scores.placebos),
+            len(scores.placebos),
+        )
         guard = stats.rank_p(z, null[q]) if null[q] else None
         reruns = stats.rank_p(z, null[(*q, "reruns")]) if null[(*q, "reruns")] else None
         verdict, _ = decide(p, n, alpha, "placebos", guard, len(null[q]), p_reruns=reruns)
@@ -308,7 +375,15 @@ def _cell(claim: Claim, scorer: Any, answers: Floats, null: dict[Any, tuple[floa
         verdict, _ = decide(p, len(null[q]), alpha, "references", None, 0, opposed(claim))
     else:
         return {"score": scores.source, "raw": scores.raw}
-    return {"score": scores.source, "raw": scores.raw, "z": z, "p": p, "p_references": guard, "p_reruns": reruns, "verdict": verdict.value}
+    return {
+        "score": scores.source,
+        "raw": scores.raw,
+        "z": z,
+        "p": p,
+        "p_references": guard,
+        "p_reruns": reruns,
+        "verdict": verdict.value,
+    }
 
 
 def as_entry(value: Mapping[str, Any]) -> Entry:
@@ -351,7 +426,13 @@ def _suspects(store: Store, owner: Card, entries: Sequence[Entry], facts: Mappin
     for entry in entries:
         found = json.loads(_grades(store, entry, owner).read_bytes())
         rows.append(
-            {"name": entry.name, "made": title(entry.card), "key": entry.card.key, "evasion": list(entry.evasion), **_rounded(found)}
+            {
+                "name": entry.name,
+                "made": title(entry.card),
+                "key": entry.card.key,
+                "evasion": list(entry.evasion),
+                **_rounded(found),
+            }
         )
     return {"format": "birthmark/suspects/1", **facts, "source": owner.key, "suspects": rows}
 

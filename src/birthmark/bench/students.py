@@ -1,8 +1,9 @@
-"""The students of the bench plan dynamarks-fmnist: who trains on marked answers, and what they do to get rid of the mark.
+"""The students of the bench plan dynamarks-fmnist: who trains on marked answers, and what they do to get rid of the
+mark.
 
-Every student has its own client key. Networks come from the standard loop: 6 epochs on 10,000 attacker images. The source of
-Fashion-MNIST is trained for 16, so that it is over-confident; divided by a temperature it is the calibrated one. Digits
-and two made-up tables (five classes, two classes) have workshops of their own.
+Every student has its own client key. Networks come from the standard loop: 6 epochs on 10,000 attacker images. The
+source of Fashion-MNIST is trained for 16, so that it is over-confident; divided by a temperature it is the calibrated
+one. Digits and two made-up tables (five classes, two classes) have workshops of their own.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,28 +17,46 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from birthmark import architectures, data
+from birthmark import data
 from birthmark.errors import SettingError
 from birthmark.marks.keyring import ClientKey, Keyring, logged
 from birthmark.marks.keys import Secret
 from birthmark.oracle import softmax
-from birthmark.training import Training, fit, outputs
 from birthmark.types import Array, Floats, Samples
 from birthmark.watermarks.dawn import DAWN
 from birthmark.watermarks.dynamarks import DynaMarks
+from birthmark.workshop import architectures
+from birthmark.workshop.training import Training, fit, outputs
 
 CLIENTS = 200  # other clients of every keyring: students are traced among them, unmarked models tested with their keys
 QUERIES = 1000  # held-out inputs of the soft test
 ARCHITECTURES = ("mlp", "lenet", "cnn", "vgg")
 HEAVY = ("finetune-10", "sharpen-2")  # these are asked all held-out inputs as well
 REFERENCES = (  # the owner's own unmarked models: architecture, whose images, whether a student of the source, seed
-    ("cnn", "reserve", False, 100), ("vgg", "owner", False, 101), ("res", "reserve", False, 102), ("lenet", "owner", False, 103),
-    ("cnn", "reserve", True, 200), ("vgg", "reserve", True, 201),
-    *((architecture, part, learned, 300 + i) for architecture in ("mlp", "lenet", "cnn")
-      for i, (part, learned) in enumerate((("owner", False), ("reserve", False), ("reserve", True), ("owner", False), ("reserve", True), ("reserve", False)))),
-)  # fmt: skip
+    ("cnn", "reserve", False, 100),
+    ("vgg", "owner", False, 101),
+    ("res", "reserve", False, 102),
+    ("lenet", "owner", False, 103),
+    ("cnn", "reserve", True, 200),
+    ("vgg", "reserve", True, 201),
+    *(
+        (architecture, part, learned, 300 + i)
+        for architecture in ("mlp", "lenet", "cnn")
+        for i, (part, learned) in enumerate(
+            (
+                ("owner", False),
+                ("reserve", False),
+                ("reserve", True),
+                ("owner", False),
+                ("reserve", True),
+                ("reserve", False),
+            )
+        )
+    ),
+)
 SMALL_REFERENCES = tuple(
-    ("mlp", part, learned, 100 + i) for i, (part, learned) in enumerate((("reserve", False), ("owner", False), ("reserve", True)))
+    ("mlp", part, learned, 100 + i)
+    for i, (part, learned) in enumerate((("reserve", False), ("owner", False), ("reserve", True)))
 )
 MASTER = Secret(sha256(b"birthmark/bench/dynamarks-fmnist").digest())
 
@@ -48,7 +67,8 @@ class Cell:
 
     Attributes:
         strength: of the mark; "none" for unmarked models, "dawn" for the baseline.
-        source: "over-confident", "calibrated" (its logits divided by a temperature fitted on the reserve), "digits", "table" or "two-classes".
+        source: "over-confident", "calibrated" (its logits divided by a temperature fitted on the reserve), "digits",
+            "table" or "two-classes".
         attack: see `ATTACKS`.
         access: what the thief saw: "probabilities" or "labels".
         student: architecture.
@@ -71,8 +91,17 @@ def cells() -> list[Cell]:
     """All of the plan: cheap networks first, the most important cells first within one."""
     found: list[Cell] = []
 
-    def add(strength: str, source: str, attack: str, access: str, numbers: Sequence[int], students: Sequence[str] = ARCHITECTURES) -> None:
-        found.extend(Cell(strength, source, attack, access, student, number) for number in numbers for student in students)
+    def add(
+        strength: str,
+        source: str,
+        attack: str,
+        access: str,
+        numbers: Sequence[int],
+        students: Sequence[str] = ARCHITECTURES,
+    ) -> None:
+        found.extend(
+            Cell(strength, source, attack, access, student, number) for number in numbers for student in students
+        )
 
     over, calm, soft, hard = "over-confident", "calibrated", "probabilities", "labels"
     small = ("mlp", "lenet")
@@ -103,8 +132,26 @@ def cells() -> list[Cell]:
             for attack in HEAVY:
                 add("strong", over, attack, soft, [0], ["vgg"])
             add("strong", over, "augment", hard, [0], ["vgg"])
-    for attack in ("finetune-10", "prune-50", "quantise-4", "sharpen-2", "temperature-2", "round-2", "round-1", "top-3", "top-1", "noise-average", "augment", "half-marked",
-                   "two-apis", "colluding", "student-of-student", "knockoff-digits", "budget-2000", "key-recovery"):  # fmt: skip
+    for attack in (
+        "finetune-10",
+        "prune-50",
+        "quantise-4",
+        "sharpen-2",
+        "temperature-2",
+        "round-2",
+        "round-1",
+        "top-3",
+        "top-1",
+        "noise-average",
+        "augment",
+        "half-marked",
+        "two-apis",
+        "colluding",
+        "student-of-student",
+        "knockoff-digits",
+        "budget-2000",
+        "key-recovery",
+    ):
         add("default", over, attack, soft, [0, 1], small)
     for attack in ("finetune-10", "student-of-student", "noise-average", "budget-2000", "drop-uncertain"):
         add("strong", over, attack, hard, [0, 1], small)
@@ -120,13 +167,23 @@ class Workshop:
     """Data, the source, the owner's references and the keyring; every network made once and kept in `cache`."""
 
     def __init__(
-        self, cache: Path, dataset: str = "fashion-mnist", *, epochs: int = 6, source_epochs: int = 16, train: int = 10_000,
-        source: str = "res-wide", references: Sequence[tuple[str, str, bool, int]] = REFERENCES, seed: int = 1,
-    ) -> None:  # fmt: skip
+        self,
+        cache: Path,
+        dataset: str = "fashion-mnist",
+        *,
+        epochs: int = 6,
+        source_epochs: int = 16,
+        train: int = 10_000,
+        source: str = "res-wide",
+        references: Sequence[tuple[str, str, bool, int]] = REFERENCES,
+        seed: int = 1,
+    ) -> None:
         torch.set_num_threads(1)
         self.cache, self.epochs = cache, epochs
         self.data = table(TABLES[dataset]) if dataset in TABLES else data.load(dataset)
-        self.owner, self.attacker, self.innocent = (self.data[f"{part}[:{train}]"] for part in ("owner", "attacker", "innocent"))
+        self.owner, self.attacker, self.innocent = (
+            self.data[f"{part}[:{train}]"] for part in ("owner", "attacker", "innocent")
+        )
         self.reserve, self.test = self.data[f"reserve[:{min(train, 9600)}]"], self.data["test"]
         self.held = self.data["queries"].inputs
         self.queries = self.held[:QUERIES]
@@ -198,7 +255,9 @@ class Workshop:
         """The keyring of a source, over the held-out queries."""
         if source not in self.rings:
             others = np.stack([softmax(outputs(model, self.queries)) for model in self.references])
-            self.rings[source] = Keyring.make(self.owner.inputs[:5000], self.queries, self.answers(source, self.queries), others, seed=0)
+            self.rings[source] = Keyring.make(
+                self.owner.inputs[:5000], self.queries, self.answers(source, self.queries), others, seed=0
+            )
         return self.rings[source]
 
 
@@ -206,7 +265,10 @@ TABLES = {"table": 5, "two-classes": 2}
 
 
 def table(classes: int) -> data.Data:
-    """A made-up table of 20 columns (scikit-learn's make_classification), standardised: 9,000 rows to train on, 3,000 held out."""
+    """A made-up table of 20 columns (scikit-learn's make_classification), standardised.
+
+    9,000 rows to train on, 3,000 held out.
+    """
     from sklearn.datasets import make_classification
 
     x, y = make_classification(
@@ -229,7 +291,9 @@ def workshop(cache: Path, source: str) -> Workshop:
     if source in ("over-confident", "calibrated"):
         return Workshop(cache)
     epochs = 60 if source == "digits" else 25
-    return Workshop(cache / source, source, epochs=epochs, source_epochs=epochs, source="mlp", references=SMALL_REFERENCES)
+    return Workshop(
+        cache / source, source, epochs=epochs, source_epochs=epochs, source="mlp", references=SMALL_REFERENCES
+    )
 
 
 def marked(shop: Workshop, cell: Cell) -> tuple[DynaMarks | DAWN, Callable[[Array], Floats]]:
@@ -278,10 +342,17 @@ def student(shop: Workshop, cell: Cell) -> nn.Module:
             return learn(cell.name, x, _powered(np.round(api(x), int(digits)) + 1e-9, 1.0), how)
         case ["top", k]:
             rows = api(x)
-            return learn(cell.name, x, _powered(np.where(rows >= np.sort(rows, axis=1)[:, [-int(k)]], rows, 0), 1.0), how)
+            return learn(
+                cell.name, x, _powered(np.where(rows >= np.sort(rows, axis=1)[:, [-int(k)]], rows, 0), 1.0), how
+            )
         case ["noise", "average"]:
-            noisy = [api(np.clip(x + random.normal(scale=0.05, size=x.shape), 0, 1).astype(np.float32)) for _ in range(6)]
-            rows = np.mean([np.eye(shop.attacker.classes)[r.argmax(axis=1)] for r in noisy] if cell.access == "labels" else noisy, axis=0)
+            noisy = [
+                api(np.clip(x + random.normal(scale=0.05, size=x.shape), 0, 1).astype(np.float32)) for _ in range(6)
+            ]
+            rows = np.mean(
+                [np.eye(shop.attacker.classes)[r.argmax(axis=1)] for r in noisy] if cell.access == "labels" else noisy,
+                axis=0,
+            )
             return learn(cell.name, x, rows, how)
         case ["augment"]:
             return learn(cell.name, x, api(x), replace(how, epochs=shop.epochs + 2, shift=2, flip=True))
@@ -318,7 +389,9 @@ def _unmarked(shop: Workshop, cell: Cell) -> nn.Module:
     if cell.number % 2 and samples is shop.owner:
         samples = shop.innocent
     soft = shop.answers(cell.source, samples.inputs) if cell.number % 2 else None
-    return shop.network(cell.name, cell.student, samples, Training(epochs=shop.epochs), seed=9000 + cell.number, soft=soft)
+    return shop.network(
+        cell.name, cell.student, samples, Training(epochs=shop.epochs), seed=9000 + cell.number, soft=soft
+    )
 
 
 def _powered(rows: Floats, power: float) -> Floats:
@@ -357,8 +430,9 @@ def _other_domain(n: int, shape: tuple[int, ...], random: np.random.Generator) -
 def _unmarked_guess(shop: Workshop, cell: Cell, rows: Floats, random: np.random.Generator) -> Floats:
     """What a thief who knows the algorithm, but not the key, takes the unmarked answers to be.
 
-    The thief whitens the own images alike, trains an own model on true labels as a proxy of the unmarked source, fits the
-    log-ratio of answers and proxy by ridge regression on 1,500 random waves of the right frequency, and divides it out.
+    The thief whitens the own images alike, trains an own model on true labels as a proxy of the unmarked source, fits
+    the log-ratio of answers and proxy by ridge regression on 1,500 random waves of the right frequency, and divides it
+    out.
     """
     proxy = shop.network(f"proxy-{cell.student}", cell.student, shop.attacker, Training(epochs=shop.epochs), seed=77)
     ratio = np.log(np.maximum(rows, 1e-6)) - np.log(np.maximum(softmax(outputs(proxy, shop.attacker.inputs)), 1e-6))

@@ -47,8 +47,11 @@ def of_marks(folder: Path) -> bool:
     return isinstance(first, dict) and "attack" in first and "format" not in first
 
 
-def rows(records: Sequence[Mapping[str, Any]], *, fpr: float = 0.05, seed: int = 0, rounds: int = 1000) -> list[dict[str, Any]]:
-    """One row per plan, task (its data), method, access, number of queries, and pair of a group (or all) with a tier (or all).
+def rows(
+    records: Sequence[Mapping[str, Any]], *, fpr: float = 0.05, seed: int = 0, rounds: int = 1000
+) -> list[dict[str, Any]]:
+    """One row per plan, task (its data), method, access, number of queries, and pair of a group (or all) with a tier
+    (or all).
 
     Args:
         fpr: false-positive rate that the true-positive rate is read at; with n innocents its resolution is 1/n.
@@ -60,7 +63,9 @@ def rows(records: Sequence[Mapping[str, Any]], *, fpr: float = 0.05, seed: int =
     """
     series = dict[tuple[str, str, str, str], list[Mapping[str, Any]]]()
     for record in records:
-        series.setdefault((record["plan"], record.get("task", ""), record["method"], record["access"]), []).append(record)
+        series.setdefault((record["plan"], record.get("task", ""), record["method"], record["access"]), []).append(
+            record
+        )
     found = []
     for (plan, task, method, access), own in sorted(series.items()):
         own = sorted(own, key=lambda record: record["source_seed"])
@@ -86,17 +91,23 @@ def rows(records: Sequence[Mapping[str, Any]], *, fpr: float = 0.05, seed: int =
     return found
 
 
-def _cells(record: Mapping[str, Any], size: int, group: str, tier: str) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
+def _cells(
+    record: Mapping[str, Any], size: int, group: str, tier: str
+) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
     """One source's positives of a group, and negatives of a tier, at one number of queries."""
     here = [(s, s["by_queries"][str(size)]) for s in record["suspects"] if str(size) in s["by_queries"]]
     positives = [cell for s, cell in here if s["role"] == "positive" and group in (ALL, s["group"])]
     return positives, [cell for s, cell in here if s["role"] == "negative" and tier in (ALL, s["tier"])]
 
 
-def _row(pairs: Sequence[tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]], fpr: float, seed: int, rounds: int) -> dict[str, Any]:
+def _row(
+    pairs: Sequence[tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]], fpr: float, seed: int, rounds: int
+) -> dict[str, Any]:
     pairs = [(a, b) for a, b in pairs if a and b]
     positives, negatives = [cell for a, _ in pairs for cell in a], [cell for _, b in pairs for cell in b]
-    auc, low, high = stats.bootstrap_auc([closeness(a) for a, _ in pairs], [closeness(b) for _, b in pairs], seed=seed, rounds=rounds)
+    auc, low, high = stats.bootstrap_auc(
+        [closeness(a) for a, _ in pairs], [closeness(b) for _, b in pairs], seed=seed, rounds=rounds
+    )
     raw = [_raw(cells) for cells in (positives, negatives)]
     unit = all(len(values) and values.min() >= 0 and values.max() <= 1 for values in raw)
     accused = sum(cell.get("verdict") == Verdict.SUPPORTED for cell in negatives)
@@ -113,7 +124,9 @@ def _row(pairs: Sequence[tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]
         "aruc": _short(stats.aruc(raw[0], raw[1])) if unit else None,
         "tpr_at_fpr": _short(np.mean(at_fpr)) if at_fpr else None,
         "tpr_fpr": fpr,
-        "power": _short(np.mean([cell.get("verdict") == Verdict.SUPPORTED for cell in positives])) if positives else None,
+        "power": _short(np.mean([cell.get("verdict") == Verdict.SUPPORTED for cell in positives]))
+        if positives
+        else None,
         "fpr": _short(accused / len(negatives)) if negatives else None,
         "fpr_low": _short(bounds[0]),
         "fpr_high": _short(bounds[1]),
@@ -134,7 +147,9 @@ def _infinite(cell: Mapping[str, Any]) -> float:
 
 
 def _raw(cells: Sequence[Mapping[str, Any]]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    return np.array([np.nan_to_num(np.nan if cell["raw"] is None else cell["raw"], nan=-1e9) for cell in cells], dtype=np.float64)
+    return np.array(
+        [np.nan_to_num(np.nan if cell["raw"] is None else cell["raw"], nan=-1e9) for cell in cells], dtype=np.float64
+    )
 
 
 def _short(value: Any) -> float | None:
@@ -145,8 +160,13 @@ COMPARED = ("auc", "aruc", "tpr_at_fpr", "power", "fpr")
 KEY = ("plan", "task", "method", "access", "queries", "group", "tier")
 
 
-def compare(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]], *, least: float = 0.005) -> list[dict[str, Any]]:
-    """What changed by at least `least` between two lists of `rows`, largest changes of AUC first; rows that came or went are named."""
+def compare(
+    before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]], *, least: float = 0.005
+) -> list[dict[str, Any]]:
+    """What changed by at least `least` between two lists of `rows`, largest changes of AUC first.
+
+    Rows that came or went are named.
+    """
     old, new = ({tuple(row[key] for key in KEY): row for row in table} for table in (before, after))
     found = []
     for key in sorted({*old, *new}, key=str):

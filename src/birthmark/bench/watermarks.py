@@ -1,4 +1,5 @@
-"""The bench plan dynamarks-fmnist: what is left of the marks in students that tried to get rid of them (`bench.students`).
+"""The bench plan dynamarks-fmnist: what is left of the marks in students that tried to get rid of them
+(`bench.students`).
 
 One JSON record a student (or unmarked model), networks in a cache outside the records; a killed run continues.
 
@@ -17,15 +18,26 @@ from torch import nn
 
 from birthmark import stats
 from birthmark.artifact import canonical, write_atomically
-from birthmark.bench.students import ARCHITECTURES, CLIENTS, HEAVY, Cell, Workshop, cells, clients, marked, student, workshop
+from birthmark.bench.students import (
+    ARCHITECTURES,
+    CLIENTS,
+    HEAVY,
+    Cell,
+    Workshop,
+    cells,
+    clients,
+    marked,
+    student,
+    workshop,
+)
 from birthmark.errors import ArtifactError
 from birthmark.marks.field import Ground, aligned
 from birthmark.marks.keyring import logged
 from birthmark.oracle import softmax
-from birthmark.training import outputs
 from birthmark.types import Floats
 from birthmark.watermarks.dawn import DAWN
 from birthmark.watermarks.dynamarks import LEAST, DynaMarks, DynaMarksTies
+from birthmark.workshop.training import outputs
 
 TIES = 400  # logged near-ties of the label-only test
 
@@ -80,7 +92,9 @@ def _dawn(shop: Workshop, cell: Cell, mark: DAWN, model: nn.Module) -> dict[str,
     """The baseline's test on the lies among the logged queries."""
     assert mark.key is not None
     x = shop.attacker.inputs
-    claim = replace(mark, key=logged(mark.key, x, shop.answers(cell.source, x), np.zeros((0, len(x), shop.attacker.classes)))).claim()
+    claim = replace(
+        mark, key=logged(mark.key, x, shop.answers(cell.source, x), np.zeros((0, len(x), shop.attacker.classes)))
+    ).claim()
     found = mark.score(claim, softmax(outputs(model, claim.queries)))
     return {**_ranked(found.source, found.placebos), "queries": len(claim.queries), "repeated": found.source}
 
@@ -124,31 +138,54 @@ def _accuracy(rows: Floats, shop: Workshop) -> float:
 
 
 def tracing(out: Path, shop: Workshop, source: str, alpha: float = 0.01) -> dict[str, Any]:
-    """Who is named at level `alpha`: students' own clients, and anybody for unmarked models, among 20 and among 200 clients.
+    """Who is named at level `alpha`: students' own clients, and anybody for unmarked models, among 20 and among 200
+    clients.
 
     All models at once, as every one of them is ranked among 200 / alpha placebo keys.
     """
     ring = shop.ring(source)
     ground = Ground(ring.whitening(ring.queries), ring.source, ring.references)
-    made = [cell for cell in cells() if cell.source == source and cell.strength != "dawn" and (out / f"{cell.name}.json").is_file()]
+    made = [
+        cell
+        for cell in cells()
+        if cell.source == source and cell.strength != "dawn" and (out / f"{cell.name}.json").is_file()
+    ]
     chosen = [
-        cell for cell in made if cell.attack == "unmarked" or (cell.access == "probabilities" and cell.attack in ("none", "finetune-3"))
+        cell
+        for cell in made
+        if cell.attack == "unmarked" or (cell.access == "probabilities" and cell.attack in ("none", "finetune-3"))
     ]
     residuals = np.stack([ground.residual(softmax(outputs(student(shop, cell), shop.queries))) for cell in chosen])
-    own = [ring.placebo(0) if cell.attack == "unmarked" else marked(shop, cell)[0].key.secret for cell in chosen]  # type: ignore[union-attr]
+    own = [
+        ring.placebo(0) if cell.attack == "unmarked" else marked(shop, cell)[0].key.secret  # type: ignore[union-attr]
+        for cell in chosen
+    ]
     mine = aligned(ground, residuals, ring.expand([*own, *(client.secret for client in clients(ring))]), ring.omega)
     most = round(CLIENTS / alpha)
     null = np.sort(
         np.concatenate(
-            [aligned(ground, residuals, ring.expand([ring.placebo(1_000_000 + i) for i in range(a, min(a + 500, most))]), ring.omega) for a in range(0, most, 500)],
+            [
+                aligned(
+                    ground,
+                    residuals,
+                    ring.expand([ring.placebo(1_000_000 + i) for i in range(a, min(a + 500, most))]),
+                    ring.omega,
+                )
+                for a in range(0, most, 500)
+            ],
             axis=1,
         )
-    )  # fmt: skip
+    )
     found: dict[str, Any] = {"attack": "tracing", "source": source, "alpha": alpha, "placebos": most, "rows": []}
     for i, cell in enumerate(chosen):
         p = (1 + most - np.searchsorted(null[i], mine[i], side="left")) / (1 + most)
         others = p[len(chosen) :]
-        said: dict[str, Any] = {"strength": cell.strength, "attack": cell.attack, "student": cell.student, "number": cell.number}
+        said: dict[str, Any] = {
+            "strength": cell.strength,
+            "attack": cell.attack,
+            "student": cell.student,
+            "number": cell.number,
+        }
         for n in (20, CLIENTS):
             if cell.attack != "unmarked":
                 said[f"named_of_{n}"] = bool(p[i] * n <= alpha)
@@ -183,7 +220,9 @@ def records(folder: Path) -> list[Mapping[str, Any]]:
         try:
             record = json.loads(path.read_bytes())
         except ValueError as error:
-            raise ArtifactError(f"{path}: not JSON ({error}); the file was damaged, remove it and run the bench again") from None
+            raise ArtifactError(
+                f"{path}: not JSON ({error}); the file was damaged, remove it and run the bench again"
+            ) from None
         if isinstance(record, dict) and {"strength", "attack", "student"} <= set(record):
             found.append(record)
     return found
@@ -192,23 +231,39 @@ def records(folder: Path) -> list[Mapping[str, Any]]:
 def false_accusations(members: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Of unmarked models under CLIENTS kept keys: shares, the worst key, and how uniform p is.
 
-    share_false_05, share_false_01: of all p at or below that level. accused_01: verdicts of `supported` at .01, which take the
-    margin of one key as well. worst_key_p01, worst_key_01: largest share of models with p <= .01 under one key, and largest share
-    accused. keys_p01, keys_01: keys with more than 5 % of either. ks: distance of all p from uniform. ks_rejected: share of models
-    whose p differ from uniform at level .05 (Kolmogorov-Smirnov).
+    share_false_05, share_false_01: of all p at or below that level. accused_01: verdicts of `supported` at .01, which
+    take the margin of one key as well. worst_key_p01, worst_key_01: largest share of models with p <= .01 under one
+    key, and largest share accused. keys_p01, keys_01: keys with more than 5 % of either. ks: distance of all p from
+    uniform. ks_rejected: share of models whose p differ from uniform at level .05 (Kolmogorov-Smirnov).
     """
     from scipy.stats import kstest
 
-    names = ("share_false_05", "share_false_01", "accused_01", "worst_key_p01", "worst_key_01", "keys_p01", "keys_01", "ks", "ks_rejected")
+    names = (
+        "share_false_05",
+        "share_false_01",
+        "accused_01",
+        "worst_key_p01",
+        "worst_key_01",
+        "keys_p01",
+        "keys_01",
+        "ks",
+        "ks_rejected",
+    )
     p, z = (np.array([r[part] for r in members]).reshape(-1, CLIENTS) for part in ("p", "z"))
     if not len(p):
         return {"n_unmarked": 0, **dict.fromkeys(names)}
     low, accused = p <= 0.01, (p <= 0.01) & (z >= stats.margin(0.01, DynaMarks.kin))
     values = (
-        (p <= 0.05).mean(), low.mean(), accused.mean(), low.mean(axis=0).max(), accused.mean(axis=0).max(), (low.mean(axis=0) > 0.05).sum(),
-        (accused.mean(axis=0) > 0.05).sum(), kstest(p.ravel(), "uniform").statistic,
+        (p <= 0.05).mean(),
+        low.mean(),
+        accused.mean(),
+        low.mean(axis=0).max(),
+        accused.mean(axis=0).max(),
+        (low.mean(axis=0) > 0.05).sum(),
+        (accused.mean(axis=0) > 0.05).sum(),
+        kstest(p.ravel(), "uniform").statistic,
         np.mean([kstest(row, "uniform").pvalue <= 0.05 for row in p]),
-    )  # fmt: skip
+    )
     return {"n_unmarked": len(p), **{name: float(value) for name, value in zip(names, values, strict=True)}}
 
 
@@ -229,7 +284,9 @@ def rows(folder: Path) -> list[dict[str, Any]]:
     """
     found = records(folder)
     if not found:
-        raise ArtifactError(f"{folder}: no records of marks there; run python -m birthmark.bench.watermarks run --out {folder}")
+        raise ArtifactError(
+            f"{folder}: no records of marks there; run python -m birthmark.bench.watermarks run --out {folder}"
+        )
     honest: dict[str, list[Mapping[str, Any]]] = {}
     groups: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
     for r in found:
@@ -248,15 +305,30 @@ def rows(folder: Path) -> list[dict[str, Any]]:
             traced = [one["traced"] for _, one in read if "traced" in one]
             table.append(
                 {
-                    "strength": strength, "source": source, "attack": attack, "access": access, "test": test, "suspect_shows": shown,
-                    "queries": int(np.median([one.get("queries", r["queries"]) for r, one in read])), "n_students": len(read),
-                    "students": sorted({r["student"] for r, _ in read}, key=ARCHITECTURES.index), "share_p001": float((p <= 0.001).mean()),
-                    "z_median": float(np.median(z)), "z_least": float(np.min(z)), "student_accuracy": float(np.mean([r["accuracy"] for r, _ in read])),
-                    **{key: float(np.mean([r[key] for r, _ in read])) for key in ("top1_agreement", "accuracy_change", "l1")},
-                    **{key: float(np.mean([t[key] for t in traced])) if traced else None for key in ("first_of_20", "first_of_200")},
+                    "strength": strength,
+                    "source": source,
+                    "attack": attack,
+                    "access": access,
+                    "test": test,
+                    "suspect_shows": shown,
+                    "queries": int(np.median([one.get("queries", r["queries"]) for r, one in read])),
+                    "n_students": len(read),
+                    "students": sorted({r["student"] for r, _ in read}, key=ARCHITECTURES.index),
+                    "share_p001": float((p <= 0.001).mean()),
+                    "z_median": float(np.median(z)),
+                    "z_least": float(np.min(z)),
+                    "student_accuracy": float(np.mean([r["accuracy"] for r, _ in read])),
+                    **{
+                        key: float(np.mean([r[key] for r, _ in read]))
+                        for key in ("top1_agreement", "accuracy_change", "l1")
+                    },
+                    **{
+                        key: float(np.mean([t[key] for t in traced])) if traced else None
+                        for key in ("first_of_20", "first_of_200")
+                    },
                     **(innocent[source] if test == "soft" else false_accusations([])),
                 }
-            )  # fmt: skip
+            )
     return table
 
 

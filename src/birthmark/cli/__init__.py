@@ -1,1 +1,4 @@
-"""The command line. `commands` holds the main ones, `bench` and `gateway` theirs; the others print, count and demonstrate."""
+"""The command line. `commands` holds the main ones, `bench` and `gateway` theirs.
+
+The others print, count and demonstrate.
+"""

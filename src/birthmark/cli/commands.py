@@ -33,9 +33,14 @@ app = typer.Typer(
 )
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
-Settings = Annotated[list[str], typer.Option("--set", help="A setting of the method or attack, NAME=VALUE; may be given again.")]
+Settings = Annotated[
+    list[str], typer.Option("--set", help="A setting of the method or attack, NAME=VALUE; may be given again.")
+]
 DataName = Annotated[
-    str, typer.Option("--data", help="Data set: a name (birthmark list datasets), an .npz file, or a folder of images by class.")
+    str,
+    typer.Option(
+        "--data", help="Data set: a name (birthmark list datasets), an .npz file, or a folder of images by class."
+    ),
 ]
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Where the data set's files are.")]
 DataSeed = Annotated[int, typer.Option("--data-seed", help="Seed of the splits.")]
@@ -44,11 +49,14 @@ Workers = Annotated[int, typer.Option("--workers", help="Processes that train si
 Architecture = Annotated[
     str,
     typer.Option(
-        "--architecture", help="Of a model file without a card: a built-in name or module:function ((shape, outputs) -> network)."
+        "--architecture",
+        help="Of a model file without a card: a built-in name or module:function ((shape, outputs) -> network).",
     ),
 ]
 Shape = Annotated[str, typer.Option("--shape", help="One input's shape of a model file without a card, e.g. 1x28x28.")]
-Classes = Annotated[int, typer.Option("--classes", help="Number of classes (or values) of a model file without a card.")]
+Classes = Annotated[
+    int, typer.Option("--classes", help="Number of classes (or values) of a model file without a card.")
+]
 
 
 def command(name: str) -> Callable[[Callable[..., int | None]], Callable[..., None]]:
@@ -107,24 +115,34 @@ def demo(
 def enroll(
     source: Annotated[Path, typer.Option("--source", help="The model to protect: a safetensors file.")],
     out: Annotated[
-        Path, typer.Option("--out", help="Folder that the claim is written to; with several methods one folder each inside it.")
+        Path,
+        typer.Option(
+            "--out", help="Folder that the claim is written to; with several methods one folder each inside it."
+        ),
     ],
     recipe: Annotated[
         str,
         typer.Option(
             "--recipe",
-            help="How to train a twin: a built-in architecture (res:width=24) or module:function (seed -> trained network); default the source file's own card.",
+            help=(
+                "How to train a twin: a built-in architecture (res:width=24) or module:function (seed -> trained "
+                "network); default the source file's own card."
+            ),
         ),
     ] = "",
     data: DataName = "digits",
     split: Annotated[str, typer.Option("--split", help="Part of the data that the source was trained on.")] = "owner",
-    methods: Annotated[list[str], typer.Option("--method", help="Fingerprint method (birthmark list methods); may be given again.")] = [
-        "kinship"
-    ],
+    methods: Annotated[
+        list[str], typer.Option("--method", help="Fingerprint method (birthmark list methods); may be given again.")
+    ] = ["kinship"],
     twins: Annotated[int, typer.Option("--twins", help="Placebos: 19 reach p = .05, 99 reach p = .01.")] = 19,
     references: Annotated[int, typer.Option("--references", help="Independent models that guard the verdict.")] = 8,
-    surrogates: Annotated[int, typer.Option("--surrogates", help="Own thefts that the expected power is measured on.")] = 3,
-    training: Annotated[list[str], typer.Option("--training", help="A setting of the built-in training loop, NAME=VALUE.")] = [],
+    surrogates: Annotated[
+        int, typer.Option("--surrogates", help="Own thefts that the expected power is measured on.")
+    ] = 3,
+    training: Annotated[
+        list[str], typer.Option("--training", help="A setting of the built-in training loop, NAME=VALUE.")
+    ] = [],
     settings: Settings = [],
     seed: Annotated[int, typer.Option("--seed")] = 0,
     data_dir: DataDir = None,
@@ -141,8 +159,8 @@ def enroll(
 
     from birthmark import registry
     from birthmark.cli.progress import bar
-    from birthmark.enroll import enroll as make_claim
-    from birthmark.workshop import open_owner
+    from birthmark.workshop.enroll import enroll as make_claim
+    from birthmark.workshop.opening import open_owner
     from birthmark.zoo.catalogue import executor
 
     torch.set_num_threads(1)
@@ -151,12 +169,30 @@ def enroll(
     made = []
     for name in methods:
         fields = registry.make("methods", name).__dataclass_fields__
-        made.append(registry.make("methods", name, {**{key: value for key, value in known.items() if key in fields}, **chosen}))
-    with closing(executor("local", workers or None)) as engine, bar(f"enrolling with {', '.join(methods)}", quiet=as_json) as progress:
+        made.append(
+            registry.make("methods", name, {**{key: value for key, value in known.items() if key in fields}, **chosen})
+        )
+    with (
+        closing(executor("local", workers or None)) as engine,
+        bar(f"enrolling with {', '.join(methods)}", quiet=as_json) as progress,
+    ):
         owner, test = open_owner(
-            source, recipe=recipe, data=data, data_dir=data_dir, data_seed=data_seed, split=split, training=settings_of(training), cache=cache,
-            engine=engine, architecture=architecture, shape=_shape(shape), classes=classes, twins=twins, references=references, progress=progress,
-        )  # fmt: skip
+            source,
+            recipe=recipe,
+            data=data,
+            data_dir=data_dir,
+            data_seed=data_seed,
+            split=split,
+            training=settings_of(training),
+            cache=cache,
+            engine=engine,
+            architecture=architecture,
+            shape=_shape(shape),
+            classes=classes,
+            twins=twins,
+            references=references,
+            progress=progress,
+        )
         found = []
         for method in made:
             claim = make_claim(owner, method, seed=seed, test=test, surrogates=surrogates)
@@ -175,25 +211,37 @@ def enroll(
 @command("verify")
 def verify(
     claim: Annotated[Path, typer.Argument(help="The claim's folder.")],
-    suspect: Annotated[str, typer.Option("--suspect", help="A file (safetensors, .pt2, .onnx), a local Hugging Face folder, or a URL.")],
+    suspect: Annotated[
+        str, typer.Option("--suspect", help="A file (safetensors, .pt2, .onnx), a local Hugging Face folder, or a URL.")
+    ],
     alpha: Annotated[float, typer.Option("--alpha", help="Share of innocents that may be accused.")] = 0.01,
     budget: Annotated[int | None, typer.Option("--budget", help="Most queries to send.")] = None,
-    null: Annotated[str, typer.Option("--null", help="What the score is ranked among: placebos or references.")] = "placebos",
+    null: Annotated[
+        str, typer.Option("--null", help="What the score is ranked among: placebos or references.")
+    ] = "placebos",
     spec: Annotated[
-        Path | None, typer.Option("--spec", help="TOML file that describes the suspect: dialect, layout, range, classes, answers.")
+        Path | None,
+        typer.Option("--spec", help="TOML file that describes the suspect: dialect, layout, range, classes, answers."),
     ] = None,
     answers: Annotated[
         str,
         typer.Option(
-            "--answers", help="What the suspect answers: labels, probabilities, logits or values; default its card's word, or logits."
+            "--answers",
+            help=(
+                "What the suspect answers: labels, probabilities, logits or values; default its card's word, or logits."
+            ),
         ),
     ] = "",
     authorisation: Annotated[
-        str, typer.Option("--i-am-authorised", help="On what ground you query a remote suspect; goes into the evidence.")
+        str,
+        typer.Option("--i-am-authorised", help="On what ground you query a remote suspect; goes into the evidence."),
     ] = "",
     report: Annotated[Path | None, typer.Option("--report", help="Write one self-contained HTML page.")] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder for evidence.json and the transcript; an interrupted run continues from it.")
+        Path | None,
+        typer.Option(
+            "--out", help="Folder for evidence.json and the transcript; an interrupted run continues from it."
+        ),
     ] = None,
     architecture: Architecture = "",
     shape: Shape = "",
@@ -208,13 +256,27 @@ def verify(
 
     made, digest = Claim.load(claim)
     oracle = open_suspect(
-        suspect, made.task, answers=answers, spec=spec, authorisation=authorisation, architecture=architecture, shape=shape, classes=classes
+        suspect,
+        made.task,
+        answers=answers,
+        spec=spec,
+        authorisation=authorisation,
+        architecture=architecture,
+        shape=shape,
+        classes=classes,
     )
     with bar(f"asking {oracle.name}", quiet=as_json) as progress:
         evidence = test(
-            made, oracle, alpha=alpha, budget=budget, null=null, digest=digest, authorisation=authorisation,
-            transcript=out / "transcript.jsonl" if out else None, progress=progress,
-        )  # fmt: skip
+            made,
+            oracle,
+            alpha=alpha,
+            budget=budget,
+            null=null,
+            digest=digest,
+            authorisation=authorisation,
+            transcript=out / "transcript.jsonl" if out else None,
+            progress=progress,
+        )
     if out:
         write_atomically(out / "evidence.json", canonical(evidence.as_dict()))
     if report:
@@ -235,18 +297,34 @@ def show(evidence: "Evidence", as_json: bool) -> None:
 
 
 def open_suspect(
-    target: str, task: "Task", *, answers: str, spec: Path | None, authorisation: str, architecture: str, shape: str, classes: int
+    target: str,
+    task: "Task",
+    *,
+    answers: str,
+    spec: Path | None,
+    authorisation: str,
+    architecture: str,
+    shape: str,
+    classes: int,
 ) -> "Oracle":
     """A suspect from a file, a folder or a URL: what the TOML file declares, overruled by the options."""
     from dataclasses import replace
 
-    from birthmark import connect
+    from birthmark import suspects
     from birthmark.suspects.description import SuspectSpec
 
-    given: dict[str, Any] = {"answers": answers, "architecture": architecture, "shape": _shape(shape), "classes": classes}
+    given: dict[str, Any] = {
+        "answers": answers,
+        "architecture": architecture,
+        "shape": _shape(shape),
+        "classes": classes,
+    }
     said = SuspectSpec.read(spec) if spec else SuspectSpec()
-    return connect.open(
-        target, spec=replace(said, **{key: value for key, value in given.items() if value}), task=task, authorisation=authorisation
+    return suspects.open(
+        target,
+        spec=replace(said, **{key: value for key, value in given.items() if value}),
+        task=task,
+        authorisation=authorisation,
     )
 
 
@@ -258,14 +336,18 @@ def attack(
     data: DataName = "digits",
     split: Annotated[str, typer.Option("--split", help="Part of the data that the thief has.")] = "attacker",
     budget: Annotated[int | None, typer.Option("--budget", help="Most queries to the target.")] = None,
-    preset: Annotated[str, typer.Option("--preset", help="A paper's settings by name, see docs/attacks.md; --set overrules them.")] = "",
+    preset: Annotated[
+        str, typer.Option("--preset", help="A paper's settings by name, see docs/attacks.md; --set overrules them.")
+    ] = "",
     settings: Settings = [],
     seed: Annotated[int, typer.Option("--seed")] = 0,
     data_dir: DataDir = None,
     data_seed: DataSeed = 0,
     spec: Annotated[Path | None, typer.Option("--spec", help="TOML file that describes the target.")] = None,
     answers: Annotated[str, typer.Option("--answers", help="What the target answers.")] = "",
-    authorisation: Annotated[str, typer.Option("--i-am-authorised", help="On what ground you query a remote target.")] = "",
+    authorisation: Annotated[
+        str, typer.Option("--i-am-authorised", help="On what ground you query a remote target.")
+    ] = "",
     architecture: Architecture = "",
     shape: Shape = "",
     classes: Classes = 0,
@@ -275,26 +357,39 @@ def attack(
     from birthmark import data as datasets
     from birthmark import registry
     from birthmark.claim import Task
-    from birthmark.workshop import steal
+    from birthmark.workshop.opening import steal
 
     parts = datasets.load(data, seed=data_seed, directory=data_dir)
     task = Task(parts.shape, parts["test"].outputs, not parts.classes)
     oracle = open_suspect(
-        target, task, answers=answers, spec=spec, authorisation=authorisation, architecture=architecture, shape=shape, classes=classes
+        target,
+        task,
+        answers=answers,
+        spec=spec,
+        authorisation=authorisation,
+        architecture=architecture,
+        shape=shape,
+        classes=classes,
     )
     chosen = {**(registry.preset("attacks", name, preset) if preset else {}), **settings_of(settings)}
     found = steal(name, oracle, out, parts, split=split, budget=budget, settings=chosen, seed=seed)
     print(
         json.dumps(found)
         if as_json
-        else f"{name}: {out}  accuracy {found['accuracy']:.3f} (target {found['target_accuracy']:.3f}{', a failed theft: more than ten points below' if found['failed'] else ''})  agreement {found['agreement']}  {found['queries']} queries  {found['seconds']} s"
+        else (
+            f"{name}: {out}  accuracy {found['accuracy']:.3f} (target "
+            f"{found['target_accuracy']:.3f}{', a failed theft: ten points or more lost' if found['failed'] else ''}) "
+            f" agreement {found['agreement']}  {found['queries']} queries  {found['seconds']} s"
+        )
     )
     return 0
 
 
 @command("list")
 def listing(
-    what: Annotated[str, typer.Argument(help="methods, attacks, watermarks, dialects, datasets, architectures or plans")],
+    what: Annotated[
+        str, typer.Argument(help="methods, attacks, watermarks, dialects, datasets, architectures or plans")
+    ],
     as_json: Json = False,
 ) -> int:
     """What there is, by name."""

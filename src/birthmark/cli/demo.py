@@ -11,17 +11,17 @@ import numpy as np
 import torch
 
 from birthmark import data as datasets
-from birthmark.card import Card
 from birthmark.claim import Claim
 from birthmark.cli.progress import bar
-from birthmark.cohort import reference_cards, surrogate_cards, treated_cards, twin_cards
-from birthmark.connect.local import Open
-from birthmark.enroll import enroll
 from birthmark.evidence import Evidence
 from birthmark.methods.kinship import Kinship
-from birthmark.owner import Owner
-from birthmark.training import accuracy, outputs
 from birthmark.verify import verify
+from birthmark.workshop.card import Card
+from birthmark.workshop.cohort import reference_cards, surrogate_cards, treated_cards, twin_cards
+from birthmark.workshop.enroll import enroll
+from birthmark.workshop.owner import Owner
+from birthmark.workshop.training import accuracy, outputs
+from birthmark.workshop.whitebox import Open
 from birthmark.zoo.build import Progress, workshop
 from birthmark.zoo.catalogue import executor
 from birthmark.zoo.make import make
@@ -70,18 +70,34 @@ def suspects(source: Card) -> list[Suspect]:
         ("noisy weights", stolen("weight-noise", level=0.1)),
         ("distilled into cnn", stolen("distill", student="cnn", temperature=4.0)),
         ("distilled into res", stolen("distill", student="res", temperature=4.0)),
-        ("retrained on 377 labels", stolen("retrain", student="vgg")),  # so few labels leave too little to find: a limit, shown
+        (
+            "retrained on 377 labels",
+            stolen("retrain", student="vgg"),
+        ),  # so few labels leave too little to find: a limit, shown
     ]
-    found = [Suspect(name, "derived", card.attack, "weights" if i < 8 else "extraction", card) for i, (name, card) in enumerate(thefts)]
+    found = [
+        Suspect(name, "derived", card.attack, "weights" if i < 8 else "extraction", card)
+        for i, (name, card) in enumerate(thefts)
+    ]
     for i, recipe in enumerate(("vgg", "vgg", "cnn", "res", "lenet")):
         for split, tier in ((source.split, "same data"), ("innocent", "other data")):
-            card = Card(kind="trained", data=source.data, split=split, recipe=recipe, seed=source.seed + 70 + i, training=TRAINING)
+            card = Card(
+                kind="trained",
+                data=source.data,
+                split=split,
+                recipe=recipe,
+                seed=source.seed + 70 + i,
+                training=TRAINING,
+            )
             found.append(Suspect(f"{recipe} {i}, {tier}", "independent", "", tier, card))
     return found
 
 
 def run(out: Path, *, seed: int, workers: int, quiet: bool) -> dict[str, Any]:
-    """Train, steal, verify and report; returns what `birthmark demo --json` prints. A rerun continues in the same folder."""
+    """Train, steal, verify and report.
+
+    Returns what `birthmark demo --json` prints. A rerun continues in the same folder.
+    """
     torch.set_num_threads(1)
     started = time.monotonic()
     parts = datasets.load("digits", seed=0)
@@ -89,7 +105,12 @@ def run(out: Path, *, seed: int, workers: int, quiet: bool) -> dict[str, Any]:
     accused = suspects(source)
     method = Kinship(queries=100, placebos=TWINS)
     treated = [card for cards in treated_cards(source, method.references, method.treated) for card in cards]
-    cohort = [*twin_cards(source, TWINS), *reference_cards(source, method.references), *treated, *surrogate_cards(source)]
+    cohort = [
+        *twin_cards(source, TWINS),
+        *reference_cards(source, method.references),
+        *treated,
+        *surrogate_cards(source),
+    ]
     module = make(source, {}, parts)
     with bar("training the source, its twins, thefts and innocents", quiet=quiet) as share:
 
@@ -145,7 +166,9 @@ def _row(
     }
 
 
-def _report(found: Sequence[Evidence], claim: Claim, rows: Sequence[dict[str, Any]], transcripts: Sequence[Path], path: Path) -> None:
+def _report(
+    found: Sequence[Evidence], claim: Claim, rows: Sequence[dict[str, Any]], transcripts: Sequence[Path], path: Path
+) -> None:
     from birthmark.report import Details, Row, write, write_json
 
     known = [
@@ -163,11 +186,15 @@ def _print(result: dict[str, Any]) -> None:
     table(
         f"digits, {TWINS} twins, {result['source']['queries']} queries, alpha {ALPHA}",
         ("suspect", "truly", "agreement", "score", "p", "verdict"),
-        [(r["name"], r["kind"], f"{r['agreement']:.3f}", f"{r['score']:+.3f}", f"{r['p_value']:.3f}", r["verdict"]) for r in rows],
+        [
+            (r["name"], r["kind"], f"{r['agreement']:.3f}", f"{r['score']:+.3f}", f"{r['p_value']:.3f}", r["verdict"])
+            for r in rows
+        ],
     )
     caught = sum(r["verdict"] == "supported" for r in rows if r["kind"] == "derived")
     accused = sum(r["verdict"] == "supported" for r in rows if r["kind"] == "independent")
     thefts = sum(r["kind"] == "derived" for r in rows)
     print(
-        f"{caught} of {thefts} thefts supported, {accused} of {len(rows) - thefts} innocents accused, {result['seconds']} s; open {result['report']}"
+        f"{caught} of {thefts} thefts supported, {accused} of {len(rows) - thefts} innocents accused, "
+        f"{result['seconds']} s; open {result['report']}"
     )

@@ -26,12 +26,16 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
 def print_evidence(evidence: Evidence) -> None:
     """The verdict, its reason and what it rests on."""
     console = Console(highlight=False)
-    console.print(f"[{COLOURS[evidence.verdict]}]{evidence.verdict.value}[/]  {evidence.suspect} was derived from the claimed source")
+    console.print(
+        f"[{COLOURS[evidence.verdict]}]{evidence.verdict.value}[/]  {evidence.suspect} was derived from the claimed "
+        "source"
+    )
     console.print(f"  {evidence.reason}", markup=False)
     p = "none" if evidence.p_parametric is None else f"{evidence.p_parametric:.2g}"
     console.print(
         f"  {evidence.method}: score {evidence.score:.4g}, z {evidence.z:.2f}, {evidence.queries} queries; "
-        f"Student-t p (assumes a normal null) {p}; {len(evidence.references_z)} references at z {_span(evidence.references_z)}",
+        f"Student-t p (assumes a normal null) {p}; {len(evidence.references_z)} references at z "
+        f"{_span(evidence.references_z)}",
         markup=False,
     )
     for note in evidence.notes:
@@ -49,10 +53,12 @@ def print_claim(facts: Mapping[str, Any]) -> None:
     console.print(f"[bold]{facts['method']}[/] claim written to {facts['claim']}  (digest {facts['digest'][:16]}…)")
     smallest = "none" if reach["smallest_p"] is None else f"{reach['smallest_p']:.3g}"
     console.print(
-        f"  smallest p {smallest} among {reach['n']} {reach['null']}; alpha .05 takes {reach['needed_for_.05']}, alpha .01 takes {reach['needed_for_.01']}"
+        f"  smallest p {smallest} among {reach['n']} {reach['null']}; alpha .05 takes {reach['needed_for_.05']}, "
+        f"alpha .01 takes {reach['needed_for_.01']}"
     )
     console.print(
-        f"  {reach['queries']} distinct queries for the whole test; source accuracy {facts['source']['accuracy']:.3f}; made in {facts['seconds']} s"
+        f"  {reach['queries']} distinct queries for the whole test; source accuracy "
+        f"{facts['source']['accuracy']:.3f}; made in {facts['seconds']} s"
     )
     for warning in facts["warnings"]:
         console.print(f"  warning: {warning}", markup=False)
@@ -82,7 +88,12 @@ def names(what: str) -> list[dict[str, str]]:
 
     if what in registry.KINDS:
         return [
-            {"name": name, "needs": cls.needs.name, "paper": cls.source_paper, "summary": (cls.__doc__ or "").strip().splitlines()[0]}  # type: ignore[attr-defined]
+            {
+                "name": name,
+                "needs": cls.needs.name,  # type: ignore[attr-defined]
+                "paper": cls.source_paper,  # type: ignore[attr-defined]
+                "summary": (cls.__doc__ or "").strip().splitlines()[0],
+            }
             for name, cls in sorted(registry.found(what).items())
         ]
     if what == "datasets":
@@ -90,7 +101,7 @@ def names(what: str) -> list[dict[str, str]]:
 
         return [{"name": name, "summary": (loader.__doc__ or "").splitlines()[0]} for name, loader in DATASETS.items()]
     if what == "architectures":
-        from birthmark.architectures import ARCHITECTURES
+        from birthmark.workshop.architectures import ARCHITECTURES
 
         return [
             {"name": name, "summary": ", ".join(f"{key}={value}" for key, value in settings.items())}
@@ -103,9 +114,12 @@ def names(what: str) -> list[dict[str, str]]:
             if file.name.endswith(".toml")
         ]
     if what == "dialects":
-        from birthmark import connect
+        from birthmark import suspects
 
-        return [{"name": name, "summary": (kind.__doc__ or "").strip().splitlines()[0]} for name, kind in connect.dialects().items()]
+        return [
+            {"name": name, "summary": (kind.__doc__ or "").strip().splitlines()[0]}
+            for name, kind in suspects.dialects().items()
+        ]
     raise nearest("list", what, [*registry.KINDS, "datasets", "architectures", "plans", "dialects"])
 
 

@@ -1,1 +1,4 @@
-"""What methods that craft queries share: ensembles of frozen networks, transforms, image steps, a generator, tracing of units."""
+"""What methods that craft queries share.
+
+Ensembles of frozen networks, transforms, image steps, a generator, tracing of units.
+"""

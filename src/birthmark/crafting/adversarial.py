@@ -5,10 +5,11 @@ from torch import Tensor, nn
 
 
 def deepfool(model: nn.Module, x: Tensor, *, steps: int = 50, overshoot: float = 0.02, candidates: int = 10) -> Tensor:
-    """The nearest points of other classes, under L2, found by linearising the logits (Moosavi-Dezfooli et al. 2016, Algorithm 2).
+    """The nearest points of other classes, under L2, found by linearising the logits (Moosavi-Dezfooli et al. 2016,
+    Algorithm 2).
 
-    Every step walks to the nearest linearised boundary, l = argmin_k |f_k - f_0| / ||w_k||, by |f_l - f_0| / ||w_l||^2 * w_l;
-    the sum of all steps is stretched by 1 + overshoot. Inputs stay inside [0, 1].
+    Every step walks to the nearest linearised boundary, l = argmin_k |f_k - f_0| / ||w_k||, by |f_l - f_0| / ||w_l||^2
+    * w_l; the sum of all steps is stretched by 1 + overshoot. Inputs stay inside [0, 1].
 
     Args:
         x: inputs (n, *d) in [0, 1].
@@ -33,7 +34,9 @@ def deepfool(model: nn.Module, x: Tensor, *, steps: int = 50, overshoot: float =
         if not active.any():
             break
         gaps = logits.gather(1, order[:, 1:]) - logits[rows, order[:, 0], None]
-        slopes = torch.stack([torch.autograd.grad(gaps[:, k].sum(), here, retain_graph=True)[0] for k in range(gaps.shape[1])], 1)
+        slopes = torch.stack(
+            [torch.autograd.grad(gaps[:, k].sum(), here, retain_graph=True)[0] for k in range(gaps.shape[1])], 1
+        )
         norms = slopes.flatten(2).norm(dim=2) + 1e-8
         distances = gaps.detach().abs() / norms
         best = distances.argmin(1)

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from birthmark.errors import SettingError, ShapeError
-from birthmark.training import seeded
 from birthmark.types import Array, Samples
+from birthmark.workshop.training import seeded
 
 
 class Generator(nn.Module):
@@ -31,11 +31,19 @@ class Generator(nn.Module):
         self.embed = nn.Embedding(classes, 32)
         self.first = nn.Linear(latent + 32, width * self.rows * self.columns)
         self.body = nn.Sequential(
-            nn.BatchNorm2d(width), nn.ReLU(),
-            nn.Upsample(scale_factor=2), nn.Conv2d(width, width // 2, 3, padding=1), nn.BatchNorm2d(width // 2), nn.ReLU(),
-            nn.Upsample(scale_factor=2), nn.Conv2d(width // 2, width // 4, 3, padding=1), nn.BatchNorm2d(width // 4), nn.ReLU(),
-            nn.Conv2d(width // 4, channels, 3, padding=1), nn.Sigmoid(),
-        )  # fmt: skip
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+            nn.Upsample(scale_factor=2),
+            nn.Conv2d(width, width // 2, 3, padding=1),
+            nn.BatchNorm2d(width // 2),
+            nn.ReLU(),
+            nn.Upsample(scale_factor=2),
+            nn.Conv2d(width // 2, width // 4, 3, padding=1),
+            nn.BatchNorm2d(width // 4),
+            nn.ReLU(),
+            nn.Conv2d(width // 4, channels, 3, padding=1),
+            nn.Sigmoid(),
+        )
 
     def forward(self, z: Tensor, classes: Tensor) -> Tensor:
         rows = self.first(torch.cat([z, self.embed(classes)], 1)).reshape(len(z), -1, self.rows, self.columns)
@@ -50,10 +58,13 @@ class Discriminator(nn.Module):
         super().__init__()
         norm = nn.utils.parametrizations.spectral_norm
         self.body = nn.Sequential(
-            norm(nn.Conv2d(shape[0], width // 4, 4, 2, 1)), nn.LeakyReLU(0.1),
-            norm(nn.Conv2d(width // 4, width // 2, 4, 2, 1)), nn.LeakyReLU(0.1),
-            norm(nn.Conv2d(width // 2, width, 3, 1, 1)), nn.LeakyReLU(0.1),
-        )  # fmt: skip
+            norm(nn.Conv2d(shape[0], width // 4, 4, 2, 1)),
+            nn.LeakyReLU(0.1),
+            norm(nn.Conv2d(width // 4, width // 2, 4, 2, 1)),
+            nn.LeakyReLU(0.1),
+            norm(nn.Conv2d(width // 2, width, 3, 1, 1)),
+            nn.LeakyReLU(0.1),
+        )
         self.head = norm(nn.Linear(width, 1))
         self.embed = norm(nn.Embedding(classes, width))
 
@@ -73,14 +84,20 @@ class Gan:
 
 
 def train(samples: Samples, *, iterations: int, batch: int = 64, seed: int) -> Gan:
-    """Train the GAN on images in [0, 1] with class numbers; Adam 2e-4 / 4e-4, three discriminator steps to two of the generator.
+    """Train the GAN on images in [0, 1] with class numbers; Adam 2e-4 / 4e-4, three discriminator steps to two of the
+    generator.
 
     Raises:
         ShapeError: the samples are no images of 8 to 64 pixels, or have no classes.
     """
-    if len(samples.shape) != 3 or not 8 <= min(samples.shape[1:]) <= max(samples.shape[1:]) <= 64 or not samples.classes:
+    if (
+        len(samples.shape) != 3
+        or not 8 <= min(samples.shape[1:]) <= max(samples.shape[1:]) <= 64
+        or not samples.classes
+    ):
         raise ShapeError(
-            f"expected classified images of 8 to 64 pixels a side to train a GAN, got inputs of shape {samples.shape}; bring a generator, or use space='pixels'"
+            "expected classified images of 8 to 64 pixels a side to train a GAN, got inputs of shape "
+            f"{samples.shape}; bring a generator, or use space='pixels'"
         )
     images, labels = torch.from_numpy(samples.inputs), torch.from_numpy(samples.targets.astype(np.int64))
     with seeded(seed):
@@ -94,7 +111,10 @@ def train(samples: Samples, *, iterations: int, batch: int = 64, seed: int) -> G
                 fake_of = torch.randint(samples.classes, (batch,))
                 with torch.no_grad():
                     fake = made(torch.randn(batch, made.latent), fake_of)
-                cost = functional.relu(1 - judge(images[part], labels[part])).mean() + functional.relu(1 + judge(fake, fake_of)).mean()
+                cost = (
+                    functional.relu(1 - judge(images[part], labels[part])).mean()
+                    + functional.relu(1 + judge(fake, fake_of)).mean()
+                )
                 d.zero_grad(set_to_none=True)
                 cost.backward()
                 d.step()
@@ -115,7 +135,10 @@ def tensors(gan: Gan) -> dict[str, NDArray[Any]]:
     """A GAN of `train` as arrays by name."""
     parts = {"generator": gan.generator, "discriminator": gan.discriminator}
     return {
-        f"{part}.{key}": value.numpy() for part, module in parts.items() if module is not None for key, value in module.state_dict().items()
+        f"{part}.{key}": value.numpy()
+        for part, module in parts.items()
+        if module is not None
+        for key, value in module.state_dict().items()
     }
 
 
@@ -124,13 +147,18 @@ def restored(arrays: Mapping[str, NDArray[Any]], shape: tuple[int, ...], classes
     generator, discriminator = Generator(shape, classes), Discriminator(shape, classes)
     for part, module in (("generator", generator), ("discriminator", discriminator)):
         module.load_state_dict(
-            {key.partition(".")[2]: torch.from_numpy(value.copy()) for key, value in arrays.items() if key.startswith(f"{part}.")}
+            {
+                key.partition(".")[2]: torch.from_numpy(value.copy())
+                for key, value in arrays.items()
+                if key.startswith(f"{part}.")
+            }
         )
     return Gan(generator.eval().requires_grad_(False), discriminator.eval().requires_grad_(False), generator.latent)
 
 
 def brought(name: str, shape: tuple[int, ...], classes: int, latent: int) -> Gan:
-    """A generator of the user's: "module:function", a function (shape, classes) that returns it, or it and a discriminator.
+    """A generator of the user's: "module:function", a function (shape, classes) that returns it, or it and a
+    discriminator.
 
     Raises:
         SettingError: no such function, or it returns no module.
@@ -139,17 +167,24 @@ def brought(name: str, shape: tuple[int, ...], classes: int, latent: int) -> Gan
     try:
         found = resolve_name(name)(shape, classes)
     except (ImportError, AttributeError, ValueError) as error:
-        raise SettingError(f"cannot import the generator {name!r} ({error}); expected 'own' or module:function") from None
+        raise SettingError(
+            f"cannot import the generator {name!r} ({error}); expected 'own' or module:function"
+        ) from None
     generator, discriminator = found if isinstance(found, tuple) else (found, None)
     if not isinstance(generator, nn.Module):
-        raise SettingError(f"expected the generator's function to return a torch module, got {type(generator).__name__}")
+        raise SettingError(
+            f"expected the generator's function to return a torch module, got {type(generator).__name__}"
+        )
     with torch.no_grad(), seeded(0):
         images = generator.eval()(torch.randn(4 * classes, latent), torch.arange(classes).repeat(4))
     if tuple(images.shape[1:]) != tuple(shape):
-        raise ShapeError(f"expected the generator to make images of shape {tuple(shape)}, got {tuple(images.shape[1:])}")
+        raise ShapeError(
+            f"expected the generator to make images of shape {tuple(shape)}, got {tuple(images.shape[1:])}"
+        )
     if not torch.isfinite(images).all() or images.min() < -1e-3 or images.max() > 1 + 1e-3:
         raise ShapeError(
-            f"expected the generator's images in [0, 1], got {images.min():.3g} to {images.max():.3g}; rescale them, (x + 1) / 2 if it ends in tanh"
+            f"expected the generator's images in [0, 1], got {images.min():.3g} to {images.max():.3g}; rescale them, "
+            "(x + 1) / 2 if it ends in tanh"
         )
     return Gan(generator.requires_grad_(False), discriminator, latent)
 

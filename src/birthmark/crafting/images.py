@@ -1,4 +1,7 @@
-"""What happens to pictures on their way to an API: 8-bit pixels, JPEG, cut-and-paste. NumPy only; images (n, c, h, w) in [0, 1]."""
+"""What happens to pictures on their way to an API.
+
+8-bit pixels, JPEG, cut-and-paste. NumPy only; images (n, c, h, w) in [0, 1].
+"""
 
 from io import BytesIO
 
@@ -24,7 +27,10 @@ def jpeg(images: Array, quality: int) -> Array:
     from PIL import Image
 
     if images.ndim != 4 or images.shape[1] not in (1, 3):
-        raise ShapeError(f"expected grey or RGB images (n, 1 or 3, h, w) to compress, got shape {images.shape}; use another query set")
+        raise ShapeError(
+            f"expected grey or RGB images (n, 1 or 3, h, w) to compress, got shape {images.shape}; use another query "
+            "set"
+        )
     made = []
     for image in np.round(np.clip(images, 0, 1) * 255).astype(np.uint8):
         file = BytesIO()
@@ -56,7 +62,9 @@ def cutmix(images: Array, kind: str, *, seed: int) -> Array:
     others, mixed = images[random.permutation(n)], images.copy()
     box = _corner(h, w, random) if kind == "sac" else None
     for i in range(n):
-        rows, columns = box or _box(h, w, float(np.sqrt(1 - random.beta(1, 1))), int(random.integers(h)), int(random.integers(w)))
+        rows, columns = box or _box(
+            h, w, float(np.sqrt(1 - random.beta(1, 1))), int(random.integers(h)), int(random.integers(w))
+        )
         mixed[i, :, rows, columns] = others[i, :, rows, columns]
     return mixed
 
@@ -70,4 +78,6 @@ def _corner(h: int, w: int, random: np.random.Generator) -> tuple[slice, slice]:
 
 def _box(h: int, w: int, side: float, y: int, x: int) -> tuple[slice, slice]:
     tall, wide = int(h * side), int(w * side)
-    return slice(max(y - tall // 2, 0), min(y - tall // 2 + tall, h)), slice(max(x - wide // 2, 0), min(x - wide // 2 + wide, w))
+    return slice(max(y - tall // 2, 0), min(y - tall // 2 + tall, h)), slice(
+        max(x - wide // 2, 0), min(x - wide // 2 + wide, w)
+    )

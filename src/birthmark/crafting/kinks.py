@@ -7,14 +7,15 @@ import numpy as np
 from torch import nn
 
 from birthmark.crafting.tracing import find_kinks
-from birthmark.owner import Owner
 from birthmark.types import Array, Floats
+from birthmark.workshop.owner import Owner
 
 
 def rounds(
     owner: Owner, owners: Sequence[nn.Module], each: int, *, step: float, starts: str, reach: float, seed: int
 ) -> tuple[Array, Array]:
-    """`each` kinks of every owner, in turns: (3 * each * m, *d), triples (x, x + hd, x - hd); and the same clipped to the pool's box.
+    """`each` kinks of every owner, in turns: (3 * each * m, *d), triples (x, x + hd, x - hd); and the same clipped to
+    the pool's box.
 
     Args:
         owners: the source, then its twins.
@@ -28,11 +29,15 @@ def rounds(
     picture = len(owner.task.shape) == 3
     points = [
         find_kinks(
-            model, _starts(owner.pool.inputs, low, high, starts, reach, seed=[seed, i]), each, step=step or (0.6 if owner.values else 1.0),
-            box=(low, high) if picture else None, seed=[seed, i, 1],
+            model,
+            _starts(owner.pool.inputs, low, high, starts, reach, seed=[seed, i]),
+            each,
+            step=step or (0.6 if owner.values else 1.0),
+            box=(low, high) if picture else None,
+            seed=[seed, i, 1],
         )
         for i, model in enumerate(owners)
-    ]  # fmt: skip
+    ]
     queries = np.ascontiguousarray(np.stack(points, axis=1).reshape(-1, *owner.task.shape))
     return queries, np.clip(queries, low, high)
 

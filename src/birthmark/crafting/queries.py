@@ -1,7 +1,8 @@
 """What crafted fingerprints share: fast ensembles, random transforms, pixels without a border, placebos by rerunning.
 
 Networks that queries are crafted with are never trained here, so `prepared` folds their batch normalisation into the
-convolutions, freezes them and runs them in bfloat16 where that is faster: gradients for the inputs alone cost less than half.
+convolutions, freezes them and runs them in bfloat16 where that is faster: gradients for the inputs alone cost less than
+half.
 """
 
 import copy
@@ -19,14 +20,14 @@ from torch.nn import functional
 
 from birthmark.artifact import digest_of, load_folder, plain, save_folder
 from birthmark.claim import Claim
-from birthmark.cohort import recipe, twin_cards
 from birthmark.crafting.images import eight_bit, jpeg
 from birthmark.errors import DataError
 from birthmark.method import Method
-from birthmark.owner import Cohort, Owner, gather
 from birthmark.scoring.matching import interleaved
-from birthmark.training import accuracy, autocast, has_bf16, outputs, probabilities, seeded
 from birthmark.types import Array, Floats, Labels, Samples
+from birthmark.workshop.cohort import recipe, twin_cards
+from birthmark.workshop.owner import Cohort, Owner, gather
+from birthmark.workshop.training import accuracy, autocast, has_bf16, outputs, probabilities, seeded
 
 SCRATCH = "birthmark/crafted/1"
 WEAK = 0.5  # a source below this accuracy has no decision regions worth remembering
@@ -47,7 +48,10 @@ class Member:
 
 
 def prepared(models: Sequence[nn.Module], *, bf16: bool = True) -> list[Member]:
-    """Frozen copies with batch normalisation folded in; bfloat16 unless they have depthwise convolutions, which it slows."""
+    """Frozen copies with batch normalisation folded in.
+
+    Bfloat16 unless they have depthwise convolutions, which it slows.
+    """
     return [_prepared(model, bf16 and has_bf16()) for model in models]
 
 
@@ -84,7 +88,8 @@ def transform(x: Tensor, kind: str, *, shift: int = 3, shear: float = 0.1, noise
     """One random transform of a batch of images: what an API's pre-processing may do; other inputs take noise alone.
 
     Args:
-        kind: "identity", "noise" (Gaussian, sd `noise`), "shift" (up to `shift` pixels, edges filled with 0), "shear" (up to `shear`).
+        kind: "identity", "noise" (Gaussian, sd `noise`), "shift" (up to `shift` pixels, edges filled with 0), "shear"
+            (up to `shear`).
     """
     if kind == "noise":
         return (x + noise * torch.randn_like(x)).clamp(0, 1)
@@ -102,7 +107,10 @@ def transform(x: Tensor, kind: str, *, shift: int = 3, shear: float = 0.1, noise
 
 
 def varied(x: Tensor, compress: int) -> Tensor:
-    """A random transform of the batch; with `compress` > 0 JPEG of that quality is one of them (straight-through gradient)."""
+    """A random transform of the batch.
+
+    With `compress` > 0 JPEG of that quality is one of them (straight-through gradient).
+    """
     kinds = (*TRANSFORMS, "jpeg") if compress else TRANSFORMS
     kind = kinds[int(torch.randint(len(kinds), ()))]
     if kind == "jpeg":
@@ -170,8 +178,8 @@ def mined(cohort: Cohort, candidates: Array, n: int, share: float = 1.0) -> Star
     y+ is the owner's class there, y- the class other than y+ that the independents favour.
 
     Args:
-        share: largest share of the starts on one class y+ (if other classes have enough): where one class has most queries,
-            whoever favours that class matches.
+        share: largest share of the starts on one class y+ (if other classes have enough): where one class has most
+            queries, whoever favours that class matches.
     """
     ours = _mean_probabilities(cohort.derived, candidates)
     theirs = _mean_probabilities(cohort.independent, candidates)
@@ -189,7 +197,9 @@ def mined(cohort: Cohort, candidates: Array, n: int, share: float = 1.0) -> Star
 
 def _mean_probabilities(models: Sequence[nn.Module], inputs: Array) -> Floats:
     x = torch.from_numpy(inputs)
-    return np.asarray(np.mean([functional.softmax(answers([m], x)[0], 1).double().numpy() for m in prepared(models)], axis=0))
+    return np.asarray(
+        np.mean([functional.softmax(answers([m], x)[0], 1).double().numpy() for m in prepared(models)], axis=0)
+    )
 
 
 def enrolled(
@@ -210,18 +220,25 @@ def enrolled(
         placebos: twins that the same is done for, cohort and all.
     """
     plan = recipe(cohort) if cohort else {}
+    settings = asdict(method)  # type: ignore[call-overload]
     parts, warnings, sizes = [], list(weak(owner)), []
     for card in (None, *twin_cards(owner.card, placebos)):
-        mine = gather(owner, plan, card, twins=placebos) if cohort else Cohort((owner.make([card])[0] if card else owner.source,), ())
-        made = {key: value for key, value in asdict(method).items() if key != "references"}  # type: ignore[call-overload]
+        mine = (
+            gather(owner, plan, card, twins=placebos)
+            if cohort
+            else Cohort((owner.make([card])[0] if card else owner.source,), ())
+        )
+        made = {key: value for key, value in settings.items() if key != "references"}
         what = [method.name, made, seed, (card or owner.card).key]
         parts.append(kept(owner, what, lambda mine=mine: craft(owner, mine, seed)))  # type: ignore[misc]
         warnings += mine.warnings
         sizes.append({"derived": len(mine.derived), "independent": len(mine.independent)})
     tensors = interleaved(parts)
     if references:
-        tensors["references"] = np.stack([probabilities(model, tensors["queries"]) for model in owner.references(references)])
-    return Claim(method.name, asdict(method), owner.task, seed, tensors, {"cohort": sizes[0], "warnings": warnings})  # type: ignore[call-overload]
+        tensors["references"] = np.stack(
+            [probabilities(model, tensors["queries"]) for model in owner.references(references)]
+        )
+    return Claim(method.name, settings, owner.task, seed, tensors, {"cohort": sizes[0], "warnings": warnings})
 
 
 def kept(owner: Owner, what: Sequence[Any], make: Callable[[], dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
@@ -256,7 +273,9 @@ def best(parts: dict[str, NDArray[Any]], quality: Floats, n: int, least: float, 
         DataError: none reaches `least`.
     """
     if not len(quality) or quality.max() < least:
-        reached = f"the best of {len(quality)} reached {quality.max():.2f}" if len(quality) else "there were no candidates"
+        reached = (
+            f"the best of {len(quality)} reached {quality.max():.2f}" if len(quality) else "there were no candidates"
+        )
         raise DataError(f"no query passed the filter: {reached}, and {least:g} is asked; {advice}")
     order = np.argsort(-quality, kind="stable")[:n]
     return {key: value[order] for key, value in parts.items()} | {"quality": quality[order]}

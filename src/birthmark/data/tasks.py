@@ -1,9 +1,10 @@
 """Tasks beyond the three big image sets: small data of every kind a network is made for, and how its networks are made.
 
-Regression on tables (scikit-learn's diabetes, generated friedman1) and on images (the angle by which a garment was turned),
-image to image (finding the garment in clutter), a tabular autoencoder (scikit-learn's breast cancer), forecasting (noisy
-Mackey-Glass series), generation (latents to garments, by a VAE and by a GAN) and classification (garments). Images are
-Fashion-MNIST at 14x14 pixels. Every task is cut into the same parts as any data set; the same seed gives the same bits.
+Regression on tables (scikit-learn's diabetes, generated friedman1) and on images (the angle by which a garment was
+turned), image to image (finding the garment in clutter), a tabular autoencoder (scikit-learn's breast cancer),
+forecasting (noisy Mackey-Glass series), generation (latents to garments, by a VAE and by a GAN) and classification
+(garments). Images are Fashion-MNIST at 14x14 pixels. Every task is cut into the same parts as any data set; the same
+seed gives the same bits.
 """
 
 from collections.abc import Callable, Mapping
@@ -45,13 +46,23 @@ def parts(name: str, seed: int, images: Images) -> Mapping[str, Samples]:
 
 
 def _cut(
-    inputs: Array, targets: np.ndarray[Any, Any], sizes: Mapping[str, int], random: np.random.Generator, classes: int = 0
+    inputs: Array,
+    targets: np.ndarray[Any, Any],
+    sizes: Mapping[str, int],
+    random: np.random.Generator,
+    classes: int = 0,
 ) -> dict[str, Samples]:
     order = random.permutation(len(inputs))
     ends = np.cumsum(list(sizes.values()))
-    y = targets.astype(np.int64) if classes else np.ascontiguousarray(targets.reshape(len(targets), -1), dtype=np.float32)
+    y = (
+        targets.astype(np.int64)
+        if classes
+        else np.ascontiguousarray(targets.reshape(len(targets), -1), dtype=np.float32)
+    )
     return {
-        part: Samples(np.ascontiguousarray(inputs[order[end - size : end]], dtype=np.float32), y[order[end - size : end]], classes)
+        part: Samples(
+            np.ascontiguousarray(inputs[order[end - size : end]], dtype=np.float32), y[order[end - size : end]], classes
+        )
         for (part, size), end in zip(sizes.items(), ends, strict=True)
     }
 
@@ -61,11 +72,16 @@ def _standard(rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def _around(rows: Array, n: int, random: np.random.Generator) -> Array:
-    """`n` made-up rows: normal, with the mean and covariance of `rows`; small tables hold too few to choose queries from."""
+    """`n` made-up rows: normal, with the mean and covariance of `rows`.
+
+    Small tables hold too few to choose queries from.
+    """
     return random.multivariate_normal(rows.mean(axis=0), np.cov(rows.T), size=n, method="cholesky").astype(np.float32)
 
 
-def _table(inputs: np.ndarray[Any, Any], targets: np.ndarray[Any, Any], random: np.random.Generator) -> dict[str, Samples]:
+def _table(
+    inputs: np.ndarray[Any, Any], targets: np.ndarray[Any, Any], random: np.random.Generator
+) -> dict[str, Samples]:
     n = len(inputs)
     cut = _cut(
         inputs,
@@ -103,7 +119,10 @@ SIZES = {"owner": 2500, "reserve": 2000, "attacker": 4000, "innocent": 2500, "qu
 
 
 def friedman1(seed: int, images: Images) -> dict[str, Samples]:
-    """Ten uniform columns of which five matter, noise of standard deviation 1; the target standardised (Friedman 1991)."""
+    """Ten uniform columns of which five matter, noise of standard deviation 1.
+
+    The target standardised (Friedman 1991).
+    """
     from sklearn.datasets import make_friedman1
 
     x, y = make_friedman1(sum(SIZES.values()), n_features=10, noise=1.0, random_state=seed)
@@ -188,15 +207,54 @@ def latents(seed: int, images: Images) -> dict[str, Samples]:
 
 
 TASKS: Mapping[str, Task] = {
-    "diabetes": Task(diabetes, "mlp:width=32", ("mlp:width=64,depth=1", "mlp:width=24,depth=3"), {"epochs": 25, "batch": 32, "rate": 2e-3, "bf16": False}),
-    "friedman1": Task(friedman1, "mlp:width=64", ("mlp:width=128", "mlp:width=32,depth=3"), {"epochs": 16, "batch": 64, "rate": 4e-3, "bf16": False}),
+    "diabetes": Task(
+        diabetes,
+        "mlp:width=32",
+        ("mlp:width=64,depth=1", "mlp:width=24,depth=3"),
+        {"epochs": 25, "batch": 32, "rate": 2e-3, "bf16": False},
+    ),
+    "friedman1": Task(
+        friedman1,
+        "mlp:width=64",
+        ("mlp:width=128", "mlp:width=32,depth=3"),
+        {"epochs": 16, "batch": 64, "rate": 4e-3, "bf16": False},
+    ),
     "rotation": Task(turned, "lenet:width=6", ("cnn:width=6", "mlp:width=96"), {"epochs": 6, "batch": 64}),
     "segmentation": Task(hidden, "unet:width=6", ("unet:width=5", "unet:width=8"), {"epochs": 4, "batch": 64}),
-    "autoencoder": Task(cancer, "autoencoder", ("autoencoder:width=48", "autoencoder:width=24,code=8"), {"epochs": 80, "batch": 32, "rate": 4e-3, "bf16": False}),
-    "forecast": Task(series, "forecaster", ("forecaster:width=32", "forecaster:relu=1"), {"epochs": 6, "batch": 64, "bf16": False}),
-    "vae": Task(latents, "vae", ("vae:width=128", "vae:width=64,depth=2"), {"epochs": 12, "batch": 64, "rate": 3e-3, "bf16": False}, generator=True),
-    "gan": Task(latents, "gan:width=8", ("gan:width=6", "gan:width=10"), {"epochs": 5, "batch": 64, "rate": 2e-3, "weight_decay": 0.0, "cycle": False, "bf16": False}, generator=True),
-    "garments-mlp": Task(garments, "mlp:width=96", ("mlp:width=160,depth=1", "mlp:width=64,depth=3"), {"epochs": 12, "batch": 64, "rate": 3e-3, "bf16": False}, values=False),
-    "garments-cnn": Task(garments, "lenet:width=6", ("cnn:width=6", "mlp:width=96"), {"epochs": 6, "batch": 64}, values=False),
-    "garments-res": Task(garments, "res:width=4", ("cnn:width=6", "lenet:width=6"), {"epochs": 5, "batch": 64}, values=False),
-}  # fmt: skip
+    "autoencoder": Task(
+        cancer,
+        "autoencoder",
+        ("autoencoder:width=48", "autoencoder:width=24,code=8"),
+        {"epochs": 80, "batch": 32, "rate": 4e-3, "bf16": False},
+    ),
+    "forecast": Task(
+        series, "forecaster", ("forecaster:width=32", "forecaster:relu=1"), {"epochs": 6, "batch": 64, "bf16": False}
+    ),
+    "vae": Task(
+        latents,
+        "vae",
+        ("vae:width=128", "vae:width=64,depth=2"),
+        {"epochs": 12, "batch": 64, "rate": 3e-3, "bf16": False},
+        generator=True,
+    ),
+    "gan": Task(
+        latents,
+        "gan:width=8",
+        ("gan:width=6", "gan:width=10"),
+        {"epochs": 5, "batch": 64, "rate": 2e-3, "weight_decay": 0.0, "cycle": False, "bf16": False},
+        generator=True,
+    ),
+    "garments-mlp": Task(
+        garments,
+        "mlp:width=96",
+        ("mlp:width=160,depth=1", "mlp:width=64,depth=3"),
+        {"epochs": 12, "batch": 64, "rate": 3e-3, "bf16": False},
+        values=False,
+    ),
+    "garments-cnn": Task(
+        garments, "lenet:width=6", ("cnn:width=6", "mlp:width=96"), {"epochs": 6, "batch": 64}, values=False
+    ),
+    "garments-res": Task(
+        garments, "res:width=4", ("cnn:width=6", "lenet:width=6"), {"epochs": 5, "batch": 64}, values=False
+    ),
+}

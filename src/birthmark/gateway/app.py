@@ -1,8 +1,8 @@
 """The ASGI application: pass on what is no prediction, mark what is, log it, answer.
 
-Order of a prediction: read the request, know the client, ask the upstream, read its answer, mark, log, answer. A failure
-of the upstream passes unchanged. A failure of ours is answered by the policy: "closed" says 503, "open" answers unmarked
-and counts. Marks need only the keyring and the secret, so replicas agree without talking to each other.
+Order of a prediction: read the request, know the client, ask the upstream, read its answer, mark, log, answer. A
+failure of the upstream passes unchanged. A failure of ours is answered by the policy: "closed" says 503, "open" answers
+unmarked and counts. Marks need only the keyring and the secret, so replicas agree without talking to each other.
 """
 
 import asyncio
@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 
-from birthmark.connect import oip
 from birthmark.errors import BirthmarkError, OracleError, SettingError
 from birthmark.gateway.codec import Codec, codec
 from birthmark.gateway.config import ANONYMOUS, Config
@@ -27,6 +26,7 @@ from birthmark.gateway.log import QueryLog, entry
 from birthmark.gateway.metrics import Metrics
 from birthmark.marks.keyring import Keyring
 from birthmark.marks.keys import Secret, read_secret
+from birthmark.suspects import oip
 from birthmark.types import Array, Floats
 from birthmark.watermarks.dynamarks import DynaMarks, near_ties
 
@@ -40,9 +40,21 @@ except ImportError:
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-HOP = {b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"te", b"trailer", b"transfer-encoding", b"upgrade"}
+HOP = {
+    b"connection",
+    b"keep-alive",
+    b"proxy-authenticate",
+    b"proxy-authorization",
+    b"te",
+    b"trailer",
+    b"transfer-encoding",
+    b"upgrade",
+}
 NOT_PASSED = HOP | {b"host", b"expect"}
-NOT_ASKED = NOT_PASSED | {b"content-length", b"accept-encoding"}  # of predictions: they are sent whole, and must be readable
+NOT_ASKED = NOT_PASSED | {
+    b"content-length",
+    b"accept-encoding",
+}  # of predictions: they are sent whole, and must be readable
 READ = {b"content-encoding", oip.HEAD.encode()}
 MOST_CLIENTS = 10_000  # keys held in memory; the oldest go first and are derived again when needed
 IN_THREAD = 128  # rows from which marking leaves the event loop
@@ -151,7 +163,9 @@ class Gateway:
             seconds = self.config.timeout
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=self.config.connections, keepalive_timeout=20),
-                timeout=aiohttp.ClientTimeout(total=None, connect=seconds, sock_connect=min(5.0, seconds), sock_read=seconds),
+                timeout=aiohttp.ClientTimeout(
+                    total=None, connect=seconds, sock_connect=min(5.0, seconds), sock_read=seconds
+                ),
                 cookie_jar=aiohttp.DummyCookieJar(),  # one caller's cookies must not go with the next one's requests
                 auto_decompress=False,
                 skip_auto_headers=("accept", "accept-encoding", "content-type", "user-agent"),
@@ -207,7 +221,11 @@ class Gateway:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         path, method = scope["path"], scope["method"]
-        if method == "GET" and path in ("/metrics", "/healthz", "/readyz") and (scope.get("client") or ("",))[0] in self.config.operators:
+        if (
+            method == "GET"
+            and path in ("/metrics", "/healthz", "/readyz")
+            and (scope.get("client") or ("",))[0] in self.config.operators
+        ):
             await self._own(path, send)
             return
         began = time.perf_counter()
@@ -218,7 +236,11 @@ class Gateway:
                 await self._stream(scope, receive, send)
                 self.metrics.count("birthmark_requests_total", outcome="passed")
             else:
-                raise Refused(503, "unknown-path", f"{method} {path[:100]} is no prediction this gateway knows, and its policy is closed")
+                raise Refused(
+                    503,
+                    "unknown-path",
+                    f"{method} {path[:100]} is no prediction this gateway knows, and its policy is closed",
+                )
         except Refused as refused:
             self.metrics.count("birthmark_requests_total", outcome="refused")
             self.metrics.count("birthmark_refused_total", reason=refused.reason)
@@ -233,7 +255,11 @@ class Gateway:
             log = self.log
             gauges = {"birthmark_clients": len(self.keys.marks)}
             if log is not None:
-                gauges |= {"birthmark_log_bytes": log.size, "birthmark_log_records": log.number, "birthmark_log_clock_jumps": log.jumps}
+                gauges |= {
+                    "birthmark_log_bytes": log.size,
+                    "birthmark_log_records": log.number,
+                    "birthmark_log_clock_jumps": log.jumps,
+                }
             text = self.metrics.text(gauges, key=self.keys.secret.fingerprint)
             await _answer(send, 200, [(b"content-type", b"text/plain; version=0.0.4")], text.encode())
             return
@@ -260,7 +286,10 @@ class Gateway:
         fingerprint, delta = keys.secret.fingerprint, 0.0
         try:
             sent, got = _read(scope["headers"]), _read(headers)
-            if sent.get("content-encoding", "identity") != "identity" or got.get("content-encoding", "identity") != "identity":
+            if (
+                sent.get("content-encoding", "identity") != "identity"
+                or got.get("content-encoding", "identity") != "identity"
+            ):
                 raise OracleError("compressed bodies are not read")
             inputs = keys.codec.queries(sent, body)
             answer = keys.codec.answer(got, answered, len(inputs))
@@ -287,7 +316,9 @@ class Gateway:
         await _answer(send, status, headers, marked)
 
     async def _marked(self, mark: DynaMarks, inputs: Array, plain: Floats) -> Floats:
-        rows = mark.mark(inputs, plain) if len(inputs) < IN_THREAD else await asyncio.to_thread(mark.mark, inputs, plain)
+        rows = (
+            mark.mark(inputs, plain) if len(inputs) < IN_THREAD else await asyncio.to_thread(mark.mark, inputs, plain)
+        )
         if self.config.digits < 0:
             return rows
         short = np.round(rows, self.config.digits)
@@ -295,7 +326,9 @@ class Gateway:
         short[tied] = plain[tied]
         return np.asarray(short)
 
-    async def _record(self, client: str, key: str, inputs: Array, plain: Floats | None, delta: float, reason: str) -> None:
+    async def _record(
+        self, client: str, key: str, inputs: Array, plain: Floats | None, delta: float, reason: str
+    ) -> None:
         if self.log is None:
             return
         near = [] if plain is None or not delta else near_ties(plain, delta)
@@ -314,7 +347,12 @@ class Gateway:
         text = next((value.decode("latin-1").strip() for name, value in scope["headers"] if name == wanted), "")
         if kind == "api-key" and text:
             text = "key-" + sha256(text.encode()).hexdigest()[:16]
-        if text and len(text) <= LONGEST_NAME and text.isprintable() and (not self.config.clients or text in self.config.clients):
+        if (
+            text
+            and len(text) <= LONGEST_NAME
+            and text.isprintable()
+            and (not self.config.clients or text in self.config.clients)
+        ):
             return text
         if self.config.unknown == "share":
             return ANONYMOUS
@@ -347,7 +385,10 @@ class Gateway:
             async for part in answer.content.iter_any():
                 await send({"type": "http.response.body", "body": part, "more_body": True})
             await send({"type": "http.response.body", "body": b""})
-        except (aiohttp.ClientError, TimeoutError):  # the head is out: all that is left is to break off as the upstream did
+        except (
+            aiohttp.ClientError,
+            TimeoutError,
+        ):  # the head is out: all that is left is to break off as the upstream did
             logger.warning("the model server broke off its answer")
         finally:
             answer.release()
@@ -355,7 +396,9 @@ class Gateway:
     def _headers(self, scope: Scope, left_out: set[bytes]) -> CIMultiDict[str]:
         return CIMultiDict((_text(name), _text(value)) for name, value in scope["headers"] if name not in left_out)
 
-    async def _send(self, scope: Scope, headers: CIMultiDict[str], body: bytes | AsyncIterator[bytes] | None) -> aiohttp.ClientResponse:
+    async def _send(
+        self, scope: Scope, headers: CIMultiDict[str], body: bytes | AsyncIterator[bytes] | None
+    ) -> aiohttp.ClientResponse:
         """The client's request, sent to the upstream; its answer, of which the head is there."""
         query = scope.get("query_string", b"").decode("latin-1")
         path = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1").partition("?")[0]
@@ -402,7 +445,13 @@ async def _say(send: Send, status: int, message: str) -> None:
 
 
 async def _answer(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
-    await send({"type": "http.response.start", "status": status, "headers": [*headers, (b"content-length", str(len(body)).encode())]})
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [*headers, (b"content-length", str(len(body)).encode())],
+        }
+    )
     await send({"type": "http.response.body", "body": body})
 
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from birthmark.claim import Task
-from birthmark.connect import oip
 from birthmark.errors import OracleError, SettingError
+from birthmark.suspects import oip
 from birthmark.suspects.dialect import field_of
 from birthmark.types import Array, Floats
 from birthmark.watermarks.dynamarks import FEW
@@ -34,9 +34,11 @@ class Wire:
         dialect: "oip", "tfserving", "mlflow" or "generic".
         input_name, output_name: of the tensors or columns, where there are several.
         layout: of images: "nchw", "nhwc" or "flat".
-        low, high, mean, std: values on the wire are ((x in [0, 1]) * (high - low) + low - mean) / std, one for all or one a channel.
+        low, high, mean, std: values on the wire are ((x in [0, 1]) * (high - low) + low - mean) / std, one for all or
+            one a channel.
         path: of `generic`: regular expression of the paths that predict.
-        inputs, rows: of `generic`: where queries and answers lie, such as "data.images" or "results[*].scores"; "" is the whole body.
+        inputs, rows: of `generic`: where queries and answers lie, such as "data.images" or "results[*].scores"; "" is
+            the whole body.
     """
 
     dialect: str = "oip"
@@ -125,7 +127,9 @@ class Codec(ABC):
             columns = list(values[0])
             rows = self.checked([[row[c] for c in columns] for row in values], n)
         except (KeyError, TypeError):
-            raise OracleError("the answers are objects without the declared output_name, or of unequal columns") from None
+            raise OracleError(
+                "the answers are objects without the declared output_name, or of unequal columns"
+            ) from None
         return Answer(rows, lambda marked: [dict(zip(columns, new, strict=True)) for new in marked.tolist()])
 
     def checked(self, values: Any, n: int) -> Floats:
@@ -137,12 +141,17 @@ class Codec(ABC):
         try:
             rows = np.asarray(values, dtype=np.float64)
         except (ValueError, TypeError):
-            raise OracleError("the answers are no regular array of numbers; labels without probabilities cannot be marked") from None
+            raise OracleError(
+                "the answers are no regular array of numbers; labels without probabilities cannot be marked"
+            ) from None
         k = self.task.outputs
         if rows.ndim == 1 and k == 1:
             rows = rows[:, None]
         if rows.shape != (n, k):
-            raise OracleError(f"expected {n} answers of {k} numbers, got shape {rows.shape}; labels without probabilities cannot be marked")
+            raise OracleError(
+                f"expected {n} answers of {k} numbers, got shape {rows.shape}; labels without probabilities cannot be "
+                "marked"
+            )
         if not n:
             return rows
         sums, least = _summary(rows)
@@ -172,7 +181,9 @@ class OpenInference(Codec):
         value = _chosen(tensors, self.wire.output_name, "output")
         name = next(key for key, tensor in tensors.items() if tensor is value)
         if value.dtype.kind != "f":
-            raise OracleError(f"output {name[:40]!r} is no tensor of floats; labels without probabilities cannot be marked")
+            raise OracleError(
+                f"output {name[:40]!r} is no tensor of floats; labels without probabilities cannot be marked"
+            )
         rows = self.checked(value.reshape(n, -1) if n and value.size % n == 0 else value, n)
         place = next(i for i, tensor in enumerate(head["outputs"]) if tensor["name"] == name)
 
@@ -218,7 +229,10 @@ class TFServing(Codec):
 
 
 class MLflow(Codec):
-    """MLflow's scoring server: "inputs", "instances", "dataframe_split" or "dataframe_records" in, "predictions" out."""
+    """MLflow's scoring server.
+
+    "inputs", "instances", "dataframe_split" or "dataframe_records" in, "predictions" out.
+    """
 
     paths = re.compile(r".*/invocations")
 

@@ -42,10 +42,12 @@ class Config:
         upstream: base URL of the model server.
         keyring: folder of the keyring.
         secret: the master key, "env:NAME" or a file.
-        strength, answers: of the mark, see `DynaMarks`; strength "none" passes everything unmarked (for measuring the proxy itself).
+        strength, answers: of the mark, see `DynaMarks`; strength "none" passes everything unmarked (for measuring the
+            proxy itself).
         policy: "closed" (503) or "open" (unmarked and counted) for answers that cannot be marked or logged.
-        client: where a client's name comes from, "header:NAME", "api-key:NAME" (its SHA-256 is the name) or "certificate:NAME", a header
-            that the proxy which ends TLS sets. Headers must come from a proxy that clients cannot get round.
+        client: where a client's name comes from, "header:NAME", "api-key:NAME" (its SHA-256 is the name) or
+            "certificate:NAME", a header that the proxy which ends TLS sets. Headers must come from a proxy that clients
+            cannot get round.
         clients: names that are served; empty means any.
         unknown: "refuse" (401) a request without a known name, or let it "share" one anonymous key.
         pass_through: regular expressions of paths that are never predictions, for methods other than GET.
@@ -78,11 +80,17 @@ class Config:
     def __post_init__(self) -> None:
         parts = urlsplit(self.upstream)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise SettingError(f"expected upstream to be a URL such as http://127.0.0.1:8000, got {parts.scheme or 'none'}")
+            raise SettingError(
+                f"expected upstream to be a URL such as http://127.0.0.1:8000, got {parts.scheme or 'none'}"
+            )
         if parts.username or parts.password:
-            raise SettingError("expected upstream without a user name and password: clients' own Authorization headers are passed on")
+            raise SettingError(
+                "expected upstream without a user name and password: clients' own Authorization headers are passed on"
+            )
         if self.policy not in ("open", "closed") or self.unknown not in ("refuse", "share"):
-            raise SettingError(f"expected policy open or closed and unknown refuse or share, got {self.policy!r} and {self.unknown!r}")
+            raise SettingError(
+                f"expected policy open or closed and unknown refuse or share, got {self.policy!r} and {self.unknown!r}"
+            )
         kind, _, name = self.client.partition(":")
         if kind not in IDENTITIES or not name:
             raise SettingError(f"expected client as {', '.join(f'{i}:NAME' for i in IDENTITIES)}, got {self.client!r}")
@@ -120,7 +128,9 @@ def read_config(path: Path | None, environment: Mapping[str, str] = os.environ, 
     where = str(path or "the settings")
     data["wire"] = _made(Wire, data.get("wire", {}), f"{where}, [wire]")
     if data.get("log"):
-        data["log"] = _made(LogSettings, {**data["log"], "folder": Path(data["log"].get("folder", "log"))}, f"{where}, [log]")
+        data["log"] = _made(
+            LogSettings, {**data["log"], "folder": Path(data["log"].get("folder", "log"))}, f"{where}, [log]"
+        )
     if "keyring" in data:
         data["keyring"] = Path(data["keyring"])
     return _made(Config, data, where)
@@ -134,9 +144,13 @@ def _made(cls: type[T], data: Any, where: str) -> T:
         raise SettingError(f"{where}: no setting {', '.join(unknown)}; there are {', '.join(sorted(known))}")
     for f in fields(cls):  # type: ignore[arg-type]
         value, kind = data.get(f.name), f.type
-        wrong = (kind is str and not isinstance(value, str)) or (kind is int and (not isinstance(value, int) or isinstance(value, bool)))
+        wrong = (kind is str and not isinstance(value, str)) or (
+            kind is int and (not isinstance(value, int) or isinstance(value, bool))
+        )
         if f.name in data and (wrong or (kind is float and not isinstance(value, (int, float)))):
-            raise SettingError(f"{where}: expected {f.name} to be {getattr(kind, '__name__', kind)}, got {type(value).__name__}")
+            raise SettingError(
+                f"{where}: expected {f.name} to be {getattr(kind, '__name__', kind)}, got {type(value).__name__}"
+            )
     try:
         return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in data.items()})
     except TypeError as error:

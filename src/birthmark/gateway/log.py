@@ -1,7 +1,7 @@
 """The query log: who asked what under which key, in order, so that nobody can add or drop a line afterwards.
 
-Append-only segments of lines `<sha-256> <json>`; each hash covers the previous one and the line, so the last hash commits
-to everything before it. Inputs that were near-ties are kept whole with the unmarked answers (the evidence of
+Append-only segments of lines `<sha-256> <json>`; each hash covers the previous one and the line, so the last hash
+commits to everything before it. Inputs that were near-ties are kept whole with the unmarked answers (the evidence of
 `dynamarks-ties` needs them); of the others the SHA-256 is kept. A record is on its way to disk before the answer
 leaves: a process killed at any moment loses no record of an answer that anyone has seen.
 """
@@ -43,7 +43,8 @@ class LogSettings:
         segment: bytes after which a new segment begins.
         largest: bytes of all segments together.
         when_full: "drop-oldest" segment (the chain goes on from its last hash), or "refuse".
-        fsync: "always" before an answer leaves (survives a power cut), "interval" (once a second), "never" (survives a kill, not a power cut).
+        fsync: "always" before an answer leaves (survives a power cut), "interval" (once a second), "never" (survives a
+            kill, not a power cut).
     """
 
     folder: Path
@@ -55,13 +56,16 @@ class LogSettings:
     def __post_init__(self) -> None:
         if self.fsync not in FSYNC or self.when_full not in FULL:
             raise SettingError(
-                f"expected fsync among {', '.join(FSYNC)} and when_full among {', '.join(FULL)}, got {self.fsync!r} and {self.when_full!r}"
+                f"expected fsync among {', '.join(FSYNC)} and when_full among {', '.join(FULL)}, got {self.fsync!r} "
+                f"and {self.when_full!r}"
             )
         if not 1 << 12 <= self.segment <= self.largest:
             raise SettingError(f"expected 4096 <= segment <= largest bytes, got {self.segment} and {self.largest}")
 
 
-def entry(client: str, key: str, inputs: Array, marked: bool, reason: str, near: Sequence[int], answers: Floats | None) -> dict[str, Any]:
+def entry(
+    client: str, key: str, inputs: Array, marked: bool, reason: str, near: Sequence[int], answers: Floats | None
+) -> dict[str, Any]:
     """One answered request as plain data.
 
     Args:
@@ -74,9 +78,11 @@ def entry(client: str, key: str, inputs: Array, marked: bool, reason: str, near:
     found["inputs"] = [query_digest(row) for row in inputs]
     if near and answers is not None:
         found["ties"] = {
-            "rows": list(near), "shape": list(inputs.shape[1:]),
-            "inputs": _packed(inputs[near]), "answers": _packed(answers[near]),
-        }  # fmt: skip
+            "rows": list(near),
+            "shape": list(inputs.shape[1:]),
+            "inputs": _packed(inputs[near]),
+            "answers": _packed(answers[near]),
+        }
     return found
 
 
@@ -108,7 +114,9 @@ class QueryLog:
             fcntl.flock(self._guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             self._guard.close()
-            raise SettingError(f"{folder}: another gateway has this query log open; give each gateway its own folder") from None
+            raise SettingError(
+                f"{folder}: another gateway has this query log open; give each gateway its own folder"
+            ) from None
         self.hash, self.number, self.clock = START, 0, 0.0
         self.torn = 0
         self.jumps = 0
@@ -187,7 +195,8 @@ class QueryLog:
             oldest = next(iter(self._sizes))
             if self.settings.when_full == "refuse" or oldest == self._path:
                 raise ArtifactError(
-                    f"{self.settings.folder}: the query log holds {self.size} bytes and may hold {self.settings.largest}; move old segments away or raise largest"
+                    f"{self.settings.folder}: the query log holds {self.size} bytes and may hold "
+                    f"{self.settings.largest}; move old segments away or raise largest"
                 )
             oldest.unlink(missing_ok=True)
             del self._sizes[oldest]
@@ -284,7 +293,9 @@ def ties(records: Iterator[dict[str, Any]], client: str) -> tuple[Array, Floats]
             for row, answer in zip(x, answers, strict=True):
                 found.setdefault(query_digest(row), (row, answer))
     if not found:
-        raise ArtifactError(f"the log holds no near-ties of client {client!r}; only strengths that decide near-ties keep them")
+        raise ArtifactError(
+            f"the log holds no near-ties of client {client!r}; only strengths that decide near-ties keep them"
+        )
     return np.stack([x for x, _ in found.values()]), np.stack([answer for _, answer in found.values()])
 
 
@@ -332,7 +343,8 @@ def _ended(path: Path) -> Iterator[tuple[dict[str, Any] | None, str, dict[str, A
                 record = json.loads(body)
             except (ValueError, KeyError, TypeError):
                 raise ArtifactError(
-                    f"{path}: the line that ends at byte {end} does not follow from the one before; the log was edited or damaged"
+                    f"{path}: the line that ends at byte {end} does not follow from the one before; the log was "
+                    "edited or damaged"
                 ) from None
             yield None, last, record, end
 

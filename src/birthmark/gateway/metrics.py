@@ -5,9 +5,9 @@ from collections.abc import Mapping
 
 BOUNDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 HELP = {
-    "birthmark_requests_total": "Requests by what became of them: marked, unmarked (policy open), passed, refused, upstream-error.",
+    "birthmark_requests_total": "Requests by outcome: marked, unmarked (policy open), passed, refused, upstream-error.",
     "birthmark_refused_total": "Requests the gateway answered itself, by reason.",
-    "birthmark_unmarked_total": "Predictions that could not be marked, by reason; answered unmarked only under the policy open.",
+    "birthmark_unmarked_total": "Predictions that could not be marked, by reason; answered only under the policy open.",
     "birthmark_unlogged_total": "Predictions that could not be logged; answered only under the policy open.",
     "birthmark_rows_total": "Answer rows, marked and unmarked.",
     "birthmark_key_reloads_total": "Reloads of key and keyring.",

@@ -1,1 +1,4 @@
-"""What keyed marks are made of: secrets and clients' keys, smooth keyed fields, and keyrings that were checked against the owner's own models."""
+"""What keyed marks are made of.
+
+Secrets and clients' keys, smooth keyed fields, and keyrings that were checked against the owner's own models.
+"""

@@ -61,7 +61,9 @@ class Whitening:
         """
         flat = flattened(inputs)
         if flat.shape[1] != len(self.mean):
-            raise ShapeError(f"expected inputs of {len(self.mean)} values as the key was made for, got shape {inputs.shape[1:]}")
+            raise ShapeError(
+                f"expected inputs of {len(self.mean)} values as the key was made for, got shape {inputs.shape[1:]}"
+            )
         return np.asarray(np.minimum(np.maximum(flat @ self.axes - self._origin, -FARTHEST), FARTHEST).round(6))
 
     @cached_property
@@ -75,7 +77,9 @@ def flattened(inputs: Array) -> Floats:
     if x.ndim == 4 and x[0].size > LARGEST_INPUT:
         for axis in (2, 3):
             edges = np.linspace(0, x.shape[axis], min(GRID, x.shape[axis]) + 1).astype(int)
-            x = np.add.reduceat(x, edges[:-1], axis=axis) / np.diff(edges).reshape([-1 if a == axis else 1 for a in range(4)])
+            x = np.add.reduceat(x, edges[:-1], axis=axis) / np.diff(edges).reshape(
+                [-1 if a == axis else 1 for a in range(4)]
+            )
     return x.reshape(len(x), -1)
 
 
@@ -113,7 +117,7 @@ class Waves:
 
     @cached_property
     def _flat(self) -> tuple[Floats, Floats, Floats]:
-        """Directions (D, m J) and phases (m J,) of all keys side by side, and codes (m, J, k) scaled to unit variance."""
+        """Directions (D, m J) and phases (m J,) of all keys side by side; codes (m, J, k) scaled to unit variance."""
         axes = np.ascontiguousarray(self.directions.reshape(self.phases.size, -1).T)
         return axes, self.phases.reshape(-1), math.sqrt(2 / self.phases.shape[1]) * self.codes
 
@@ -137,8 +141,8 @@ class Ground:
     def centred(self, rows: Floats) -> Floats:
         """Rows (..., q, k) without what every key sees alike.
 
-        For classes the source's top one is hidden (0), each row is centred over the others (where there are several), and
-        each (top class, class) cell over its inputs; for values each output is centred.
+        For classes the source's top one is hidden (0), each row is centred over the others (where there are several),
+        and each (top class, class) cell over its inputs; for values each output is centred.
         """
         if self.values:
             return np.asarray(rows - rows.mean(axis=-2, keepdims=True))
@@ -164,11 +168,18 @@ class Ground:
     @cached_property
     def alone(self) -> Floats:
         """The residuals (r, q, k) of the unmarked models, each left out of what is regressed out of it."""
-        return np.stack([replace(self, others=np.delete(self.others, i, axis=0)).residual(rows) for i, rows in enumerate(self.others)])
+        return np.stack(
+            [
+                replace(self, others=np.delete(self.others, i, axis=0)).residual(rows)
+                for i, rows in enumerate(self.others)
+            ]
+        )
 
     def _explained(self, target: Floats) -> Floats:
         solve = self._regressors
-        return np.asarray(np.einsum("kqr,krp,kpt,tk->qk", solve[0], solve[1], solve[0].transpose(0, 2, 1), target, optimize=True))
+        return np.asarray(
+            np.einsum("kqr,krp,kpt,tk->qk", solve[0], solve[1], solve[0].transpose(0, 2, 1), target, optimize=True)
+        )
 
     @cached_property
     def _regressors(self) -> tuple[Floats, Floats]:
@@ -228,7 +239,10 @@ class Ties:
         return cls(rows, order[rows, 0], order[rows, 1])
 
     def leaning(self, rows: Floats) -> Floats:
-        """How far answers (..., s, k) lean to the second class: (p_2 - p_1) / (p_2 + p_1), so +1, -1 or 0 for labels."""
+        """How far answers (..., s, k) lean to the second class.
+
+        (p_2 - p_1) / (p_2 + p_1), so +1, -1 or 0 for labels.
+        """
         first, second = (
             np.take_along_axis(rows, np.broadcast_to(which[:, None], (*rows.shape[:-1], 1)), axis=-1)[..., 0]
             for which in (self.first, self.second)

@@ -26,7 +26,9 @@ from birthmark.marks.keys import BYTES, Secret
 from birthmark.types import Array, Floats
 
 FORMAT = "birthmark/keyring/1"
-TIE_SHARE = 0.05  # of the source's answers count as near-ties at most: about half of them change, so 2.5 % of all answers
+TIE_SHARE = (
+    0.05  # of the source's answers count as near-ties at most: about half of them change, so 2.5 % of all answers
+)
 PASS = 0.65  # share of fair keys that the screening lets pass, however many unmarked models look at them
 DRAWS = 400  # placebo keys that a model's z is standardised by
 CHUNK = 128  # keys looked at side by side
@@ -64,9 +66,19 @@ class Keyring:
 
     @classmethod
     def make(
-        cls, inputs: Array, queries: Array, source: Floats, references: Floats, *, seed: int, values: bool = False,
-        waves: int = 8, omega: float = 2.0, coordinates: int = 16, placebos: int = 999,
-    ) -> "Keyring":  # fmt: skip
+        cls,
+        inputs: Array,
+        queries: Array,
+        source: Floats,
+        references: Floats,
+        *,
+        seed: int,
+        values: bool = False,
+        waves: int = 8,
+        omega: float = 2.0,
+        coordinates: int = 16,
+        placebos: int = 999,
+    ) -> "Keyring":
         """Fit the whitening, and screen the placebo keys.
 
         Args:
@@ -80,19 +92,33 @@ class Keyring:
             ShapeError: arrays that do not fit together.
         """
         if len(inputs) < 50 or len(queries) < 20:
-            raise SettingError(f"expected at least 50 of the owner's inputs and 20 held-out ones, got {len(inputs)} and {len(queries)}")
+            raise SettingError(
+                f"expected at least 50 of the owner's inputs and 20 held-out ones, got {len(inputs)} and {len(queries)}"
+            )
         if source.shape[0] != len(queries) or references.shape[1:] != source.shape:
             raise ShapeError(
-                f"expected answers to {len(queries)} queries, got the source's {source.shape} and the references' {references.shape}"
+                f"expected answers to {len(queries)} queries, got the source's {source.shape} and the references' "
+                f"{references.shape}"
             )
         if not values and source.shape[1] < 2:
-            raise SettingError("expected a probability for each of two or more classes; let the model answer both of two classes")
+            raise SettingError(
+                "expected a probability for each of two or more classes; let the model answer both of two classes"
+            )
         spread = np.maximum(source.std(axis=0), 1e-12) if values else np.ones(source.shape[1])
         whitening = Whitening.fit(inputs, coordinates)
         ring = cls(
-            Task(queries.shape[1:], source.shape[1], values), whitening, np.asarray(queries, np.float32), source, references, spread,
-            waves, omega, seed, (), 0.0 if values else _near(source),
-        )  # fmt: skip
+            Task(queries.shape[1:], source.shape[1], values),
+            whitening,
+            np.asarray(queries, np.float32),
+            source,
+            references,
+            spread,
+            waves,
+            omega,
+            seed,
+            (),
+            0.0 if values else _near(source),
+        )
         kept: list[int] = []
         start, limit = 0, lenient(len(references))
         while len(kept) < placebos:
@@ -102,7 +128,8 @@ class Keyring:
             start += CHUNK
             if start > 100 * placebos + 10_000:
                 raise SettingError(
-                    "nearly every key leans on one of the owner's unmarked models; give more held-out queries, or other references"
+                    "nearly every key leans on one of the owner's unmarked models; give more held-out queries, or "
+                    "other references"
                 )
         return replace(ring, placebos=tuple(kept[:placebos]))
 
@@ -146,18 +173,29 @@ class Keyring:
             secret = master.derive("client", name, number)
             if self.lean([secret])[0] <= limit:
                 return ClientKey(name, secret, self)
-        raise SettingError(f"{LONGEST_SEARCH} keys derived for client {name!r} all lean on the owner's unmarked models; make a new keyring")
+        raise SettingError(
+            f"{LONGEST_SEARCH} keys derived for client {name!r} all lean on the owner's unmarked models; make a new "
+            "keyring"
+        )
 
     def save(self, folder: Path) -> str:
         """Write the keyring as a folder; returns its digest."""
         data = {
             "task": {"shape": self.task.shape, "outputs": self.task.outputs, "values": self.task.values},
-            "waves": self.waves, "omega": self.omega, "seed": self.seed, "placebos": self.placebos, "near": self.near,
-        }  # fmt: skip
+            "waves": self.waves,
+            "omega": self.omega,
+            "seed": self.seed,
+            "placebos": self.placebos,
+            "near": self.near,
+        }
         tensors: dict[str, np.ndarray[Any, Any]] = {
-            "mean": self.whitening.mean, "axes": self.whitening.axes, "queries": self.queries, "source": self.source,
-            "references": self.references, "spread": self.spread,
-        }  # fmt: skip
+            "mean": self.whitening.mean,
+            "axes": self.whitening.axes,
+            "queries": self.queries,
+            "source": self.source,
+            "references": self.references,
+            "spread": self.spread,
+        }
         return save_folder(folder, FORMAT, data, tensors)
 
     @classmethod
@@ -173,9 +211,18 @@ class Keyring:
             tensors = artifact.tensors
             task = Task(tuple(data["task"]["shape"]), data["task"]["outputs"], data["task"]["values"])
             return cls(
-                task, Whitening(tensors["mean"], tensors["axes"]), tensors["queries"], tensors["source"], tensors["references"],
-                tensors["spread"], data["waves"], data["omega"], data["seed"], tuple(data["placebos"]), float(data["near"]),
-            )  # fmt: skip
+                task,
+                Whitening(tensors["mean"], tensors["axes"]),
+                tensors["queries"],
+                tensors["source"],
+                tensors["references"],
+                tensors["spread"],
+                data["waves"],
+                data["omega"],
+                data["seed"],
+                tuple(data["placebos"]),
+                float(data["near"]),
+            )
         except (KeyError, TypeError) as error:
             raise ArtifactError(f"{folder}: the keyring lacks {error}; it was not written by birthmark") from None
 
@@ -211,5 +258,7 @@ def _near(source: Floats) -> float:
 
 
 def logged(key: ClientKey, inputs: Array, source: Floats, references: Floats) -> ClientKey:
-    """The same key over the inputs (n, *d) that its client asked, with unmarked answers (n, k) and (r, n, k) to them."""
-    return replace(key, ring=replace(key.ring, queries=np.asarray(inputs, np.float32), source=source, references=references))
+    """The same key over inputs (n, *d) that its client asked, with unmarked answers (n, k) and (r, n, k)."""
+    return replace(
+        key, ring=replace(key.ring, queries=np.asarray(inputs, np.float32), source=source, references=references)
+    )

@@ -31,7 +31,9 @@ class Secret:
 
     def __post_init__(self) -> None:
         if len(self.value) != BYTES:
-            raise SettingError(f"expected a key of {BYTES} bytes, got {len(self.value)}; make one with `birthmark key new`")
+            raise SettingError(
+                f"expected a key of {BYTES} bytes, got {len(self.value)}; make one with `birthmark key new`"
+            )
 
     @cached_property
     def fingerprint(self) -> str:
@@ -47,7 +49,10 @@ class Secret:
         return Secret(HKDF(SHA256(), BYTES, salt=None, info=info).derive(self.value))
 
     def uniforms(self, n: int) -> Floats:
-        """n numbers uniform on [0, 1): SHAKE-256 of the key, so they are the same under every version of every library."""
+        """n numbers uniform on [0, 1).
+
+        SHAKE-256 of the key, so they are the same under every version of every library.
+        """
         words = np.frombuffer(shake_256(self.value).digest(8 * n), dtype="<u8")
         return (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
@@ -67,7 +72,9 @@ def write_secret(path: Path, secret: Secret) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
-        raise ArtifactError(f"{path} exists; a key is never overwritten: choose another place, or move the old key away") from None
+        raise ArtifactError(
+            f"{path} exists; a key is never overwritten: choose another place, or move the old key away"
+        ) from None
     except OSError as error:
         raise ArtifactError(f"cannot write {path}: {error.strerror}") from None
     with os.fdopen(handle, "w") as file:
@@ -96,15 +103,20 @@ def read_secret(place: str | Path) -> Secret:
                 raise ArtifactError(f"{path}: expected a key file, found something else")
             if found.st_mode & 0o077:
                 raise ArtifactError(
-                    f"{path}: expected a key file that only its owner may read (mode 600), found mode {found.st_mode & 0o777:03o}; run chmod 600, and make a new key if others may have read it"
+                    f"{path}: expected a key file that only its owner may read (mode 600), found mode "
+                    f"{found.st_mode & 0o777:03o}; run chmod 600, and make a new key if others may have read it"
                 )
             text = file.read(4096).decode("ascii", "replace")
     except OSError as error:
-        raise ArtifactError(f"{path}: cannot read the key ({error.strerror}); make one with `birthmark key new`") from None
+        raise ArtifactError(
+            f"{path}: cannot read the key ({error.strerror}); make one with `birthmark key new`"
+        ) from None
     return _parsed(text, str(path))
 
 
 def _parsed(text: str, where: str) -> Secret:
     if not re.fullmatch(r"[0-9a-fA-F]{64}", text.strip()):
-        raise ArtifactError(f"{where}: expected {2 * BYTES} hex digits, found something else; make a key with `birthmark key new`")
+        raise ArtifactError(
+            f"{where}: expected {2 * BYTES} hex digits, found something else; make a key with `birthmark key new`"
+        )
     return Secret(bytes.fromhex(text.strip()))

@@ -21,8 +21,8 @@ import numpy as np
 from birthmark.claim import Claim, Scores
 from birthmark.errors import DataError, SettingError, ShapeError
 from birthmark.method import Method
-from birthmark.owner import Owner
 from birthmark.types import Access, Floats
+from birthmark.workshop.owner import Owner
 
 
 @dataclass(frozen=True)
@@ -50,19 +50,24 @@ class AKH(Method):
             raise SettingError(f"expected placebos >= 0 and queries >= 1, got {self.placebos} and {self.queries}")
 
     def fit(self, owner: Owner, *, seed: int) -> Claim:
-        from birthmark.training import outputs
+        from birthmark.workshop.training import outputs
 
         truth = owner.pool.targets
-        said = np.stack([outputs(model, owner.pool.inputs).argmax(1) for model in [owner.source, *owner.twins(self.placebos)]])
+        said = np.stack(
+            [outputs(model, owner.pool.inputs).argmax(1) for model in [owner.source, *owner.twins(self.placebos)]]
+        )
         wrong = said != truth
         candidates = np.flatnonzero(wrong.any(axis=0))
         if not len(candidates):
             raise DataError(
-                f"akh needs inputs that the source gets wrong, and it gets none of {len(truth)} wrong; give a larger or harder pool, or use kinship"
+                f"akh needs inputs that the source gets wrong, and it gets none of {len(truth)} wrong; give a larger "
+                "or harder pool, or use kinship"
             )
         shuffled = np.random.default_rng(seed).permutation(candidates)
         others = np.array([len(np.unique(said[:, i])) for i in shuffled])
-        chosen = shuffled[np.argsort(-others, kind="stable")][: self.queries] if self.placebos else shuffled[: self.queries]
+        chosen = (
+            shuffled[np.argsort(-others, kind="stable")][: self.queries] if self.placebos else shuffled[: self.queries]
+        )
         tensors = {"queries": owner.pool.inputs[chosen], "labels": said[:, chosen], "mistaken": wrong[:, chosen]}
         if self.references:
             rows = [outputs(model, owner.pool.inputs[chosen]).argmax(1) for model in owner.references(self.references)]

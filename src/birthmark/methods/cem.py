@@ -5,7 +5,8 @@ arXiv:1912.00888. There is no official code, and the paper's text was not read: 
 two public re-implementations and a report about one, so no equation is cited.
 
     Confer(S, R, x; t) = Transfer(S, x; t) (1 - Transfer(R, x; t)),   Transfer = share of models that answer t
-    L(x') = - alpha log max_{t != y} (Surr(x') (1 - Ref(x')))_t - beta min(H(f(x), f(x')), cap) + gamma H(f(x'), Surr(x'))
+    L(x') = - alpha log max_{t != y} (Surr(x') (1 - Ref(x')))_t - beta min(H(f(x), f(x')), cap) + gamma H(f(x'),
+    Surr(x'))
 
 Surr and Ref are mean probabilities of the derived and the independent models; each is dropped with probability
 `dropout` at each step. |x' - x| <= epsilon, pixels in [0, 1], Adam. Kept are the x' of highest Confer on which the
@@ -29,9 +30,9 @@ from numpy.typing import NDArray
 from birthmark.claim import Claim, Scores
 from birthmark.errors import SettingError
 from birthmark.method import Method
-from birthmark.owner import Cohort, Owner
 from birthmark.scoring.matching import matches
 from birthmark.types import Access, Floats
+from birthmark.workshop.owner import Cohort, Owner
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,8 @@ class CEM(Method):
 
     Attributes:
         queries: of each owner.
-        placebos: twins that the same is done for, cohort and all; 0 for the paper's form: a raw score, inconclusive as a verdict.
+        placebos: twins that the same is done for, cohort and all; 0 for the paper's form: a raw score, inconclusive as
+            a verdict.
         references: independent models of the null, unseen in crafting.
         cohort: recipe of surrogates and references to craft with.
         epsilon: L-inf radius, in pixels of [0, 1].
@@ -74,15 +76,24 @@ class CEM(Method):
     compress: int = 0
 
     def __post_init__(self) -> None:
-        if self.queries < 1 or self.steps < 1 or not 0 < self.epsilon <= 1 or not 0 <= self.dropout < 1 or self.candidates < 1:
+        if (
+            self.queries < 1
+            or self.steps < 1
+            or not 0 < self.epsilon <= 1
+            or not 0 <= self.dropout < 1
+            or self.candidates < 1
+        ):
             raise SettingError(
-                f"expected queries and steps >= 1, epsilon in (0, 1], dropout in [0, 1) and candidates >= 1, got {self.queries}, {self.steps}, {self.epsilon}, {self.dropout}, {self.candidates}"
+                "expected queries and steps >= 1, epsilon in (0, 1], dropout in [0, 1) and candidates >= 1, got "
+                f"{self.queries}, {self.steps}, {self.epsilon}, {self.dropout}, {self.candidates}"
             )
 
     def fit(self, owner: Owner, *, seed: int) -> Claim:
         from birthmark.crafting.queries import enrolled
 
-        return enrolled(self, owner, self._craft, cohort=self.cohort, placebos=self.placebos, references=self.references, seed=seed)
+        return enrolled(
+            self, owner, self._craft, cohort=self.cohort, placebos=self.placebos, references=self.references, seed=seed
+        )
 
     def score(self, claim: Claim, answers: Floats) -> Scores:
         return matches(claim, answers)
@@ -91,7 +102,7 @@ class CEM(Method):
         import torch
 
         from birthmark.crafting.queries import best, conferrability, finished, prepared, starts, varied
-        from birthmark.training import outputs, seeded
+        from birthmark.workshop.training import outputs, seeded
 
         derived, independent = prepared(cohort.derived), prepared(cohort.independent)
         chosen = starts(owner, cohort.derived[0], int(self.queries * self.candidates), seed=seed)
@@ -114,7 +125,11 @@ class CEM(Method):
         labels = outputs(cohort.derived[0], queries).argmax(1).astype(np.int64)
         quality = conferrability(cohort, queries, labels, compress=self.compress) * (labels != chosen.targets)
         return best(
-            {"queries": queries, "labels": labels}, quality, self.queries, self.confer, "raise epsilon, steps or rate, or lower confer"
+            {"queries": queries, "labels": labels},
+            quality,
+            self.queries,
+            self.confer,
+            "raise epsilon, steps or rate, or lower confer",
         )
 
     def _kept(self, members: list[Any]) -> list[Any]:
@@ -123,7 +138,11 @@ class CEM(Method):
 
         from birthmark.crafting.queries import drawn
 
-        alive = [member for member, roll in zip(members, torch.rand(len(members)).tolist(), strict=True) if roll >= self.dropout]
+        alive = [
+            member
+            for member, roll in zip(members, torch.rand(len(members)).tolist(), strict=True)
+            if roll >= self.dropout
+        ]
         return drawn(alive or members[:1], self.members or len(members))
 
 
@@ -136,7 +155,8 @@ def objective(rows: Any, clean: Any, surr: Any, ref: Any, truth: Any, how: CEM) 
     """L of each candidate, tensor (n,).
 
     Args:
-        rows: the source's logits at x'. clean: its probabilities at x. surr, ref: mean probabilities at x'. truth: labels y.
+        rows: the source's logits at x'. clean: its probabilities at x. surr, ref: mean probabilities at x'. truth:
+            labels y.
     """
     product = (surr * (1 - ref)).scatter(1, truth[:, None], 0.0)
     confer = -product.amax(1).clamp_min(1e-6).log()

@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 from birthmark.claim import Claim, Scores
 from birthmark.errors import SettingError
 from birthmark.method import Method
-from birthmark.owner import Cohort, Owner
 from birthmark.scoring.matching import matches
 from birthmark.types import Access, Floats
+from birthmark.workshop.owner import Cohort, Owner
 
 
 @dataclass(frozen=True)
@@ -54,15 +54,24 @@ class IPGuard(Method):
     rate: float = 0.05
 
     def __post_init__(self) -> None:
-        if self.queries < 1 or self.placebos < 0 or self.k < 0 or self.steps < 1 or self.target not in ("least", "random"):
+        if (
+            self.queries < 1
+            or self.placebos < 0
+            or self.k < 0
+            or self.steps < 1
+            or self.target not in ("least", "random")
+        ):
             raise SettingError(
-                f"expected queries >= 1, placebos >= 0, k >= 0, steps >= 1 and target 'least' or 'random', got {self.queries}, {self.placebos}, {self.k}, {self.steps}, {self.target!r}"
+                "expected queries >= 1, placebos >= 0, k >= 0, steps >= 1 and target 'least' or 'random', got "
+                f"{self.queries}, {self.placebos}, {self.k}, {self.steps}, {self.target!r}"
             )
 
     def fit(self, owner: Owner, *, seed: int) -> Claim:
         from birthmark.crafting.queries import enrolled
 
-        return enrolled(self, owner, self._craft, cohort="", placebos=self.placebos, references=self.references, seed=seed)
+        return enrolled(
+            self, owner, self._craft, cohort="", placebos=self.placebos, references=self.references, seed=seed
+        )
 
     def score(self, claim: Claim, answers: Floats) -> Scores:
         return matches(claim, answers)
@@ -71,14 +80,18 @@ class IPGuard(Method):
         import torch
 
         from birthmark.crafting.queries import finished, prepared, starts, unbounded
-        from birthmark.training import outputs, seeded
+        from birthmark.workshop.training import outputs, seeded
 
         source = prepared(cohort.derived[:1], bf16=False)[0]
         u = unbounded(starts(owner, cohort.derived[0], self.queries, seed=seed).inputs).requires_grad_()
         with seeded(seed):
             rows = source(torch.sigmoid(u)).detach()
             i = rows.argmax(1)
-            j = rows.argmin(1) if self.target == "least" else (i + torch.randint(1, rows.shape[1], i.shape)) % rows.shape[1]
+            j = (
+                rows.argmin(1)
+                if self.target == "least"
+                else (i + torch.randint(1, rows.shape[1], i.shape)) % rows.shape[1]
+            )
             adam = torch.optim.Adam([u], self.rate)
             for _ in range(self.steps):
                 cost = boundary(source(torch.sigmoid(u)), i, j, self.k)

@@ -15,9 +15,10 @@ pruned, tuned or extracted one, is then no owner's.
 Of labels, where that gained nothing, a share `centring` of the mean score that references get on an owner is subtracted
 instead: a source that lies close to everybody must not accuse everybody.
 
-Cost: the twins, and as much again as half of them for the treated references. Use it first, for every kind of theft; extraction needs 500 queries with probabilities, 2000 with
-labels; copies of the weights need 50. It fails on students of the source's own training data, where the source answers
-the ground truth, and on thieves with a thousand pairs or fewer.
+Cost: the twins, and as much again as half of them for the treated references. Use it first, for every kind of theft;
+extraction needs 500 queries with probabilities, 2000 with labels; copies of the weights need 50. It fails on students
+of the source's own training data, where the source answers the ground truth, and on thieves with a thousand pairs or
+fewer.
 """
 
 from dataclasses import asdict, dataclass, replace
@@ -28,9 +29,9 @@ import numpy as np
 from birthmark.claim import Claim, Scores
 from birthmark.errors import SettingError, ShapeError
 from birthmark.method import Method
-from birthmark.owner import Owner, independents
 from birthmark.scoring.likeness import centred_closeness, disagreement
 from birthmark.types import Access, Floats
+from birthmark.workshop.owner import Owner, independents
 
 
 @dataclass(frozen=True)
@@ -41,13 +42,14 @@ class Kinship(Method):
         queries: size of the shared query set; capped at `share` of the pool.
         placebos: number of twins; the smallest p is 1 / (placebos + 1).
         references: independent models that are regressed out (of labels: centre the scores) and guard the verdict.
-        treated: copies and students made of each reference, regressed out as well where answers hold ten numbers a regressor; 0 for none.
+        treated: copies and students made of each reference, regressed out as well where answers hold ten numbers a
+            regressor; 0 for none.
         share: largest share of the pool that may be asked, 0 to 1: inputs on which owners agree only dilute.
         eps: floor of probabilities in the logarithm; raised to the rounding step of the answers.
         ridge: of the regression, in units of the mean eigenvalue of the owners' Gram matrix.
         regress: whether answers of references and treated references are regressors beside the owners'; not of labels.
-        affine: of real values: whether a shift and stretch of what the whole family answers, output by output, counts for nothing:
-            pruning and noise on weights do just that to a copy, and so may a thief.
+        affine: of real values: whether a shift and stretch of what the whole family answers, output by output, counts
+            for nothing: pruning and noise on weights do just that to a copy, and so may a thief.
         centring: of labels, or without `regress`: share of the references' mean score that is subtracted, 0 to 1; from
             `centring_from` queries on.
     """
@@ -72,11 +74,12 @@ class Kinship(Method):
     def __post_init__(self) -> None:
         if self.placebos < 2 or self.queries < 1 or not 0 < self.share <= 1 or self.treated < 0:
             raise SettingError(
-                f"expected at least 2 placebos, 1 query, a share in (0, 1] and 0 or more treated, got {self.placebos}, {self.queries}, {self.share} and {self.treated}"
+                "expected at least 2 placebos, 1 query, a share in (0, 1] and 0 or more treated, got "
+                f"{self.placebos}, {self.queries}, {self.share} and {self.treated}"
             )
 
     def fit(self, owner: Owner, *, seed: int) -> Claim:
-        from birthmark.training import outputs, probabilities
+        from birthmark.workshop.training import outputs, probabilities
 
         answer = outputs if owner.values else probabilities
         pool = owner.pool.inputs
@@ -94,9 +97,15 @@ class Kinship(Method):
         if answers.shape != expected:
             raise ShapeError(f"kinship: expected answers of shape {expected}, got {answers.shape}")
         scores, plain = centred_closeness(
-            claim, answers, slice(q), eps=self.eps, ridge=self.ridge, centring=self.centring if q >= self.centring_from else 0.0,
-            regress=self.regress, affine=self.affine,
-        )  # fmt: skip
+            claim,
+            answers,
+            slice(q),
+            eps=self.eps,
+            ridge=self.ridge,
+            centring=self.centring if q >= self.centring_from else 0.0,
+            regress=self.regress,
+            affine=self.affine,
+        )
         return Scores(float(scores[0]), tuple(float(s) for s in scores[1:]), float(plain[0]))
 
     def left_out(self, claim: Claim, place: int, q: int) -> tuple[Claim, Floats] | None:

@@ -1,10 +1,11 @@
 """LiteGuard: one small verifier for each query, trained with it, none knowing of the others.
 
-Source: LiteGuard, ICLR 2026, the successor of MetaV. Rule and constants are those of public notes on the paper, whose text
-was not read and whose code is not public, so no equation is cited.
+Source: LiteGuard, ICLR 2026, the successor of MetaV. Rule and constants are those of public notes on the paper, whose
+text was not read and whose code is not public, so no equation is cited.
 
     v_i(y) = sigmoid(<w_i, y> + b_i)
-    minimise over x_i, w_i, b_i:  .5 BCE(v_i(f(x_i)), 1) + 1 BCE(v_i(a derived model), 1) + 1.5 BCE(v_i(an independent one), 0)
+    minimise over x_i, w_i, b_i:  .5 BCE(v_i(f(x_i)), 1) + 1 BCE(v_i(a derived model), 1) + 1.5 BCE(v_i(an independent
+    one), 0)
 
 with models drawn at each step. The score is the mean of the verifiers' outputs.
 
@@ -24,9 +25,9 @@ from numpy.typing import NDArray
 from birthmark.claim import Claim, Scores
 from birthmark.errors import SettingError, ShapeError
 from birthmark.method import Method
-from birthmark.owner import Cohort, Owner
 from birthmark.scoring.matching import by_owner
 from birthmark.types import Access, Floats
+from birthmark.workshop.owner import Cohort, Owner
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,8 @@ class LiteGuard(Method):
 
     Attributes:
         queries: of each owner.
-        placebos: twins that the same is done for, cohort and all; 0 for the paper's form: a raw score, inconclusive as a verdict.
+        placebos: twins that the same is done for, cohort and all; 0 for the paper's form: a raw score, inconclusive as
+            a verdict.
         references: independent models of the null, unseen in crafting.
         cohort: recipe of derived and independent models to craft with.
         start: "random" training images, or "mined" where the two sides differ most.
@@ -72,13 +74,16 @@ class LiteGuard(Method):
             raise SettingError(f"expected start 'random' or 'mined', got {self.start!r}")
         if self.queries < 1 or self.placebos < 0 or self.steps < 1 or self.members < 1 or self.candidates < 1:
             raise SettingError(
-                f"expected queries, steps, members, candidates >= 1 and placebos >= 0, got {self.queries}, {self.steps}, {self.members}, {self.candidates}, {self.placebos}"
+                f"expected queries, steps, members, candidates >= 1 and placebos >= 0, got {self.queries}, "
+                f"{self.steps}, {self.members}, {self.candidates}, {self.placebos}"
             )
 
     def fit(self, owner: Owner, *, seed: int) -> Claim:
         from birthmark.crafting.queries import enrolled
 
-        return enrolled(self, owner, self._craft, cohort=self.cohort, placebos=self.placebos, references=self.references, seed=seed)
+        return enrolled(
+            self, owner, self._craft, cohort=self.cohort, placebos=self.placebos, references=self.references, seed=seed
+        )
 
     def score(self, claim: Claim, answers: Floats) -> Scores:
         if answers.ndim != 2 or answers.shape[1] != claim.task.outputs:
@@ -92,7 +97,7 @@ class LiteGuard(Method):
         from torch.nn.functional import softplus
 
         from birthmark.crafting.queries import best, drawn, finished, mined, prepared, starts, unbounded, varied
-        from birthmark.training import probabilities, seeded
+        from birthmark.workshop.training import probabilities, seeded
 
         n, k = int(self.queries * self.candidates), owner.task.outputs
         if self.start == "mined":
@@ -112,7 +117,9 @@ class LiteGuard(Method):
                 cost = self.own * softplus(-((source(view).softmax(1) * w).sum(1) + b))
                 for side, sign, weight in ((derived, -1, self.derived), (independent, 1, self.independent)):
                     for member in drawn(side, self.members):
-                        cost = cost + weight / self.members * softplus(sign * ((member(view).softmax(1) * w).sum(1) + b))
+                        cost = cost + weight / self.members * softplus(
+                            sign * ((member(view).softmax(1) * w).sum(1) + b)
+                        )
                 adam.zero_grad()
                 cost.sum().backward()
                 adam.step()
@@ -122,7 +129,13 @@ class LiteGuard(Method):
             np.mean([verified(probabilities(model, queries), weights, bias) for model in side], axis=0)
             for side in (cohort.derived, cohort.independent)
         )
-        return best({"queries": queries, "weights": weights, "bias": bias}, ours - theirs, self.queries, 0.0, "raise steps or rate")
+        return best(
+            {"queries": queries, "weights": weights, "bias": bias},
+            ours - theirs,
+            self.queries,
+            0.0,
+            "raise steps or rate",
+        )
 
 
 def verified(answers: Floats, weights: Floats, bias: Floats) -> Floats:

@@ -25,8 +25,8 @@ import numpy as np
 from birthmark.claim import Claim, Scores
 from birthmark.errors import SettingError, ShapeError
 from birthmark.method import Method
-from birthmark.owner import Owner
 from birthmark.types import Access, Floats
+from birthmark.workshop.owner import Owner
 
 
 @dataclass(frozen=True)
@@ -61,19 +61,22 @@ class MetaV(Method):
     def __post_init__(self) -> None:
         if self.queries < 1 or self.steps < 1 or self.members < 1 or not 0 <= self.held <= 0.5:
             raise SettingError(
-                f"expected queries, steps, members >= 1 and held in [0, 0.5], got {self.queries}, {self.steps}, {self.members}, {self.held}"
+                f"expected queries, steps, members >= 1 and held in [0, 0.5], got {self.queries}, {self.steps}, "
+                f"{self.members}, {self.held}"
             )
 
     def fit(self, owner: Owner, *, seed: int) -> Claim:
-        from birthmark.cohort import recipe
         from birthmark.crafting.queries import weak
-        from birthmark.owner import gather
-        from birthmark.training import probabilities
+        from birthmark.workshop.cohort import recipe
+        from birthmark.workshop.owner import gather
+        from birthmark.workshop.training import probabilities
 
         cohort = gather(owner, recipe(self.cohort))
         tensors = self._craft(owner, cohort, seed)
         if self.references:
-            tensors["references"] = np.stack([probabilities(model, tensors["queries"]) for model in owner.references(self.references)])
+            tensors["references"] = np.stack(
+                [probabilities(model, tensors["queries"]) for model in owner.references(self.references)]
+            )
         facts = {
             "cohort": {"derived": len(cohort.derived), "independent": len(cohort.independent)},
             "warnings": [*weak(owner), *cohort.warnings],
@@ -82,7 +85,10 @@ class MetaV(Method):
 
     def score(self, claim: Claim, answers: Floats) -> Scores:
         if answers.ndim != 2 or answers.shape[1] != claim.task.outputs or not 1 <= len(answers) <= len(claim.queries):
-            raise ShapeError(f"metav: expected answers of shape (1 to {len(claim.queries)}, {claim.task.outputs}), got {answers.shape}")
+            raise ShapeError(
+                f"metav: expected answers of shape (1 to {len(claim.queries)}, {claim.task.outputs}), got "
+                f"{answers.shape}"
+            )
         rows = np.concatenate([answers, claim.tensors["mean"][len(answers) :]])
         share = float(joint(rows[None], claim.tensors)[0])
         return Scores(share, (), share)
@@ -93,7 +99,7 @@ class MetaV(Method):
         from torch.nn.functional import cross_entropy
 
         from birthmark.crafting.queries import drawn, finished, prepared, starts, unbounded, varied
-        from birthmark.training import probabilities, seeded
+        from birthmark.workshop.training import probabilities, seeded
 
         n, k = self.queries, owner.task.outputs
         images = starts(owner, cohort.derived[0], n, seed=seed).inputs
@@ -114,7 +120,9 @@ class MetaV(Method):
                 view = varied(torch.sigmoid(u), self.compress)
                 some = [source, *drawn(sides[0], self.members), *drawn(sides[1], self.members)]
                 rows = torch.stack([member(view).softmax(1) for member in some])
-                truth = torch.tensor([1] * (1 + min(self.members, len(sides[0]))) + [0] * min(self.members, len(sides[1])))
+                truth = torch.tensor(
+                    [1] * (1 + min(self.members, len(sides[0]))) + [0] * min(self.members, len(sides[1]))
+                )
                 weights = torch.where(truth == 1, 1 / truth.sum(), 1 / (1 - truth).sum())
                 cost = (cross_entropy(verifier(rows), truth, reduction="none") * weights).sum()
                 adam.zero_grad()
@@ -135,7 +143,10 @@ class MetaV(Method):
 
         _, first, second = verifier
         arrays = {"w1": first.weight, "b1": first.bias, "w2": second.weight, "b2": second.bias}
-        return {"queries": finished(torch.sigmoid(u)), **{key: value.detach().double().numpy().copy() for key, value in arrays.items()}}
+        return {
+            "queries": finished(torch.sigmoid(u)),
+            **{key: value.detach().double().numpy().copy() for key, value in arrays.items()},
+        }
 
 
 def joint(rows: Floats, parts: Any) -> Floats:
@@ -148,5 +159,7 @@ def _gap(parts: dict[str, Any], checks: list[list[Any]], answer: Any) -> float:
     """How far apart the verifier holds the held-out models of both sides, -1 to 1; 0 without any."""
     if not all(checks):
         return 0.0
-    ours, theirs = (joint(np.stack([answer(model, parts["queries"]) for model in side]), parts).mean() for side in checks)
+    ours, theirs = (
+        joint(np.stack([answer(model, parts["queries"]) for model in side]), parts).mean() for side in checks
+    )
     return float(ours - theirs)

@@ -8,8 +8,9 @@ whitened principal components of real held-out data, clipped to +-4, and
     C = mean over owners of the covariance of phi within one owner's samples,
 
 all moments are weighed by how well samples can tell them: in the coordinates of (C + shrink * mean eigenvalue)^-1/2 the
-suspect's mean over its samples is put into one ridge regression on all owners' (`birthmark.scoring.mixture`). The source's
-weight is ranked among its twins'. Plain moments, each scaled by its spread over owners, do worse (docs/tasks.md).
+suspect's mean over its samples is put into one ridge regression on all owners' (`birthmark.scoring.mixture`). The
+source's weight is ranked among its twins'. Plain moments, each scaled by its spread over owners, do worse
+(docs/tasks.md).
 
 Cost: the twins, and a few thousand samples of each, once. Use it when latents cannot be sent; otherwise kinship.
 """
@@ -23,9 +24,9 @@ from birthmark.claim import Claim, Scores, Task
 from birthmark.crafting.sampling import latents, requests
 from birthmark.errors import DataError, SettingError, ShapeError
 from birthmark.method import Method
-from birthmark.owner import Owner
 from birthmark.scoring.mixture import attractors, owner_mixture
 from birthmark.types import Access, Floats
+from birthmark.workshop.owner import Owner
 
 LEAST = 20  # samples that a mean can be taken of
 CLIP = 4.0  # standard deviations
@@ -63,16 +64,21 @@ class Moments(Method):
     def __post_init__(self) -> None:
         if self.placebos < 2 or self.queries < LEAST or self.components < 1 or self.samples < LEAST or self.shrink <= 0:
             raise SettingError(
-                f"expected at least 2 placebos, {LEAST} queries and samples, 1 component and a positive shrink, got {self.placebos}, {self.queries}, {self.samples}, {self.components}, {self.shrink}"
+                f"expected at least 2 placebos, {LEAST} queries and samples, 1 component and a positive shrink, got "
+                f"{self.placebos}, {self.queries}, {self.samples}, {self.components}, {self.shrink}"
             )
 
     def fit(self, owner: Owner, *, seed: int) -> Claim:
-        """The owner's samples have latents as inputs; the pool's targets are real data, which the principal components are taken of."""
-        from birthmark.training import outputs
+        """The owner's samples have latents as inputs.
+
+        The pool's targets are real data, which the principal components are taken of.
+        """
+        from birthmark.workshop.training import outputs
 
         if not owner.values or len(owner.task.shape) != 1:
             raise DataError(
-                f"moments needs a generator with latents (z,) as inputs, got inputs of shape {owner.task.shape}; use kinship or tafa"
+                f"moments needs a generator with latents (z,) as inputs, got inputs of shape {owner.task.shape}; use "
+                "kinship or tafa"
             )
         width = owner.task.shape[0]
         real = np.asarray(owner.pool.targets, dtype=np.float64).reshape(len(owner.pool), -1)
@@ -86,30 +92,48 @@ class Moments(Method):
         values, vectors = np.linalg.eigh(within + self.shrink * size * np.eye(len(within)))
         scale = vectors / np.sqrt(values)
         tensors = {
-            "queries": requests(self.queries), "mean": mean, "basis": basis, "scale": scale,
+            "queries": requests(self.queries),
+            "mean": mean,
+            "basis": basis,
+            "scale": scale,
             "owners": np.stack([rows.mean(axis=0) for rows in features]) @ scale,
-        }  # fmt: skip
+        }
         if self.references:
             models = owner.references(self.references)
-            tensors["references"] = np.stack([outputs(m, latents(self.queries, width, seed=seed + 1000 + i)) for i, m in enumerate(models)])
+            tensors["references"] = np.stack(
+                [outputs(m, latents(self.queries, width, seed=seed + 1000 + i)) for i, m in enumerate(models)]
+            )
         task = Task((1,), owner.task.outputs, values=True)
         claim = Claim(self.name, asdict(self), task, seed, tensors)
-        return Claim(self.name, asdict(self), task, seed, tensors, attractors([self._weights(claim, rows) for rows in claim.references]))
+        return Claim(
+            self.name,
+            asdict(self),
+            task,
+            seed,
+            tensors,
+            attractors([self._weights(claim, rows) for rows in claim.references]),
+        )
 
     def score(self, claim: Claim, answers: Floats) -> Scores:
         weights = self._weights(claim, answers)
         raw = float(weights[0])
         if len(claim.references) and self.centring:
-            weights = weights - self.centring * np.mean([self._weights(claim, rows[: len(answers)]) for rows in claim.references], axis=0)
+            weights = weights - self.centring * np.mean(
+                [self._weights(claim, rows[: len(answers)]) for rows in claim.references], axis=0
+            )
         return Scores(float(weights[0]), tuple(float(w) for w in weights[1:]), raw)
 
     def _weights(self, claim: Claim, answers: Floats) -> Floats:
         """Each owner's share (m,) in a suspect's samples (q, k)."""
         mean, basis, scale, owners = (claim.tensors[key] for key in ("mean", "basis", "scale", "owners"))
         if answers.ndim != 2 or len(answers) < LEAST or answers.shape[1] != len(mean):
-            raise ShapeError(f"moments: expected at least {LEAST} samples of {len(mean)} values, got shape {answers.shape}")
+            raise ShapeError(
+                f"moments: expected at least {LEAST} samples of {len(mean)} values, got shape {answers.shape}"
+            )
         mine = phi(answers, mean, basis).mean(axis=0) @ scale
-        return owner_mixture(owners[:, :, None], mine[:, None], ridge=self.ridge, floor=1e6)  # a floor so high weighs all alike
+        return owner_mixture(
+            owners[:, :, None], mine[:, None], ridge=self.ridge, floor=1e6
+        )  # a floor so high weighs all alike
 
 
 def principal(rows: Floats, components: int) -> tuple[Floats, Floats]:

@@ -5,17 +5,18 @@ arXiv:2305.17868. The algorithm is that of the released code as public descripti
 read, so no equation is cited.
 
     minimise over the latent z of x = G(z, c), or over x's pixels:
-    mean over drawn derived models CW(M(T(x)), y+) + mean over drawn independent models CW(M(T(x)), y-) + beta ReLU(1 - D(x))
-    CW(Z, y) = max(max_{c != y} Z_c - Z_y, -kappa)
+    mean over drawn derived models CW(M(T(x)), y+) + mean over drawn independent models CW(M(T(x)), y-) + beta ReLU(1 -
+    D(x)) CW(Z, y) = max(max_{c != y} Z_c - Z_y, -kappa)
 
 T is a random transform (none, noise, shift, shear; optionally JPEG), G and D a conditional GAN trained on the owner's
 data, or a generator of the user's. Kept are the candidates of the highest share of derived models on y+ times share of
 independent models off it, mean over transforms. The score is the matching rate with y+, from labels alone.
 
-Departures: candidates are mined, starting where the two sides already differ most but not mostly on one class, and y- is
-the independents' favourite other class there; kappa is 5, since margins of 50 let a few easy models dominate; Adam; no flips; ranking
-in place of a screening that asks every model under every transform, which leaves nothing on a wide cohort; D's term has
-the natural sign. "pixels" drops the GAN, "both" adds a bounded pixel residual to its images: less natural, and stronger.
+Departures: candidates are mined, starting where the two sides already differ most but not mostly on one class, and y-
+is the independents' favourite other class there; kappa is 5, since margins of 50 let a few easy models dominate; Adam;
+no flips; ranking in place of a screening that asks every model under every transform, which leaves nothing on a wide
+cohort; D's term has the natural sign. "pixels" drops the GAN, "both" adds a bounded pixel residual to its images: less
+natural, and stronger.
 
 Cost: the cohort, the GAN (minutes, not for "pixels"), then minutes of crafting. Use it for suspects that answer labels
 only. It needs a cohort as wide as its innocents: honest models treated in a way that no independent of the cohort was
@@ -32,9 +33,9 @@ from numpy.typing import NDArray
 from birthmark.claim import Claim, Scores
 from birthmark.errors import SettingError
 from birthmark.method import Method
-from birthmark.owner import Cohort, Owner
 from birthmark.scoring.matching import matches
 from birthmark.types import Access, Floats
+from birthmark.workshop.owner import Cohort, Owner
 
 if TYPE_CHECKING:
     from birthmark.crafting.gan import Gan
@@ -46,7 +47,8 @@ class NaturalFinger(Method):
 
     Attributes:
         queries: of each owner.
-        placebos: twins that the same is done for, cohort and all; 0 for the paper's form: a raw score, inconclusive as a verdict.
+        placebos: twins that the same is done for, cohort and all; 0 for the paper's form: a raw score, inconclusive as
+            a verdict.
         references: independent models of the null, unseen in crafting.
         cohort: recipe of derived and independent models to craft with.
         space: what is optimised: "latent", "pixels", or "both": the latent and a pixel residual of at most `residual`.
@@ -57,7 +59,8 @@ class NaturalFinger(Method):
         iterations: of the GAN's training.
         pool: images that starts are mined from.
         candidates: candidates for each query that is kept, 1 and up.
-        one_class: largest share of the candidates on one class y+, 0 to 1, if others have enough; never less than 2 / classes.
+        one_class: largest share of the candidates on one class y+, 0 to 1, if others have enough; never less than 2 /
+            classes.
         kappa: margin, in logits. beta: weight of naturalness.
         steps, rate: of Adam. members: models of each side drawn at a step.
         confer: least quality of the best candidate, 0 to 1.
@@ -93,7 +96,8 @@ class NaturalFinger(Method):
             raise SettingError(f"expected space 'latent', 'pixels' or 'both', got {self.space!r}")
         if self.queries < 1 or self.placebos < 0 or self.steps < 0 or self.members < 1 or self.candidates < 1:
             raise SettingError(
-                f"expected queries, members, candidates >= 1, placebos and steps >= 0, got {self.queries}, {self.members}, {self.candidates}, {self.placebos}, {self.steps}"
+                f"expected queries, members, candidates >= 1, placebos and steps >= 0, got {self.queries}, "
+                f"{self.members}, {self.candidates}, {self.placebos}, {self.steps}"
             )
 
     def fit(self, owner: Owner, *, seed: int) -> Claim:
@@ -101,8 +105,14 @@ class NaturalFinger(Method):
 
         gan = None if self.space == "pixels" else self._gan(owner, seed)
         return enrolled(
-            self, owner, lambda o, cohort, s: self._craft(o, cohort, gan, s), cohort=self.cohort, placebos=self.placebos, references=self.references, seed=seed
-        )  # fmt: skip
+            self,
+            owner,
+            lambda o, cohort, s: self._craft(o, cohort, gan, s),
+            cohort=self.cohort,
+            placebos=self.placebos,
+            references=self.references,
+            seed=seed,
+        )
 
     def score(self, claim: Claim, answers: Floats) -> Scores:
         return matches(claim, answers)
@@ -121,7 +131,7 @@ class NaturalFinger(Method):
         import torch
 
         from birthmark.crafting.queries import best, conferrability, finished
-        from birthmark.training import seeded
+        from birthmark.workshop.training import seeded
 
         n = int(self.queries * self.candidates)
         free, picture, labels, others, classes = (
@@ -163,7 +173,14 @@ class NaturalFinger(Method):
         return [z, delta] if self.space == "both" else [z], picture, order.labels, order.others, c
 
     def _optimise(
-        self, cohort: Cohort, free: list[Any], picture: Callable[[], Any], labels: Any, others: Any, gan: "Gan | None", classes: Any
+        self,
+        cohort: Cohort,
+        free: list[Any],
+        picture: Callable[[], Any],
+        labels: Any,
+        others: Any,
+        gan: "Gan | None",
+        classes: Any,
     ) -> None:
         import torch
 

@@ -14,8 +14,8 @@ import numpy as np
 from birthmark.claim import Claim, Scores
 from birthmark.errors import SettingError, ShapeError
 from birthmark.method import Method
-from birthmark.owner import Owner
 from birthmark.types import Access, Floats
+from birthmark.workshop.owner import Owner
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class RandomQueries(Method):
             raise SettingError(f"expected placebos >= 0 and queries >= 1, got {self.placebos} and {self.queries}")
 
     def fit(self, owner: Owner, *, seed: int) -> Claim:
-        from birthmark.training import outputs
+        from birthmark.workshop.training import outputs
 
         chosen = np.random.default_rng(seed).permutation(len(owner.pool))[: self.queries]
         queries = owner.pool.inputs[chosen]
@@ -57,11 +57,15 @@ class RandomQueries(Method):
 
     def score(self, claim: Claim, answers: Floats) -> Scores:
         if answers.ndim != 2 or answers.shape[1] != claim.task.outputs:
-            raise ShapeError(f"random-queries: expected answers of shape (q, {claim.task.outputs}), got {answers.shape}")
+            raise ShapeError(
+                f"random-queries: expected answers of shape (q, {claim.task.outputs}), got {answers.shape}"
+            )
         shares = self._shares(claim, answers)
         common = [self._shares(claim, rows[: len(answers)]) for rows in claim.references]
         centred = shares - self.centring * np.mean(common, axis=0) if common else shares
         return Scores(float(centred[0]), tuple(float(s) for s in centred[1:]), float(shares[0]))
 
     def _shares(self, claim: Claim, answers: Floats) -> Floats:
-        return np.asarray((claim.tensors["labels"][:, : len(answers)] == answers.argmax(axis=1)).mean(axis=1), dtype=np.float64)
+        return np.asarray(
+            (claim.tensors["labels"][:, : len(answers)] == answers.argmax(axis=1)).mean(axis=1), dtype=np.float64
+        )

@@ -7,8 +7,9 @@ code as public descriptions give it; the papers' text was not read, so no equati
     C_ij = (1 - cos(o_i, o_j)) / 2,   d(g) = mean over i, j of |C^g_ij - C^f_ij|,   score = -d
 
 o_i is the answer to query i: probabilities, or logits (here log-probabilities less their class mean, since APIs do not
-send logits); for label-only suspects softmax(1 at the label, .01 elsewhere). "rbf" uses exp(-|o_i/|o_i| - o_j/|o_j||^2).
-SAC-JC's code leaves out the division by 2, which ranks suspects alike. Correlations do not depend on the number of
+send logits); for label-only suspects softmax(1 at the label, .01 elsewhere). "rbf" uses exp(-|o_i/|o_i| -
+o_j/|o_j||^2). SAC-JC's code leaves out the division by 2, which ranks suspects alike. Correlations do not depend on the
+number of
 classes, so a suspect with another label set can be scored: transfer learning.
 
     sac-normal   plain held-out inputs          sac-jc       the same through JPEG
@@ -38,9 +39,9 @@ from birthmark.claim import Claim, Scores
 from birthmark.crafting.images import cutmix, eight_bit, jpeg
 from birthmark.errors import DataError, SettingError, ShapeError
 from birthmark.method import Method
-from birthmark.owner import Owner
 from birthmark.scoring.correlation import closeness, shown_alike
 from birthmark.types import Access, Array, Floats, Labels
+from birthmark.workshop.owner import Owner
 
 if TYPE_CHECKING:
     from torch import nn
@@ -155,7 +156,8 @@ class SacSource(Method):
     """SAC on inputs that each owner misclassifies.
 
     Attributes:
-        queries, placebos, references, outputs, kernel, centring: as in sac-normal; the queries are shared out among owners.
+        queries, placebos, references, outputs, kernel, centring: as in sac-normal; the queries are shared out among
+            owners.
     """
 
     name: ClassVar[str] = "sac-source"
@@ -205,16 +207,20 @@ class SacW(Method):
     def __post_init__(self) -> None:
         check(self)
         if self.students < 1:
-            raise SettingError(f"expected at least 1 student of each owner, got {self.students}; without students use sac-source")
+            raise SettingError(
+                f"expected at least 1 student of each owner, got {self.students}; without students use sac-source"
+            )
 
     def fit(self, owner: Owner, *, seed: int) -> Claim:
-        from birthmark.cohort import student_cards, twin_cards
+        from birthmark.workshop.cohort import student_cards, twin_cards
 
         twins = twin_cards(owner.card, self.placebos)
         students = [student for card in (owner.card, *twins) for student in student_cards(card, self.students)]
         made = owner.make([*twins, *students])
         owners, k = [owner.source, *made[: self.placebos]], self.students
-        families = [[model, *made[self.placebos + i * k : self.placebos + (i + 1) * k]] for i, model in enumerate(owners)]
+        families = [
+            [model, *made[self.placebos + i * k : self.placebos + (i + 1) * k]] for i, model in enumerate(owners)
+        ]
         return separate(self, owner, families, seed)
 
     def score(self, claim: Claim, answers: Floats) -> Scores:
@@ -228,11 +234,13 @@ def check(method: Sac) -> None:
     """Raise SettingError for settings out of range that all variants share."""
     if method.queries < 2 or method.placebos < 0 or method.references < 0:
         raise SettingError(
-            f"{method.name}: expected queries >= 2, placebos and references >= 0, got {method.queries}, {method.placebos}, {method.references}"
+            f"{method.name}: expected queries >= 2, placebos and references >= 0, got {method.queries}, "
+            f"{method.placebos}, {method.references}"
         )
     if method.outputs not in ("probabilities", "logits") or method.kernel not in ("cosine", "rbf"):
         raise SettingError(
-            f"{method.name}: expected outputs 'probabilities' or 'logits' and kernel 'cosine' or 'rbf', got {method.outputs!r} and {method.kernel!r}"
+            f"{method.name}: expected outputs 'probabilities' or 'logits' and kernel 'cosine' or 'rbf', got "
+            f"{method.outputs!r} and {method.kernel!r}"
         )
 
 
@@ -256,7 +264,7 @@ def separate(method: Sac, owner: Owner, families: "Sequence[Sequence[nn.Module]]
     Raises:
         DataError: the pool has no labels to be wrong about.
     """
-    from birthmark.training import probabilities
+    from birthmark.workshop.training import probabilities
 
     inputs, truth = eight_bit(owner.pool.inputs), owner.pool.targets.astype(np.int64)
     if owner.pool.classes == 0:
@@ -301,10 +309,15 @@ def in_turns(orders: Sequence[Labels], most: int) -> tuple[list[int], Bools]:
 
 
 def _claim(
-    method: Sac, owner: Owner, owners: "Sequence[nn.Module]", queries: Array, belongs: Bools,
-    seed: int, facts: dict[str, int] | None = None,
-) -> Claim:  # fmt: skip
-    from birthmark.training import probabilities
+    method: Sac,
+    owner: Owner,
+    owners: "Sequence[nn.Module]",
+    queries: Array,
+    belongs: Bools,
+    seed: int,
+    facts: dict[str, int] | None = None,
+) -> Claim:
+    from birthmark.workshop.training import probabilities
 
     tensors: dict[str, NDArray[Any]] = {
         "queries": queries,
@@ -312,7 +325,9 @@ def _claim(
         "belongs": belongs,
     }
     if method.references:
-        tensors["references"] = np.stack([probabilities(model, queries) for model in owner.references(method.references)])
+        tensors["references"] = np.stack(
+            [probabilities(model, queries) for model in owner.references(method.references)]
+        )
     return Claim(method.name, asdict(method), owner.task, seed, tensors, facts or {})
 
 
@@ -325,7 +340,10 @@ def scores(method: Sac, claim: Claim, answers: Floats) -> Scores:
     belongs = claim.tensors["belongs"][:, : len(answers)]
     least = int(belongs.sum(axis=1).min()) if len(answers) else 0
     if answers.ndim != 2 or least < 2:
-        raise ShapeError(f"{method.name}: {len(answers)} queries leave {least} of its own to some owner, and correlations take 2; ask more")
+        raise ShapeError(
+            f"{method.name}: {len(answers)} queries leave {least} of its own to some owner, and correlations take 2; "
+            "ask more"
+        )
     places = [np.flatnonzero(own)[:least] for own in belongs]  # as many for every owner
     plain = _closeness(method, claim, places, answers)
     if not len(claim.references) or not method.centring:
@@ -338,4 +356,9 @@ def scores(method: Sac, claim: Claim, answers: Floats) -> Scores:
 
 def _closeness(method: Sac, claim: Claim, places: Sequence[Labels], answers: Floats) -> Floats:
     owners = claim.tensors["owners"]
-    return np.array([closeness(rows[own], answers[own], method.outputs, method.kernel) for rows, own in zip(owners, places, strict=True)])
+    return np.array(
+        [
+            closeness(rows[own], answers[own], method.outputs, method.kernel)
+            for rows, own in zip(owners, places, strict=True)
+        ]
+    )

@@ -4,14 +4,14 @@ Only the abstract of the paper was available: a ReLU network of any output type,
 training data. Everything below is our own, and what it measures says nothing about the paper's own algorithm.
 
 A ReLU network is piecewise linear. Where a hidden unit switches, and by how much the output bends there, is written in
-the weights and hardly moves when a copy is fine-tuned, pruned or quantised. For every owner o (source and twins) points x
-on its own units' hyperplanes are found, with the direction d across; a large step h is taken to both sides:
+the weights and hardly moves when a copy is fine-tuned, pruned or quantised. For every owner o (source and twins) points
+x on its own units' hyperplanes are found, with the direction d across; a large step h is taken to both sides:
 
     kappa(g) = T(g(x + h d)) + T(g(x - h d)) - 2 T(g(x)),      T = log p less its class mean, or the value itself
 
-All owners answer all points, and one ridge regression (`birthmark.scoring.mixture`) gives each owner's share in the suspect's
-responses; the source's share is ranked among its twins'. Every owner's points count as queries. They come in turns, one
-kink of every owner a round, so that the whole rounds of a prefix make a fair smaller test.
+All owners answer all points, and one ridge regression (`birthmark.scoring.mixture`) gives each owner's share in the
+suspect's responses; the source's share is ranked among its twins'. Every owner's points count as queries. They come in
+turns, one kink of every owner a round, so that the whole rounds of a prefix make a fair smaller test.
 
 Suspects that clip their inputs to the data's box are noticed: their answers lie nearer to what the owners answer to the
 clipped points. Then the owners' answers to those are used, for all owners alike.
@@ -28,10 +28,10 @@ import numpy as np
 from birthmark.claim import Claim, Scores
 from birthmark.errors import SettingError, ShapeError
 from birthmark.method import Method
-from birthmark.owner import Owner
 from birthmark.scoring.kinks import bend_weights, check, met, others_rows
 from birthmark.scoring.mixture import attractors
 from birthmark.types import Access, Floats
+from birthmark.workshop.owner import Owner
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,10 @@ class Tafa(Method):
         queries: largest number of queries of all owners together: three a kink, equally many kinks an owner.
         placebos: number of twins; the smallest p is 1 / (placebos + 1).
         references: independent models that centre the scores, guard the verdict and show owners that innocents lean to.
-        step: to either side of a kink, in standard deviations of the unit's input; 0 takes 1 for classifiers, .6 for values.
-        starts: "data" (the owner's pool), "wide" (uniform over `reach` times the pool's box; for tables), or "noise" (uniform
-            in the box; needs no data).
+        step: to either side of a kink, in standard deviations of the unit's input; 0 takes 1 for classifiers, .6 for
+            values.
+        starts: "data" (the owner's pool), "wide" (uniform over `reach` times the pool's box; for tables), or "noise"
+            (uniform in the box; needs no data).
         reach: how far "wide" goes, in half-widths of the box.
         temper: responses of several outputs are divided by their norm to this power, 0 to 1.
         ridge: of the regression, in mean eigenvalues.
@@ -70,18 +71,21 @@ class Tafa(Method):
         owners = self.placebos + 1
         if self.placebos < 2 or self.queries < 3 * owners:
             raise SettingError(
-                f"expected at least 2 placebos and 3 queries for each of the owners, got {self.placebos} placebos and {self.queries} queries; raise queries to {3 * max(owners, 3)}"
+                f"expected at least 2 placebos and 3 queries for each of the owners, got {self.placebos} placebos and "
+                f"{self.queries} queries; raise queries to {3 * max(owners, 3)}"
             )
         check(self.starts, min(self.step, self.reach, self.ridge), self.temper)
 
     def fit(self, owner: Owner, *, seed: int) -> Claim:
         from birthmark.crafting import kinks
-        from birthmark.training import outputs, probabilities
+        from birthmark.workshop.training import outputs, probabilities
 
         answer = outputs if owner.values else probabilities
         owners = [owner.source, *owner.twins(self.placebos)]
         each = self.queries // (3 * len(owners))
-        queries, clipped = kinks.rounds(owner, owners, each, step=self.step, starts=self.starts, reach=self.reach, seed=seed)
+        queries, clipped = kinks.rounds(
+            owner, owners, each, step=self.step, starts=self.starts, reach=self.reach, seed=seed
+        )
         tensors: dict[str, Any] = {"queries": queries, **kinks.answered(queries, clipped, owners, answer)}
         if self.references:
             tensors["references"] = np.stack([answer(model, queries) for model in owner.references(self.references)])
@@ -104,12 +108,15 @@ class Tafa(Method):
         q = len(answers) // whole * whole
         if q == 0:
             raise ShapeError(
-                f"tafa: expected answers to at least {whole} queries (one kink of each of the {len(owners)} owners), got {len(answers)}"
+                f"tafa: expected answers to at least {whole} queries (one kink of each of the {len(owners)} owners), "
+                f"got {len(answers)}"
             )
         if answers.ndim != 2 or answers.shape[1] != owners.shape[2]:
             raise ShapeError(f"tafa: expected answers of {owners.shape[2]} outputs, got shape {answers.shape}")
         answers = answers[:q]
-        return bend_weights(met(claim.tensors, answers), answers, claim.task.values, temper=self.temper, ridge=self.ridge)
+        return bend_weights(
+            met(claim.tensors, answers), answers, claim.task.values, temper=self.temper, ridge=self.ridge
+        )
 
     def left_out(self, claim: Claim, place: int, q: int) -> tuple[Claim, Floats] | None:
         owners = claim.tensors["owners"]
@@ -118,7 +125,11 @@ class Tafa(Method):
         kept = others_rows(q, len(owners), place + 1)
         rest = {
             "queries": claim.queries[kept],
-            **{key: np.delete(claim.tensors[key], place + 1, axis=0)[:, kept] for key in ("owners", "clipped") if key in claim.tensors},
+            **{
+                key: np.delete(claim.tensors[key], place + 1, axis=0)[:, kept]
+                for key in ("owners", "clipped")
+                if key in claim.tensors
+            },
             "references": claim.references[:, kept],
         }
         return replace(claim, tensors=rest), owners[place + 1, kept]

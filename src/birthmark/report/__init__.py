@@ -77,7 +77,14 @@ def as_data(evidences: Sequence[Evidence], rows: Sequence[Row] = ()) -> dict[str
     return {
         "format": FORMAT,
         "suspects": [
-            {"name": r.name, "kind": r.kind, "attack": r.attack, "tier": r.tier, "agreement": r.agreement, "evidence": e.as_dict()}
+            {
+                "name": r.name,
+                "kind": r.kind,
+                "attack": r.attack,
+                "tier": r.tier,
+                "agreement": r.agreement,
+                "evidence": e.as_dict(),
+            }
             for e, r in zip(evidences, _named(evidences, rows), strict=True)
         ],
     }
@@ -89,10 +96,14 @@ def write_json(evidences: Sequence[Evidence], path: Path, *, rows: Sequence[Row]
     Raises:
         BirthmarkError: the disk is full or the place is not writable.
     """
-    write_atomically(path, (json.dumps(as_data(evidences, rows), indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode())
+    write_atomically(
+        path, (json.dumps(as_data(evidences, rows), indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+    )
 
 
-def write(evidences: Sequence[Evidence], claim: Claim, path: Path, *, rows: Sequence[Row] = (), details: Details = Details()) -> None:
+def write(
+    evidences: Sequence[Evidence], claim: Claim, path: Path, *, rows: Sequence[Row] = (), details: Details = Details()
+) -> None:
     """Write one HTML page about one or several suspects tested with one claim.
 
     Args:
@@ -123,17 +134,40 @@ def page(evidences: Sequence[Evidence], claim: Claim, *, rows: Sequence[Row] = (
         pictures = [png(query) for query in claim.queries[:used]]
     data = json.dumps(as_data(evidences, rows), indent=1, ensure_ascii=False, default=str)
     environment = Environment(
-        loader=PackageLoader("birthmark.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("birthmark.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters.update(number=words.number, fixed=words.fixed, percent=words.percent)
     return environment.get_template("report.html.jinja").render(
-        blocks=blocks, shown=shown, groups=_groups(blocks), claim=claim, details=details, null=null, scale=scale, ruler=plots.ruler(scale),
+        blocks=blocks,
+        shown=shown,
+        groups=_groups(blocks),
+        claim=claim,
+        details=details,
+        null=null,
+        scale=scale,
+        ruler=plots.ruler(scale),
         counts=[(verdict.value, sum(e.verdict is verdict for e in evidences)) for verdict in ORDER],
-        several=words.several(evidences), truth=words.truth(evidences, [row.kind for row in rows]),
-        smallest=stats.smallest_p(evidences[0].n_placebos), pictures=pictures, aspect=_aspect(claim), style=_style(),
-        known=any(row.kind for row in rows), attacks=any(row.attack for row in rows), tiers=any(row.tier for row in rows),
-        agreements=any(row.agreement is not None for row in rows), warnings=_warnings(evidences, rows), enrolled=words.enrolled(claim.facts), version=__version__, made=_when(), once=len(evidences) > 1 and all(row.transcript is None for row in rows), data=data if len(data) <= MOST_JSON else "",
-    )  # fmt: skip
+        several=words.several(evidences),
+        truth=words.truth(evidences, [row.kind for row in rows]),
+        smallest=stats.smallest_p(evidences[0].n_placebos),
+        pictures=pictures,
+        aspect=_aspect(claim),
+        style=_style(),
+        known=any(row.kind for row in rows),
+        attacks=any(row.attack for row in rows),
+        tiers=any(row.tier for row in rows),
+        agreements=any(row.agreement is not None for row in rows),
+        warnings=_warnings(evidences, rows),
+        enrolled=words.enrolled(claim.facts),
+        version=__version__,
+        made=_when(),
+        once=len(evidences) > 1 and all(row.transcript is None for row in rows),
+        data=data if len(data) <= MOST_JSON else "",
+    )
 
 
 def _named(evidences: Sequence[Evidence], rows: Sequence[Row]) -> list[Row]:
@@ -159,12 +193,25 @@ def _block(
     own = plots.axis_of([where])
     label = f"{row.name}: {e.verdict.value}; z = {words.number(where.z)} among {e.n_placebos} {null.many}"
     return {
-        "id": f"suspect-{i + 1}", "row": row, "e": e, "z": where.z, "mark": e.verdict.value.replace(" ", "-"),
-        "strip": plots.row(where, scale, e.verdict.value, label), "lanes": plots.lanes(where, own, e.verdict.value, label), "axis": own,
-        "ruler": plots.ruler(own), "references": where.references, "found": words.found(e, null), "chance": words.chance(e.p_value, e.n_placebos),
-        "headline": words.HEADLINE[e.verdict], "means": words.meaning(e, null), "limit": words.LIMITS[e.verdict],
-        "samples": samples(claim, source, _answers(e, row, claim), details.labels, details.samples) if i < MOST_SECTIONS else [],
-    }  # fmt: skip
+        "id": f"suspect-{i + 1}",
+        "row": row,
+        "e": e,
+        "z": where.z,
+        "mark": e.verdict.value.replace(" ", "-"),
+        "strip": plots.row(where, scale, e.verdict.value, label),
+        "lanes": plots.lanes(where, own, e.verdict.value, label),
+        "axis": own,
+        "ruler": plots.ruler(own),
+        "references": where.references,
+        "found": words.found(e, null),
+        "chance": words.chance(e.p_value, e.n_placebos),
+        "headline": words.HEADLINE[e.verdict],
+        "means": words.meaning(e, null),
+        "limit": words.LIMITS[e.verdict],
+        "samples": samples(claim, source, _answers(e, row, claim), details.labels, details.samples)
+        if i < MOST_SECTIONS
+        else [],
+    }
 
 
 def _answers(e: Evidence, row: Row, claim: Claim) -> Floats | None:
@@ -173,7 +220,8 @@ def _answers(e: Evidence, row: Row, claim: Claim) -> Floats | None:
         return None
     if e.transcript and file_digest(row.transcript) != e.transcript:
         raise ArtifactError(
-            f"{row.transcript}: expected the transcript with SHA-256 {e.transcript}, got another one; it was edited or belongs to another run"
+            f"{row.transcript}: expected the transcript with SHA-256 {e.transcript}, got another one; it was edited "
+            "or belongs to another run"
         )
     answers = Replay(row.transcript)(claim.queries[: e.queries])
     return answers if np.isfinite(answers).all() else None

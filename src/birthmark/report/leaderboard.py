@@ -30,17 +30,26 @@ def page(records: Sequence[Mapping[str, Any]], *, queries: int = 100, command: s
     plans = sorted({record["plan"] for record in records})
     if len(plans) != 1:
         raise ArtifactError(
-            f"a leaderboard is about one plan, these records are about {', '.join(plans) or 'none'}; give one plan's folder"
+            f"a leaderboard is about one plan, these records are about {', '.join(plans) or 'none'}; give one plan's "
+            "folder"
         )
     rows = tables.rows(records)
     pooled = [row for row in rows if row["group"] == row["tier"] == tables.ALL]
     chosen = {
-        (method, access): max((q for q in sizes if q <= queries), default=min(sizes)) for (method, access), sizes in _sizes(pooled).items()
+        (method, access): max((q for q in sizes if q <= queries), default=min(sizes))
+        for (method, access), sizes in _sizes(pooled).items()
     }
-    best = sorted((row for row in pooled if chosen[row["method"], row["access"]] == row["queries"]), key=lambda row: -(row["auc"] or 0))
+    best = sorted(
+        (row for row in pooled if chosen[row["method"], row["access"]] == row["queries"]),
+        key=lambda row: -(row["auc"] or 0),
+    )
     series = [(row["method"], row["access"], row["queries"]) for row in best]
     environment = Environment(
-        loader=PackageLoader("birthmark.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("birthmark.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters["score"] = _score
     return environment.get_template("leaderboard.html.jinja").render(
@@ -49,7 +58,10 @@ def page(records: Sequence[Mapping[str, Any]], *, queries: int = 100, command: s
         version=__version__,
         command=command or f"birthmark bench run {plans[0]}",
         machines=sorted(
-            {f"{r['machine']['processor']}, {r['machine']['processors']} processors, Python {r['machine']['python']}" for r in records}
+            {
+                f"{r['machine']['processor']}, {r['machine']['processors']} processors, Python {r['machine']['python']}"
+                for r in records
+            }
         ),
         versions=sorted({f"{name} {value}" for r in records for name, value in r["versions"].items()}),
         sources=sorted({record["source_seed"] for record in records}),
@@ -60,7 +72,9 @@ def page(records: Sequence[Mapping[str, Any]], *, queries: int = 100, command: s
         groups=_heat(rows, series, "group"),
         tiers=_heat(rows, series, "tier"),
         roc=_figure(records, series[:CURVES], _roc, "false-positive rate", "true-positive rate"),
-        robust=_figure(records, [s for s in series if _unit(records, s)][:CURVES], _robust, "threshold", "share, robust and unique"),
+        robust=_figure(
+            records, [s for s in series if _unit(records, s)][:CURVES], _robust, "threshold", "share, robust and unique"
+        ),
     )
 
 
@@ -76,7 +90,10 @@ def _heat(rows: Sequence[Mapping[str, Any]], series: Sequence[tuple[str, str, in
     columns = list(dict.fromkeys(row[axis] for row in rows if row[axis] != tables.ALL))
     found = {(row["method"], row["access"], row["queries"], row[axis]): row for row in rows if row[axis] != tables.ALL}
     cells = [
-        {"name": f"{method}, {access}, {queries}", "cells": [_cell(found.get((method, access, queries, column))) for column in columns]}
+        {
+            "name": f"{method}, {access}, {queries}",
+            "cells": [_cell(found.get((method, access, queries, column))) for column in columns],
+        }
         for method, access, queries in series
     ]
     return {"columns": columns, "rows": cells}
@@ -106,7 +123,9 @@ def _suspects(
 
 
 def _unit(records: Sequence[Mapping[str, Any]], series: tuple[str, str, int]) -> bool:
-    return all(cell["raw"] is not None and 0 <= cell["raw"] <= 1 for cells in _suspects(records, series) for cell in cells)
+    return all(
+        cell["raw"] is not None and 0 <= cell["raw"] <= 1 for cells in _suspects(records, series) for cell in cells
+    )
 
 
 Points = list[tuple[float, float]]
@@ -134,12 +153,20 @@ def _figure(
     for one in series:
         positives, negatives = _suspects(records, one)
         lines = "".join(
-            f'<polyline class="curve {"second" if i else "first"}" points="{" ".join(f"{100 * x:.1f},{100 - 100 * y:.1f}" for x, y in points)}"/>'
+            (
+                f'<polyline class="curve {"second" if i else "first"}" '
+                f'points="{" ".join(f"{100 * x:.1f},{100 - 100 * y:.1f}" for x, y in points)}"/>'
+            )
             for i, points in enumerate(draw(positives, negatives))
         )
         label = f"{one[0]}, {one[1]}, {one[2]} queries: {up} against {across}"
-        svg = f'<svg viewBox="-2 -2 104 104" role="img" aria-label="{label}"><rect class="frame" width="100" height="100"/>{lines}</svg>'
-        found.append({"name": f"{one[0]}, {one[1]}, {one[2]}", "svg": Markup(svg)})  # numbers and names of our own methods only
+        svg = (
+            f'<svg viewBox="-2 -2 104 104" role="img" aria-label="{label}"><rect class="frame" width="100" '
+            f'height="100"/>{lines}</svg>'
+        )
+        found.append(
+            {"name": f"{one[0]}, {one[1]}, {one[2]}", "svg": Markup(svg)}
+        )  # numbers and names of our own methods only
     return found
 
 

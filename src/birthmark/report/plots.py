@@ -88,7 +88,9 @@ def mark(z: float, scale: Axis, y: float, verdict: str) -> Markup:
         return Markup('<circle class="on" cx="{}%" cy="{}" r="5.5"/>').format(x, y)
     ring = Markup('<circle class="ring" cx="{}%" cy="{}" r="5"/>').format(x, y)
     if verdict == "inconclusive":
-        return ring + Markup('<svg x="{}%" y="{}" overflow="visible"><path class="half" d="M0-5a5 5 0 0 0 0 10z"/></svg>').format(x, y)
+        return ring + Markup(
+            '<svg x="{}%" y="{}" overflow="visible"><path class="half" d="M0-5a5 5 0 0 0 0 10z"/></svg>'
+        ).format(x, y)
     return ring
 
 
@@ -103,7 +105,9 @@ def _uprights(css: str, places: Sequence[float], top: float, bottom: float) -> M
 
 
 def _grid(scale: Axis, height: float) -> Markup:
-    return _uprights("grid", [scale.at(t) for t in scale.ticks if t], 0, height) + _uprights("zero", [scale.at(0)], 0, height)
+    return _uprights("grid", [scale.at(t) for t in scale.ticks if t], 0, height) + _uprights(
+        "zero", [scale.at(0)], 0, height
+    )
 
 
 def _placebos(values: Sequence[float], scale: Axis, y: float, tall: float) -> Markup:
@@ -111,9 +115,14 @@ def _placebos(values: Sequence[float], scale: Axis, y: float, tall: float) -> Ma
     if len(places) <= MOST_TICKS:
         return _uprights("tick", places, y - tall, y + tall)
     counts, edges = np.histogram(places, bins=60, range=(0, 100))
-    bars = (f"M{left:.2f} 1v{-c / counts.max():.3f}h1.5V1" for c, left in zip(counts.tolist(), edges.tolist(), strict=False) if c)
+    bars = (
+        f"M{left:.2f} 1v{-c / counts.max():.3f}h1.5V1"
+        for c, left in zip(counts.tolist(), edges.tolist(), strict=False)
+        if c
+    )
     return Markup(
-        '<svg y="{}" width="100%" height="{}" viewBox="0 0 100 1" preserveAspectRatio="none" x="0"><path class="bar" d="{}"/></svg>'
+        '<svg y="{}" width="100%" height="{}" viewBox="0 0 100 1" preserveAspectRatio="none" x="0"><path class="bar" '
+        'd="{}"/></svg>'
     ).format(y - tall, 2 * tall, "".join(bars))
 
 
@@ -143,7 +152,10 @@ def ruler(scale: Axis) -> Markup:
     """The numbers under strips drawn on the same axis."""
     return (
         Markup('<svg class="strip ruler" height="20" aria-hidden="true">')
-        + Markup("").join(Markup('<text x="{}%" y="14">{}</text>').format(scale.at(t), f"{t:g}".replace("-", "−")) for t in scale.ticks)
+        + Markup("").join(
+            Markup('<text x="{}%" y="14">{}</text>').format(scale.at(t), f"{t:g}".replace("-", "−"))
+            for t in scale.ticks
+        )
         + Markup("</svg>")
     )
 
@@ -155,7 +167,9 @@ def lanes(where: Stand, scale: Axis, verdict: str, label: str) -> Markup:
         Markup('<svg class="strip lanes" height="{}" role="img" aria-label="{}">').format(height, label)
         + _grid(scale, height)
         + _placebos(where.placebos, scale, 26, 10)
-        + Markup('<line class="drop" x1="{}%" x2="{}%" y1="2" y2="{}"/>').format(scale.at(where.z), scale.at(where.z), height - 2)
+        + Markup('<line class="drop" x1="{}%" x2="{}%" y1="2" y2="{}"/>').format(
+            scale.at(where.z), scale.at(where.z), height - 2
+        )
         + mark(where.z, scale, 26, verdict)
         + _diamonds(where.references, scale, 66)
         + Markup("</svg>")
@@ -170,7 +184,11 @@ def mirror(source: Sequence[float], suspect: Sequence[float] | None, label: str)
     def bars(rows: Sequence[float], css: str, down: bool) -> Markup:
         return Markup("").join(
             Markup('<rect class="{}" x="{}%" width="{}%" y="{}" height="{}"/>').format(
-                css, round(i * wide + wide * 0.12, 2), round(wide * 0.76, 2), 33 if down else round(32 - 30 * p, 1), round(30 * p, 1)
+                css,
+                round(i * wide + wide * 0.12, 2),
+                round(wide * 0.76, 2),
+                33 if down else round(32 - 30 * p, 1),
+                round(30 * p, 1),
             )
             for i, p in enumerate(rows)
             if p >= 0.005

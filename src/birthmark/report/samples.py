@@ -1,4 +1,7 @@
-"""A few queries as a reader can see them: pictures, or rows of numbers, with what the source and the suspect answered."""
+"""A few queries as a reader can see them.
+
+Pictures, or rows of numbers, with what the source and the suspect answered.
+"""
 
 import base64
 from collections.abc import Sequence
@@ -58,13 +61,19 @@ def png(image: Array) -> str:
 
 
 def source_answers(claim: Claim) -> Floats | None:
-    """The source's own answers (q, k), where the claim's method keeps them: "source" (q, k), "owners" (m, q, k), or "labels" (m, q).
+    """The source's own answers (q, k), where the claim's method keeps them: "source" (q, k), "owners" (m, q, k), or
+    "labels" (m, q).
 
     Owners and labels have the source's row first.
     """
     q, k = len(claim.queries), claim.task.outputs
     labels = claim.tensors.get("labels", np.zeros(0))
-    if labels.dtype.kind == "i" and labels.ndim == 2 and labels.shape[1] == q and 0 <= labels[0].min() <= labels[0].max() < k:
+    if (
+        labels.dtype.kind == "i"
+        and labels.ndim == 2
+        and labels.shape[1] == q
+        and 0 <= labels[0].min() <= labels[0].max() < k
+    ):
         return np.asarray(np.eye(k)[labels[0]])
     kept = claim.tensors.get("source", claim.tensors.get("owners", np.zeros(0)))
     rows = kept[0] if kept.ndim == 3 else kept
@@ -76,7 +85,10 @@ def samples(claim: Claim, source: Floats | None, suspect: Floats | None, labels:
     if source is None and suspect is None:
         return []
     n = min(n, *(len(rows) for rows in (source, suspect) if rows is not None))
-    return [_sample(claim, i, None if source is None else source[i], None if suspect is None else suspect[i], labels) for i in range(n)]
+    return [
+        _sample(claim, i, None if source is None else source[i], None if suspect is None else suspect[i], labels)
+        for i in range(n)
+    ]
 
 
 def _sample(claim: Claim, i: int, source: Any, suspect: Any, labels: Sequence[str]) -> Sample:
@@ -86,7 +98,11 @@ def _sample(claim: Claim, i: int, source: Any, suspect: Any, labels: Sequence[st
         values = tuple(number(float(v)) for v in flat[:6]) + (("…",) if len(flat) > 6 else ())
     if claim.task.values:
         return Sample(i + 1, values, _numbers(source), _numbers(suspect), Markup(""), None)
-    agree = None if source is None or suspect is None or len(source) != len(suspect) else bool(source.argmax() == suspect.argmax())
+    agree = (
+        None
+        if source is None or suspect is None or len(source) != len(suspect)
+        else bool(source.argmax() == suspect.argmax())
+    )
     said, heard = _top(source, labels), _top(suspect, labels)
     figure = Markup("")
     if source is not None and len(source) <= MOST_CLASSES and (suspect is None or len(suspect) == len(source)):

@@ -15,11 +15,14 @@ HEADLINE = {
 
 LIMITS = {
     Verdict.SUPPORTED: (
-        "It does not mean that anything was stolen: a licence, a leak, a shared supplier or the owner’s own doing all leave the same mark. "
-        "Nor is it the probability that the suspect is derived: that also depends on everything else that is known of the case."
+        "It does not mean that anything was stolen: a licence, a leak, a shared supplier or the owner’s own doing all "
+        "leave the same mark. "
+        "Nor is it the probability that the suspect is derived: that also depends on everything else that is known of "
+        "the case."
     ),
     Verdict.NOT_SUPPORTED: (
-        "It does not mean that the suspect is independent. Every test misses some derived models, and some thefts leave nothing to find."
+        "It does not mean that the suspect is independent. Every test misses some derived models, and some thefts "
+        "leave nothing to find."
     ),
     Verdict.INCONCLUSIVE: "It is neither half a proof nor an acquittal.",
 }
@@ -33,7 +36,11 @@ def number(value: float | None, digits: int = 3) -> str:
         return "∞" if value > 0 else "−∞"
     if value and abs(value) < 10.0**-digits:
         mantissa, _, power = f"{value:.1e}".partition("e")
-        return f"{mantissa} × 10{''.join('⁰¹²³⁴⁵⁶⁷⁸⁹'[int(d)] if d.isdigit() else '⁻' for d in str(int(power)))}".replace("-", "−")
+        return (
+            f"{mantissa} × 10{''.join('⁰¹²³⁴⁵⁶⁷⁸⁹'[int(d)] if d.isdigit() else '⁻' for d in str(int(power)))}".replace(
+                "-", "−"
+            )
+        )
     text = f"{value:.{digits}g}" if abs(value) < 1000 else f"{value:,.0f}"
     return text.replace("-", "−")
 
@@ -76,26 +83,36 @@ class Null:
 
 
 TWINS = Null(
-    "twin", "twins",
-    "Twins are models trained by the source’s own recipe on the source’s own data, with other random seeds. Nobody but the owner has met them, so no suspect can derive from them.",
+    "twin",
+    "twins",
+    (
+        "Twins are models trained by the source’s own recipe on the source’s own data, with other random seeds. Nobody "
+        "but the owner has met them, so no suspect can derive from them."
+    ),
     "the suspect resembles the source in ways that the source does not share with its own twins",
-    "If the suspect is independent, the source and its twins are exchangeable: each is equally likely to be the closest one. "
-    "This holds for any suspect, whatever its data, architecture or accuracy, as long as the twins truly share the source’s recipe and data.",
-)  # fmt: skip
+    "If the suspect is independent, the source and its twins are exchangeable: each is equally likely to be the "
+    "closest one. "
+    "This holds for any suspect, whatever its data, architecture or accuracy, as long as the twins truly share the "
+    "source’s recipe and data.",
+)
 KEYS = Null(
-    "other key", "other keys",
+    "other key",
+    "other keys",
     "Other keys are random keys drawn exactly as the true one, and never used to mark an answer.",
     "the suspect’s answers carry the mark of the source’s secret key more than that of keys drawn at random",
-    "If the suspect never learned from marked answers, the true key and the others are exchangeable: each is equally likely to fit best. "
+    "If the suspect never learned from marked answers, the true key and the others are exchangeable: each is equally "
+    "likely to fit best. "
     "This holds for any suspect, as long as the true key was drawn at random and kept secret.",
-)  # fmt: skip
+)
 REFERENCES = Null(
-    "reference", "references",
+    "reference",
+    "references",
     "References are independent models that the owner trained, of several architectures and on several samples.",
     "the suspect resembles the source more than independent models of the owner’s do",
-    "The p-value means something only if an independent suspect could have been one of these references: trained for the same task, in similar ways. "
+    "The p-value means something only if an independent suspect could have been one of these references: trained for "
+    "the same task, in similar ways. "
     "This is a stronger assumption than the placebo test makes.",
-)  # fmt: skip
+)
 
 
 def null_of(evidence: Evidence, watermark: bool) -> Null:
@@ -115,7 +132,8 @@ def found(evidence: Evidence, null: Null) -> str:
         others = "none" if not above else str(above)
         return (
             f"Of {plural(n, null.one, null.many)}, {others} {'is' if above < 2 else 'are'} as close to {who}. "
-            f"Were the suspect one of their kind, so high a rank would come up by luck in {chance(p, n)} cases (p = {number(p)})."
+            f"Were the suspect one of their kind, so high a rank would come up by luck in {chance(p, n)} cases (p = "
+            f"{number(p)})."
         )
     if not above:
         return (
@@ -134,7 +152,10 @@ def meaning(evidence: Evidence, null: Null) -> str:
         return f"{null.likeness[0].upper()}{null.likeness[1:]}, and luck alone would rarely give such a rank."
     if evidence.verdict is Verdict.NOT_SUPPORTED:
         return "An independent model would often do as well."
-    return f"This test, with these {null.many}, references and queries, cannot decide between the two propositions. The reason above says what would settle it."
+    return (
+        f"This test, with these {null.many}, references and queries, cannot decide between the two propositions. The "
+        "reason above says what would settle it."
+    )
 
 
 def several(evidences: Sequence[Evidence]) -> str:
@@ -146,13 +167,15 @@ def several(evidences: Sequence[Evidence]) -> str:
     values = [e.p_value for e in evidences if e.p_value is not None]
     stand = sum(stats.bonferroni(p, tests) <= alpha for p in values)
     text = (
-        f"Each p-value is about one suspect alone. {tests} were tested against one source, so their p-values depend on each other and must not be multiplied. "
-        f"Corrected for {tests} tests (Bonferroni), {'none stays' if not stand else plural(stand, 'stays', 'stay')} at or below {number(alpha)}"
+        f"Each p-value is about one suspect alone. {tests} were tested against one source, so their p-values depend "
+        "on each other and must not be multiplied. "
+        f"Corrected for {tests} tests (Bonferroni), {'none stays' if not stand else plural(stand, 'stays', 'stay')} "
+        f"at or below {number(alpha)}"
     )
     if not stand and values and stats.bonferroni(stats.smallest_p(max(e.n_placebos for e in evidences)), tests) > alpha:
-        return (
-            text
-            + f", and none could: that takes {stats.needed(alpha / tests)} placebos. To accuse out of a list, enrol with so many, or name one suspect beforehand."
+        return text + (
+            f", and none could: that takes {stats.needed(alpha / tests)} placebos. To accuse out of a list, enrol "
+            "with so many, or name one suspect beforehand."
         )
     return text + "."
 
@@ -168,14 +191,18 @@ def truth(evidences: Sequence[Evidence], kinds: Sequence[str]) -> str:
             continue
         hits = verdicts.count(Verdict.SUPPORTED)
         low, high = stats.clopper_pearson(hits, len(verdicts))
-        parts.append(f"{hits} of {len(verdicts)} {kind} models were supported (95 % interval {percent(low)} to {percent(high)})")
+        parts.append(
+            f"{hits} of {len(verdicts)} {kind} models were supported (95 % interval {percent(low)} to {percent(high)})"
+        )
     return f"The origin of these models is known: {'; '.join(parts)}."
 
 
 def enrolled(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What enrolment found, as far as the claim tells: how good source and twins are, and what the self-check said."""
     lines = []
-    source, twins, check = (facts[key] if isinstance(facts.get(key), Mapping) else {} for key in ("source", "twins", "self_check"))
+    source, twins, check = (
+        facts[key] if isinstance(facts.get(key), Mapping) else {} for key in ("source", "twins", "self_check")
+    )
     if isinstance(source.get("accuracy"), float):
         text = f"accuracy {percent(source['accuracy'])} on held-out data"
         rates = twins.get("accuracy")
@@ -186,7 +213,10 @@ def enrolled(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
         lines.append(
             (
                 "Self-check",
-                f"the claim gives {check['accused_at_.05']} of the owner’s {plural(check['n'], 'independent reference')} a p of 0.05 or less",
+                (
+                    f"the claim gives {check['accused_at_.05']} of the owner’s "
+                    f"{plural(check['n'], 'independent reference')} a p of 0.05 or less"
+                ),
             )
         )
     return lines

@@ -11,7 +11,8 @@ EPS = 1e-4  # floor of probabilities in the logarithm
 
 def features(answers: Floats, outputs: str) -> Floats:
     """Rows whose angles are compared: probabilities as they are; "logits" are log-probabilities less their mean over
-    classes (an API's probabilities hold logits only up to a constant a row); labels are softmax(1 at the class, .01 elsewhere).
+    classes (an API's probabilities hold logits only up to a constant a row); labels are softmax(1 at the class, .01
+    elsewhere).
     """
     if is_labels(answers):
         return softmax(np.where(answers > 0, 1.0, 0.01))
@@ -39,7 +40,9 @@ def closeness(owner: Floats, suspect: Floats, outputs: str, kernel: str) -> floa
         ShapeError: fewer than two inputs: they have no correlation.
     """
     if len(suspect) < 2 or len(suspect) != len(owner):
-        raise ShapeError(f"expected answers to the same 2 or more queries, got {len(suspect)} and the owner's {len(owner)}")
+        raise ShapeError(
+            f"expected answers to the same 2 or more queries, got {len(suspect)} and the owner's {len(owner)}"
+        )
     mine, yours = features(shown_alike(owner, suspect), outputs), features(suspect, outputs)
     return -float(np.abs(correlation(yours, kernel) - correlation(mine, kernel)).mean())
 

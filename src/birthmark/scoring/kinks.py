@@ -1,4 +1,5 @@
-"""Which owner's kinks does a suspect bend at? What `tafa` and `lineage` score answers to triples (x, x + hd, x - hd) by.
+"""Which owner's kinks does a suspect bend at? What `tafa` and `lineage` score answers to triples (x, x + hd, x - hd)
+by.
 
 Ours; see `birthmark.methods.tafa`. Triples come in rounds, one of every owner a round, source first.
 """
@@ -18,10 +19,14 @@ COARSE = 5e-3  # probabilities rounded to steps above this are compared as they 
 
 
 def check(starts: str, least: float, temper: float) -> None:
-    """Raise SettingError unless the settings that kinks have in common make sense; `least` is the smallest of step, reach and ridge."""
+    """Raise SettingError unless the settings that kinks have in common make sense.
+
+    `least` is the smallest of step, reach and ridge.
+    """
     if starts not in STARTS or least < 0 or not 0 <= temper <= 1:
         raise SettingError(
-            f"expected starts {', '.join(STARTS)}, step, reach and ridge of at least 0, temper in [0, 1]; got {starts!r}, {least} and {temper}"
+            f"expected starts {', '.join(STARTS)}, step, reach and ridge of at least 0, temper in [0, 1]; got "
+            f"{starts!r}, {least} and {temper}"
         )
 
 
@@ -38,7 +43,9 @@ def bend_weights(owners: Floats, answers: Floats, values: bool, *, temper: float
     """
     if not values:
         if is_labels(answers):
-            raise ShapeError("tafa: expected probabilities, got labels, whose second differences say nothing; use kinship")
+            raise ShapeError(
+                "tafa: expected probabilities, got labels, whose second differences say nothing; use kinship"
+            )
         step, hidden = rounding_step(answers), answers == 0
         if (hidden.sum(axis=1) > 0).all():  # the top k only: what the suspect hides is hidden in the owners, too
             owners = np.where(hidden, 0, owners)
@@ -49,7 +56,10 @@ def bend_weights(owners: Floats, answers: Floats, values: bool, *, temper: float
 
 
 def met(tensors: Mapping[str, np.ndarray[Any, Any]], answers: Floats) -> Floats:
-    """The owners' answers (m, q, k) to the points the suspect met: as sent, or clipped to the box, whichever are nearer."""
+    """The owners' answers (m, q, k) to the points the suspect met.
+
+    As sent, or clipped to the box, whichever are nearer.
+    """
     sent = tensors["owners"][:, : len(answers)]
     clipped = tensors.get("clipped")
     if clipped is None:
@@ -71,7 +81,10 @@ def logs(p: Floats, eps: float) -> Floats:
 
 
 def second_differences(rows: Floats, temper: float) -> Floats:
-    """(..., q, k) answers to triples (x, x + hd, x - hd) -> (..., q/3, k): their bend, divided by its norm to the power `temper` if k > 1."""
+    """(..., q, k) answers to triples (x, x + hd, x - hd) -> (..., q/3, k).
+
+    Their bend, divided by its norm to the power `temper` if k > 1.
+    """
     triples = rows.reshape(*rows.shape[:-2], -1, 3, rows.shape[-1])
     bends = triples[..., 1, :] + triples[..., 2, :] - 2 * triples[..., 0, :]
     norms = np.linalg.norm(bends, axis=-1, keepdims=True)

@@ -12,12 +12,21 @@ from birthmark.oracle import is_labels, rounding_step
 from birthmark.scoring.mixture import owner_mixture
 from birthmark.types import Floats
 
-EQUATIONS = 10  # answered numbers a regressor; with fewer, treated references take more from the owners than they explain
+EQUATIONS = (
+    10  # answered numbers a regressor; with fewer, treated references take more from the owners than they explain
+)
 Rows = slice | np.ndarray[Any, np.dtype[Any]]
 
 
 def closeness(
-    owners: Floats, answers: Floats, values: bool, *, eps: float, ridge: float, affine: bool = False, others: Floats | None = None
+    owners: Floats,
+    answers: Floats,
+    values: bool,
+    *,
+    eps: float,
+    ridge: float,
+    affine: bool = False,
+    others: Floats | None = None,
 ) -> Floats:
     """Scores (m,) of answers (q, k) for each owner (m, q, k), uncentred: the owner mixture of comparable answers.
 
@@ -26,7 +35,8 @@ def closeness(
         values: whether answers are real values; else they are probabilities, top-k probabilities or one-hot labels.
         eps: floor of probabilities in the logarithm; raised to the rounding step of the answers.
         ridge: of the regression, in mean eigenvalues.
-        affine: of values: whether a shift and stretch of the family's answers is taken out; of probabilities it gained nothing.
+        affine: of values: whether a shift and stretch of the family's answers is taken out; of probabilities it gained
+            nothing.
     """
     if values:
         return owner_mixture(owners, answers, others=others, ridge=ridge, affine=affine)
@@ -34,17 +44,28 @@ def closeness(
         return owner_mixture(owners, np.eye(answers.shape[1])[answers.argmax(axis=1)], ridge=ridge, scaled=False)
     eps, seen = max(eps, rounding_step(answers)), visible(answers)
     known = None if others is None else log_centred(others, eps, seen)
-    return owner_mixture(log_centred(owners, eps, seen), log_centred(answers, eps, seen), others=known, ridge=ridge, scaled=False)
+    return owner_mixture(
+        log_centred(owners, eps, seen), log_centred(answers, eps, seen), others=known, ridge=ridge, scaled=False
+    )
 
 
 def centred_closeness(
-    claim: Claim, answers: Floats, rows: Rows = slice(None), *, eps: float, ridge: float, centring: float, regress: bool, affine: bool
+    claim: Claim,
+    answers: Floats,
+    rows: Rows = slice(None),
+    *,
+    eps: float,
+    ridge: float,
+    centring: float,
+    regress: bool,
+    affine: bool,
 ) -> tuple[Floats, Floats]:
-    """The owners' scores for answers (q, k) to plain queries, less what references have in common with each owner, and uncentred.
+    """The owners' scores for answers (q, k) to plain queries, less what references have in common with each owner, and
+    uncentred.
 
-    Of probabilities and values that common part is regressed out: references and treated references are regressors beside the
-    owners, the treated ones from EQUATIONS answered numbers a regressor on. Of labels, or without `regress`, it is a share
-    `centring` of the references' mean score on each owner.
+    Of probabilities and values that common part is regressed out: references and treated references are regressors
+    beside the owners, the treated ones from EQUATIONS answered numbers a regressor on. Of labels, or without `regress`,
+    it is a share `centring` of the references' mean score on each owner.
 
     Args:
         claim: with "owners" (m, q, k), "references" and "treated".

@@ -21,7 +21,10 @@ def interleaved(parts: Sequence[Mapping[str, NDArray[Any]]]) -> dict[str, NDArra
         The arrays (q, ...) of all, as many queries of each owner as the shortest has, and "owner" (q,): whose each is.
     """
     least = min(len(part["queries"]) for part in parts)
-    joined = {key: np.stack([part[key][:least] for part in parts], axis=1).reshape(-1, *parts[0][key].shape[1:]) for key in parts[0]}
+    joined = {
+        key: np.stack([part[key][:least] for part in parts], axis=1).reshape(-1, *parts[0][key].shape[1:])
+        for key in parts[0]
+    }
     return {**joined, "owner": np.tile(np.arange(len(parts)), least)}
 
 
@@ -40,7 +43,11 @@ def by_owner(claim: Claim, values: Floats, common: Sequence[Floats]) -> Scores:
     if count.min() < 1:
         raise ShapeError(f"{claim.method}: {len(values)} queries leave an owner without one; ask at least {len(count)}")
     plain = _means(owner, values, count)
-    centred = plain - np.mean([_means(owner, rows, count) for rows in common], axis=0) if len(count) > 1 and len(common) else plain
+    centred = (
+        plain - np.mean([_means(owner, rows, count) for rows in common], axis=0)
+        if len(count) > 1 and len(common)
+        else plain
+    )
     return Scores(float(centred[0]), tuple(float(s) for s in centred[1:]), float(plain[0]))
 
 

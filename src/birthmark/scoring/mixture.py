@@ -1,8 +1,8 @@
 """The owner mixture: how much of each owner a suspect's answers hold, by one joint ridge regression.
 
-Ours. Residuals of the owners (source and twins) from their mean are the regressors, the suspect's residual the response.
-Correlating the suspect with one owner at a time fails where one odd twin makes all other pairs correlate; the joint
-fit removes that.
+Ours. Residuals of the owners (source and twins) from their mean are the regressors, the suspect's residual the
+response. Correlating the suspect with one owner at a time fails where one odd twin makes all other pairs correlate; the
+joint fit removes that.
 """
 
 from collections.abc import Sequence
@@ -31,8 +31,9 @@ def owner_mixture(
 
     With A the owners' answers, mu their mean and R = A - mu: each entry is divided by W, the root mean square over
     owners (floored at `floor` of its median), or left as it is if `scaled` is false;
-    w = (X X' + ridge * mean eigenvalue of R R' * I)^-1 X (suspect - mu), X = R with the residuals of `others` below it; the
-    owners' part of w. What a suspect has in common with any independent model is explained by those, not by an owner.
+    w = (X X' + ridge * mean eigenvalue of R R' * I)^-1 X (suspect - mu), X = R with the residuals of `others` below it;
+    the owners' part of w. What a suspect has in common with any independent model is explained by those, not by an
+    owner.
 
     Relabelling the owners permutes w; adding the same rows to owners and suspect leaves it; the suspect being owner j
     puts the largest weight on j.
@@ -41,8 +42,9 @@ def owner_mixture(
         owners: answers (m, q, k), source first.
         suspect: answers (q, k).
         others: answers (r, q, k) of independent models.
-        affine: whether what a constant and mu explain of each output, over the queries, is taken out of all residuals first: then
-            a suspect that moves or stretches what every owner answers alike gains and loses nothing. From LEAST_AFFINE queries on.
+        affine: whether what a constant and mu explain of each output, over the queries, is taken out of all residuals
+            first: then a suspect that moves or stretches what every owner answers alike gains and loses nothing. From
+            LEAST_AFFINE queries on.
 
     Returns:
         Weights (m,), higher is closer.
@@ -78,7 +80,10 @@ def owner_mixture(
 
 
 def _basis(mean: Floats, constant: Floats) -> list[Floats]:
-    """Columns (q, k), orthonormal in each output, that span a constant and the mean; 0 where an output has no second one."""
+    """Columns (q, k), orthonormal in each output, that span a constant and the mean.
+
+    0 where an output has no second one.
+    """
     first = constant / np.maximum(np.linalg.norm(constant, axis=0), 1e-300)
     second = mean - first * (mean * first).sum(axis=0)
     size = np.linalg.norm(second, axis=0)
@@ -88,8 +93,8 @@ def _basis(mean: Floats, constant: Floats) -> list[Floats]:
 def attractors(weights: Sequence[Floats]) -> dict[str, Any]:
     """Owners to whom independent models lean, as facts of a claim.
 
-    Errors of innocents are dependent: some owners lie close to everybody. An owner attracts if so many of the references
-    rank it first that chance (a binomial of share 1 / m) would do it with less than .01 / m.
+    Errors of innocents are dependent: some owners lie close to everybody. An owner attracts if so many of the
+    references rank it first that chance (a binomial of share 1 / m) would do it with less than .01 / m.
 
     Args:
         weights: of each reference, its weights (m,) by owner, source first.
@@ -106,6 +111,9 @@ def attractors(weights: Sequence[Floats]) -> dict[str, Any]:
     facts: dict[str, Any] = {"attractors": found, "leaning": [int(n) for n in first]}
     if 0 in found:
         facts["warnings"] = [
-            f"{first[0]} of {len(weights)} independent references lean to the source more than to any twin: it attracts innocents"
+            (
+                f"{first[0]} of {len(weights)} independent references lean to the source more than to any twin: it "
+                "attracts innocents"
+            )
         ]
     return facts

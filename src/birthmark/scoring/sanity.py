@@ -25,7 +25,8 @@ class Doubt(NamedTuple):
 
 
 def doubt(claim: Claim, answers: Floats) -> Doubt:
-    """Why the declared order of classes or the inputs' layout, range or normalisation may be wrong; an empty one if nothing hints at it.
+    """Why the declared order of classes or the inputs' layout, range or normalisation may be wrong; an empty one if
+    nothing hints at it.
 
     Args:
         answers: the suspect's rows (q', k) to the claim's first q' queries.
@@ -35,7 +36,9 @@ def doubt(claim: Claim, answers: Floats) -> Doubt:
     if claim.task.values or k != claim.task.outputs or k < 2 or q < LEAST_QUERIES or len(references) < LEAST_REFERENCES:
         return Doubt()
     votes = np.eye(k)[references.argmax(axis=2)]  # (r, q, k)
-    typical = float(np.mean([agreement(votes[i].argmax(axis=1), votes.sum(axis=0) - votes[i]) for i in range(len(votes))]))
+    typical = float(
+        np.mean([agreement(votes[i].argmax(axis=1), votes.sum(axis=0) - votes[i]) for i in range(len(votes))])
+    )
     if typical < max(0.3, 3 / k):  # such queries tell nothing: the references themselves disagree
         return Doubt()
     mine = answers.argmax(axis=1)
@@ -43,14 +46,19 @@ def doubt(claim: Claim, answers: Floats) -> Doubt:
     if found >= 0.5 * typical:
         return Doubt()
     facts = (
-        f"the suspect's top class is that of the owner's independent models on {found:.0%} of queries, where those agree on {typical:.0%}"
+        f"the suspect's top class is that of the owner's independent models on {found:.0%} of queries, where those "
+        f"agree on {typical:.0%}"
     )
     order = matched_order(mine, votes.sum(axis=0).argmax(axis=1), k)
     if float((np.argsort(order)[mine] == votes.sum(axis=0).argmax(axis=1)).mean()) >= max(0.75 * typical, 2 * found):
-        said = f"with its classes in about the order {list(map(int, order))} it would agree as they do: its classes seem shuffled, declare order or labels"
+        said = (
+            f"with its classes in about the order {list(map(int, order))} it would agree as they do: its classes seem "
+            "shuffled, declare order or labels"
+        )
         return Doubt(f"{facts}; {said}", shuffled=True)
     return Doubt(
-        f"{facts}: its input layout, value range, normalisation or order of classes is probably not as declared, or it answers another task"
+        f"{facts}: its input layout, value range, normalisation or order of classes is probably not as declared, or "
+        "it answers another task"
     )
 
 

@@ -46,8 +46,10 @@ class SuspectSpec:
         layout: "nchw" (as the claim's queries are; also for inputs that are no images), "nhwc", or "flat".
         low, high: value range that the claim's [0, 1] is mapped to.
         mean, std: subtracted and divided by after that, one for all or one a channel.
-        encoding: "json", "binary" (Open Inference Protocol), or a file a query: "png", "jpeg" (with `quality`, 1 to 100).
-        answers: "labels", "topk", "probabilities", "logits" or "values"; "" means probabilities of a classifier, values of others.
+        encoding: "json", "binary" (Open Inference Protocol), or a file a query: "png", "jpeg" (with `quality`, 1 to
+            100).
+        answers: "labels", "topk", "probabilities", "logits" or "values"; "" means probabilities of a classifier, values
+            of others.
         top: how many classes to ask for, for dialects that let the caller say; 0 for all.
         order: for each of the source's classes, its column in the suspect's rows.
         labels: for each of the source's classes, the suspect's name for it.
@@ -105,7 +107,9 @@ class SuspectSpec:
         _among("layout", self.layout, LAYOUTS)
         _among("encoding", self.encoding, ENCODINGS)
         if self.order and sorted(self.order) != list(range(len(self.order))):
-            raise SettingError(f"expected order to hold every column from 0 to {len(self.order) - 1} once, got {list(self.order)}")
+            raise SettingError(
+                f"expected order to hold every column from 0 to {len(self.order) - 1} once, got {list(self.order)}"
+            )
         if len(set(self.labels)) != len(self.labels):
             raise SettingError("expected each of labels once; two of the source's classes cannot share a name")
         if self.order and self.labels:
@@ -116,7 +120,8 @@ class SuspectSpec:
             raise SettingError("expected timeout > 0, concurrency >= 1, retries >= 0, batch >= 0 and largest >= 1")
         if self.auth and self.auth.partition(":")[0] not in ("env", "file"):
             raise SettingError(
-                "expected auth as env:NAME or file:PATH, so that the secret itself is never in a command line or a file of settings"
+                "expected auth as env:NAME or file:PATH, so that the secret itself is never in a command line or a "
+                "file of settings"
             )
 
     @classmethod
@@ -191,7 +196,10 @@ def declared(spec: SuspectSpec, task: Task) -> SuspectSpec:
         if getattr(spec, key) and len(getattr(spec, key)) != task.outputs:
             raise SettingError(f"expected {key} for {task.outputs} classes, got {len(getattr(spec, key))}")
     if (spec.answers == "values") != task.values:
-        raise SettingError(f"the claim is about {'values' if task.values else 'classes'}, the suspect is declared to answer {spec.answers}")
+        raise SettingError(
+            f"the claim is about {'values' if task.values else 'classes'}, the suspect is declared to answer "
+            f"{spec.answers}"
+        )
     return spec
 
 
@@ -212,7 +220,9 @@ def encoded(inputs: Array, spec: SuspectSpec) -> np.ndarray[Any, np.dtype[Any]]:
     for values, divide in ((spec.mean, False), (spec.std, True)):
         if values:
             if len(values) > 1 and (x.ndim != 4 or x.shape[1] != len(values)):
-                raise SettingError(f"expected one mean and std a channel, got {len(values)} for inputs of shape {x.shape[1:]}")
+                raise SettingError(
+                    f"expected one mean and std a channel, got {len(values)} for inputs of shape {x.shape[1:]}"
+                )
             v = np.asarray(values, dtype=np.float32).reshape(-1, *[1] * (x.ndim - 2))
             x = x / v if divide else x - v
     if spec.layout == "nhwc":
@@ -229,9 +239,19 @@ def encoded(inputs: Array, spec: SuspectSpec) -> np.ndarray[Any, np.dtype[Any]]:
 
 
 DATATYPES: Mapping[str, Any] = {
-    "BOOL": np.bool_, "UINT8": np.uint8, "UINT16": np.uint16, "UINT32": np.uint32, "UINT64": np.uint64, "INT8": np.int8, "INT16": np.int16,
-    "INT32": np.int32, "INT64": np.int64, "FP16": np.float16, "FP32": np.float32, "FP64": np.float64,
-}  # fmt: skip
+    "BOOL": np.bool_,
+    "UINT8": np.uint8,
+    "UINT16": np.uint16,
+    "UINT32": np.uint32,
+    "UINT64": np.uint64,
+    "INT8": np.int8,
+    "INT16": np.int16,
+    "INT32": np.int32,
+    "INT64": np.int64,
+    "FP16": np.float16,
+    "FP32": np.float32,
+    "FP64": np.float64,
+}
 
 
 def picture(row: Array, spec: SuspectSpec) -> bytes:
@@ -260,7 +280,8 @@ def base64_text(blob: bytes) -> str:
 
 
 def layout_of(wanted: Sequence[int], task: Task) -> str:
-    """The layout that a server's own input shape (without the batch; -1 for any size) implies, or "" if it says nothing.
+    """The layout that a server's own input shape (without the batch; -1 for any size) implies, or "" if it says
+    nothing.
 
     Raises:
         SettingError: no layout of the claim's inputs fits that shape.
@@ -275,7 +296,9 @@ def layout_of(wanted: Sequence[int], task: Task) -> str:
     if not wanted:
         return ""
     if not fits:
-        raise SettingError(f"the suspect wants inputs of shape {list(wanted)}, the claim's are {list(d)}: it was made for another task")
+        raise SettingError(
+            f"the suspect wants inputs of shape {list(wanted)}, the claim's are {list(d)}: it was made for another task"
+        )
     if "nchw" in fits and "nhwc" in fits and any(w == -1 for w in wanted):
         return ""  # free sizes fit both: to be declared
     return fits[0]
@@ -292,7 +315,8 @@ def rows(value: Any, n: int, spec: SuspectSpec, task: Task, name: str) -> Floats
     """
     if isinstance(value, Mapping):
         raise OracleError(
-            f"{name}: expected {n} answers, got one object with {', '.join(list(map(str, value))[:5])}; declare output_name or rows"
+            f"{name}: expected {n} answers, got one object with {', '.join(list(map(str, value))[:5])}; declare "
+            "output_name or rows"
         )
     try:
         count = len(value)
@@ -304,7 +328,9 @@ def rows(value: Any, n: int, spec: SuspectSpec, task: Task, name: str) -> Floats
         return np.zeros((0, task.outputs))
     first = value[0]
     if isinstance(first, (list, tuple)) and first and isinstance(first[0], Mapping):
-        return np.stack([_named({_text(item, "label", name): item.get("score") for item in row}, spec, task, name) for row in value])
+        return np.stack(
+            [_named({_text(item, "label", name): item.get("score") for item in row}, spec, task, name) for row in value]
+        )
     if isinstance(first, Mapping):
         if "label" in first and "score" in first:
             value = [{_text(item, "label", name): item.get("score")} for item in value]
@@ -323,7 +349,8 @@ def numbers(value: Any, n: int, spec: SuspectSpec, name: str) -> Floats:
     except (TypeError, ValueError, OverflowError):
         sample = json.dumps(value[0] if not isinstance(value, np.ndarray) else value[0].tolist(), default=str)[:80]
         raise OracleError(
-            f"{name}: expected {n} rows of equal length with numbers, got for example {sample}; declare answers, output_name or labels"
+            f"{name}: expected {n} rows of equal length with numbers, got for example {sample}; declare answers, "
+            "output_name or labels"
         ) from None
     if array.ndim < 2 and spec.answers != "values":
         raise OracleError(f"{name}: expected rows of {spec.answers}, got one number a query; declare answers labels")
@@ -332,7 +359,9 @@ def numbers(value: Any, n: int, spec: SuspectSpec, name: str) -> Floats:
 
 def _ordered(array: Floats, spec: SuspectSpec, task: Task, name: str) -> Floats:
     if spec.labels:
-        raise OracleError(f"{name}: answers rows of numbers, to which labels says nothing; declare order, each class's column")
+        raise OracleError(
+            f"{name}: answers rows of numbers, to which labels says nothing; declare order, each class's column"
+        )
     if not spec.order:
         return array
     if array.shape[1] != len(spec.order):
@@ -351,7 +380,10 @@ def _place(label: Any, spec: SuspectSpec, task: Task, name: str) -> int:
     if spec.labels:
         text = str(label)
         if text not in spec.labels:
-            raise OracleError(f"{name}: answers a label {text[:40]!r} that labels does not hold; labels: {', '.join(spec.labels)[:200]}")
+            raise OracleError(
+                f"{name}: answers a label {text[:40]!r} that labels does not hold; labels: "
+                f"{', '.join(spec.labels)[:200]}"
+            )
         return spec.labels.index(text)
     if isinstance(label, float) and label.is_integer():
         label = int(label)
@@ -363,7 +395,8 @@ def _place(label: Any, spec: SuspectSpec, task: Task, name: str) -> int:
             return number
         raise OracleError(f"{name}: answers class {number}; the source has classes 0 to {task.outputs - 1}")
     raise OracleError(
-        f"{name}: answers with class names such as {str(label)[:40]!r}; declare labels, the suspect's name for each of the source's {task.outputs} classes"
+        f"{name}: answers with class names such as {str(label)[:40]!r}; declare labels, the suspect's name for each "
+        f"of the source's {task.outputs} classes"
     )
 
 
@@ -381,7 +414,8 @@ def _named(scores: Mapping[str, Any], spec: SuspectSpec, task: Task, name: str) 
         row[_place(label, spec, task, name)] = score
     if len(scores) < task.outputs and spec.answers not in ("topk", "labels"):
         raise OracleError(
-            f"{name}: answers {len(scores)} of {task.outputs} classes where {spec.answers} were declared; declare answers topk if it shows the top classes only"
+            f"{name}: answers {len(scores)} of {task.outputs} classes where {spec.answers} were declared; declare "
+            "answers topk if it shows the top classes only"
         )
     if spec.answers == "labels":
         return np.asarray(np.eye(task.outputs)[row.argmax()])
@@ -389,7 +423,10 @@ def _named(scores: Mapping[str, Any], spec: SuspectSpec, task: Task, name: str) 
 
 
 class Translated(Wrapper):
-    """A model on this machine that wants other inputs, or has other classes, than the claim: asked and read as declared."""
+    """A model on this machine that wants other inputs, or has other classes, than the claim.
+
+    Asked and read as declared.
+    """
 
     def __init__(self, inner: Oracle, spec: SuspectSpec) -> None:
         super().__init__(inner)
@@ -399,5 +436,7 @@ class Translated(Wrapper):
     def __call__(self, inputs: Array) -> Floats:
         answers = self.inner(encoded(inputs, self.spec))
         if self.spec.order and answers.shape[1] != len(self.spec.order):
-            raise OracleError(f"{self.name}: expected rows of {len(self.spec.order)} as order says, got {answers.shape[1]}")
+            raise OracleError(
+                f"{self.name}: expected rows of {len(self.spec.order)} as order says, got {answers.shape[1]}"
+            )
         return np.asarray(answers[:, list(self.spec.order)]) if self.spec.order else answers

@@ -1,4 +1,5 @@
-"""What a dialect is: how one kind of prediction server is asked, and how its answers are read. One file each in `connect`.
+"""What a dialect is: how one kind of prediction server is asked, and how its answers are read. One file each in
+`connect`.
 
 A dialect never sends anything itself: it makes a `Request` of a batch, reads a `Response`, and probes with GETs through
 a function that it is handed.
@@ -45,7 +46,11 @@ class Response:
             return json.loads(self.body)
         except (ValueError, RecursionError):
             text = self.body[:200].decode("utf-8", "replace").strip()
-            kind = "an HTML page" if text[:1] == "<" else f"{self.headers.get('content-type', 'something')!r} of {len(self.body)} bytes"
+            kind = (
+                "an HTML page"
+                if text[:1] == "<"
+                else f"{self.headers.get('content-type', 'something')!r} of {len(self.body)} bytes"
+            )
             raise OracleError(f"{name}: expected JSON, got {kind}: {printable(text, 80)!r}") from None
 
 
@@ -142,6 +147,10 @@ def field_of(value: Any, key: str, name: str) -> Any:
     if type(value) is dict and key in value:  # JSON's own; asking for Mapping takes longer than all the rest
         return value[key]
     if not isinstance(value, Mapping) or key not in value:
-        found = f"an object with {', '.join(map(str, list(value)[:5]))}" if isinstance(value, Mapping) else type(value).__name__
+        found = (
+            f"an object with {', '.join(map(str, list(value)[:5]))}"
+            if isinstance(value, Mapping)
+            else type(value).__name__
+        )
         raise OracleError(f"{name}: expected an answer with {key!r}, got {found}")
     return value[key]

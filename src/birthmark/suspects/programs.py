@@ -63,15 +63,19 @@ def inspect(path: Path) -> None:
             graphs = [json.loads(archive.read(name)) for name in archive.namelist() if name.endswith(".json")]
     except (zipfile.BadZipFile, OSError, ValueError, RecursionError) as error:
         raise ArtifactError(
-            f"{path}: not an exported program ({str(error)[:100] or type(error).__name__}); make one with torch.export.save"
+            f"{path}: not an exported program ({str(error)[:100] or type(error).__name__}); make one with "
+            "torch.export.save"
         ) from None
     for graph in graphs:
         for kind, text in _texts(graph):
             if kind == "operator" and (not OPERATOR.fullmatch(text) or FORBIDDEN.match(text)):
-                raise ArtifactError(f"{path}: calls {text[:80]!r}, which is no operator; birthmark does not run code on a file's word")
+                raise ArtifactError(
+                    f"{path}: calls {text[:80]!r}, which is no operator; birthmark does not run code on a file's word"
+                )
             if kind == "expression" and not is_size(text):
                 raise ArtifactError(
-                    f"{path}: holds the expression {text[:80]!r}, which is no size; birthmark does not run code on a file's word"
+                    f"{path}: holds the expression {text[:80]!r}, which is no size; birthmark does not run code on a "
+                    "file's word"
                 )
 
 

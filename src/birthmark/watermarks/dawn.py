@@ -46,21 +46,26 @@ class DAWN(Watermark):
 
     def __post_init__(self) -> None:
         if not 0 < self.rate < 1 or self.step <= 0 or self.placebos < 1:
-            raise SettingError(f"expected rate in (0, 1), step > 0 and placebos >= 1, got {self.rate}, {self.step}, {self.placebos}")
+            raise SettingError(
+                f"expected rate in (0, 1), step > 0 and placebos >= 1, got {self.rate}, {self.step}, {self.placebos}"
+            )
 
     def mark(self, inputs: Array, answers: Floats) -> Floats:
         """Answers (n, k) in which picked rows say a wrong class."""
         key = self._key()
         rows = np.array(answers, dtype=np.float64)
         if rows.shape != (len(inputs), key.ring.task.outputs) or not np.isfinite(rows).all():
-            raise ShapeError(f"expected finite answers of shape ({len(inputs)}, {key.ring.task.outputs}), got {rows.shape}")
+            raise ShapeError(
+                f"expected finite answers of shape ({len(inputs)}, {key.ring.task.outputs}), got {rows.shape}"
+            )
         picked, wrong = self._lies(key.secret, inputs, rows.argmax(axis=1), rows.shape[1])
         n, top = np.flatnonzero(picked), rows.argmax(axis=1)
         rows[n, top[n]], rows[n, wrong[n]] = rows[n, wrong[n]], rows[n, top[n]]
         return rows
 
     def claim(self) -> Claim:
-        """The claim on the lies among the keyring's queries, which must be inputs the client asked (`birthmark.marks.keyring.logged`).
+        """The claim on the lies among the keyring's queries, which must be inputs the client asked
+        (`birthmark.marks.keyring.logged`).
 
         Raises:
             DataError: fewer than 10 lies among them.
@@ -71,14 +76,21 @@ class DAWN(Watermark):
         picked, wrong = self._lies(key.secret, ring.queries, top, ring.task.outputs)
         if picked.sum() < LEAST:
             raise DataError(
-                f"expected at least {LEAST} marked answers among the logged inputs, found {picked.sum()} in {len(top)}; DAWN needs more queries or a higher rate"
+                f"expected at least {LEAST} marked answers among the logged inputs, found {picked.sum()} in "
+                f"{len(top)}; DAWN needs more queries or a higher rate"
             )
         targets = [wrong[picked]]
         for i in range(self.placebos):
             targets.append(self._lies(ring.placebo(i), ring.queries[picked], top[picked], ring.task.outputs)[1])
         settings = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "key"}
-        tensors = {"queries": ring.queries[picked], "targets": np.array(targets), "references": ring.references[:, picked]}
-        return Claim(self.name, settings, ring.task, ring.seed, tensors, {"client": key.client, "key": key.secret.fingerprint})
+        tensors = {
+            "queries": ring.queries[picked],
+            "targets": np.array(targets),
+            "references": ring.references[:, picked],
+        }
+        return Claim(
+            self.name, settings, ring.task, ring.seed, tensors, {"client": key.client, "key": key.secret.fingerprint}
+        )
 
     def score(self, claim: Claim, answers: Floats) -> Scores:
         """Share of lies that the suspect repeats, 0 to 1; and of each placebo key's lies."""
@@ -87,10 +99,14 @@ class DAWN(Watermark):
         found = (answers.argmax(axis=1) == claim.tensors["targets"][:, : len(answers)]).mean(axis=1)
         return Scores(float(found[0]), tuple(float(value) for value in found[1:]), float(found[0]))
 
-    def _lies(self, secret: Secret, inputs: Array, top: Labels, outputs: int) -> tuple[np.ndarray[Any, np.dtype[np.bool_]], Labels]:
+    def _lies(
+        self, secret: Secret, inputs: Array, top: Labels, outputs: int
+    ) -> tuple[np.ndarray[Any, np.dtype[np.bool_]], Labels]:
         """Whether each input is lied about, and with which class other than its top one."""
         grid = np.round(np.asarray(inputs, np.float64) / self.step).astype("<i8")
-        draws = np.array([np.frombuffer(hmac.new(secret.value, row.tobytes(), sha256).digest()[:16], "<u8") for row in grid]).reshape(-1, 2)
+        draws = np.array(
+            [np.frombuffer(hmac.new(secret.value, row.tobytes(), sha256).digest()[:16], "<u8") for row in grid]
+        ).reshape(-1, 2)
         shift = 1 + (draws[:, 1] % np.uint64(outputs - 1)).astype(np.int64)
         return draws[:, 0] < self.rate * 2.0**64, (top + shift) % outputs
 

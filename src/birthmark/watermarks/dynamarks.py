@@ -9,15 +9,15 @@ The mark, with t the top class and h the keyed field (`birthmark.marks.field`):
     e = min(epsilon, rho min_c (p_t - p_c) / (p_t - p_c + u_c))
     p' = (1 - e) p + e u
 
-The top answer never changes. Where one class alone is open (two classes, or the two best shown), u is 1 there, and epsilon
-is multiplied by sigmoid(beta h(x)). With ties (strong), near-ties are decided by the key first: if p_1 - p_2 < delta and
-h_2(x) > h_1(x), the two largest probabilities change places; that reaches thieves who keep labels only. Real values move
-by at most `tolerance` of their spread: y' = y + tolerance sd tanh(h(x)).
+The top answer never changes. Where one class alone is open (two classes, or the two best shown), u is 1 there, and
+epsilon is multiplied by sigmoid(beta h(x)). With ties (strong), near-ties are decided by the key first: if p_1 - p_2 <
+delta and h_2(x) > h_1(x), the two largest probabilities change places; that reaches thieves who keep labels only. Real
+values move by at most `tolerance` of their spread: y' = y + tolerance sd tanh(h(x)).
 
 Two claims, both ranked among placebo keys: `dynamarks` reads what is left of a suspect's log-probabilities once the
 source's unmarked ones and the owner's references' are regressed out, and correlates it with the field. `dynamarks-ties`
-asks logged near-ties, those that unmarked models are most divided on, and counts on which side of the key the suspect falls
-beyond what a logistic regression on those models foretells; labels do.
+asks logged near-ties, those that unmarked models are most divided on, and counts on which side of the key the suspect
+falls beyond what a logistic regression on those models foretells; labels do.
 
 Marks are no use against whoever holds the weights, nor against thieves who drop uncertain answers and train on labels.
 """
@@ -66,7 +66,9 @@ class DynaMarks(Watermark):
     name: ClassVar[str] = "dynamarks"
     needs: ClassVar[Access] = Access.PROBS
     source_paper: ClassVar[str] = "Chakraborty et al. 2022, arXiv:2207.13321; a reconstruction from the abstract"
-    kin: ClassVar[float] = 0.45  # measured on Fashion-MNIST (docs/dynamarks.md); .06 for models that share neither data nor architecture
+    kin: ClassVar[float] = (
+        0.45  # measured on Fashion-MNIST (docs/dynamarks.md); .06 for models that share neither data nor architecture
+    )
 
     strength: str = "default"
     answers: str = "probabilities"
@@ -83,11 +85,13 @@ class DynaMarks(Watermark):
             raise SettingError(f"expected answers among {', '.join(ANSWERS)}, got {self.answers!r}")
         if not 0 <= self.rho < 1 or self.tolerance <= 0 or self.placebos < 1:
             raise SettingError(
-                f"expected rho in [0, 1), tolerance > 0 and placebos >= 1, got {self.rho}, {self.tolerance}, {self.placebos}"
+                f"expected rho in [0, 1), tolerance > 0 and placebos >= 1, got {self.rho}, {self.tolerance}, "
+                f"{self.placebos}"
             )
         if self.key is not None and self.placebos > len(self.key.ring.placebos):
             raise SettingError(
-                f"the keyring holds {len(self.key.ring.placebos)} placebo keys, fewer than {self.placebos}; make it with more"
+                f"the keyring holds {len(self.key.ring.placebos)} placebo keys, fewer than {self.placebos}; make it "
+                "with more"
             )
 
     @property
@@ -99,7 +103,8 @@ class DynaMarks(Watermark):
     def delta(self) -> float:
         """Near-ties with a smaller margin are decided by the key; 0 for none.
 
-        With a key never more than the keyring's 5 % of answers: unsure sources have many near-ties, and each change may be a mistake.
+        With a key never more than the keyring's 5 % of answers: unsure sources have many near-ties, and each change may
+        be a mistake.
         """
         widest = STRENGTHS[self.strength][1]
         return widest if self.key is None else min(widest, self.key.ring.near)
@@ -115,7 +120,8 @@ class DynaMarks(Watermark):
         rows = np.array(answers, dtype=np.float64)
         if rows.shape != (len(inputs), key.ring.task.outputs):
             raise ShapeError(
-                f"expected answers of shape ({len(inputs)}, {key.ring.task.outputs}) as the key was made for, got {rows.shape}"
+                f"expected answers of shape ({len(inputs)}, {key.ring.task.outputs}) as the key was made for, got "
+                f"{rows.shape}"
             )
         if not math.isfinite(rows.sum()):
             raise ShapeError("expected finite answers to mark, got NaN or infinity")
@@ -124,12 +130,21 @@ class DynaMarks(Watermark):
         h = key.field(inputs)
         if key.ring.task.values:
             return rows + self.tolerance * key.ring.spread * np.tanh(h)
-        how = (self.delta, 0.0 if self.answers == "labels" else self.epsilon, self.beta, self.rho, self.answers == "top-k")
+        how = (
+            self.delta,
+            0.0 if self.answers == "labels" else self.epsilon,
+            self.beta,
+            self.rho,
+            self.answers == "top-k",
+        )
         marked = alone(rows, h, *how) if rows.size <= FEW else together(rows, h, *how)
         return np.eye(rows.shape[1])[marked.argmax(axis=1)] if self.answers == "labels" else marked
 
     def claim(self) -> Claim:
-        """The claim on all held-out inputs of the keyring. It holds the client's secret: keep it as you keep the key."""
+        """The claim on all held-out inputs of the keyring.
+
+        It holds the client's secret: keep it as you keep the key.
+        """
         key = self._key()
         ring = key.ring
         return Claim(
@@ -148,7 +163,9 @@ class DynaMarks(Watermark):
             raise ShapeError(f"{self.name} needs answers to at least 20 queries, got {n}")
         if answers.shape[1] != claim.task.outputs:
             raise ShapeError(f"expected answers of width {claim.task.outputs}, got {answers.shape[1]}")
-        ground = Ground(claim.tensors["coordinates"][:n], claim.tensors["source"][:n], claim.references[:, :n], claim.task.values)
+        ground = Ground(
+            claim.tensors["coordinates"][:n], claim.tensors["source"][:n], claim.references[:, :n], claim.task.values
+        )
         found = aligned(ground, ground.residual(answers)[None], _waves(claim), float(claim.tensors["omega"][0]))[0]
         return _scores(found)
 
@@ -165,9 +182,12 @@ class DynaMarks(Watermark):
         key = self._key()
         waves = key.ring.expand([key.secret, *(key.ring.placebo(i) for i in key.ring.placebos[: self.placebos])])
         return {
-            "directions": waves.directions, "phases": waves.phases, "codes": waves.codes.astype(np.int8),
-            "coordinates": key.ring.whitening(key.ring.queries), "omega": np.array([key.ring.omega]),
-        }  # fmt: skip
+            "directions": waves.directions,
+            "phases": waves.phases,
+            "codes": waves.codes.astype(np.int8),
+            "coordinates": key.ring.whitening(key.ring.queries),
+            "omega": np.array([key.ring.omega]),
+        }
 
     def _facts(self) -> dict[str, Any]:
         key = self._key()
@@ -184,7 +204,8 @@ class DynaMarks(Watermark):
 class DynaMarksTies(DynaMarks):
     """The claim on suspects that show labels, by near-ties that the key decided: for inputs a client really asked.
 
-    Same mark. The inputs are those of a query log (`birthmark.marks.keyring.logged`), so the evidence is as good as the log: commit to it.
+    Same mark. The inputs are those of a query log (`birthmark.marks.keyring.logged`), so the evidence is as good as the
+    log: commit to it.
 
     Attributes:
         strength: one that decides near-ties.
@@ -202,9 +223,14 @@ class DynaMarksTies(DynaMarks):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not STRENGTHS[self.strength][1]:
-            raise SettingError(f"strength {self.strength!r} leaves near-ties alone, so there is nothing to claim on; use strong or heavy")
+            raise SettingError(
+                f"strength {self.strength!r} leaves near-ties alone, so there is nothing to claim on; use strong or "
+                "heavy"
+            )
         if not 1 <= self.views <= len(VIEWS) or self.most < LEAST:
-            raise SettingError(f"expected 1 to {len(VIEWS)} views and most >= {LEAST}, got {self.views} and {self.most}")
+            raise SettingError(
+                f"expected 1 to {len(VIEWS)} views and most >= {LEAST}, got {self.views} and {self.most}"
+            )
 
     def claim(self) -> Claim:
         """The claim on the keyring's queries that are near-ties of the source; see `birthmark.marks.keyring.logged`.
@@ -217,21 +243,28 @@ class DynaMarksTies(DynaMarks):
         ties = Ties.of(ring.source, self.delta)
         if len(ties.rows) < LEAST:
             raise DataError(
-                f"expected at least {LEAST} near-ties among the logged inputs, found {len(ties.rows)} in {len(ring.queries)}; a client needs to have asked more"
+                f"expected at least {LEAST} near-ties among the logged inputs, found {len(ties.rows)} in "
+                f"{len(ring.queries)}; a client needs to have asked more"
             )
         if self.views > 1 and len(ring.task.shape) != 3:
             raise SettingError(f"views are shifted images; inputs of shape {ring.task.shape} have none, use views=1")
         chosen = ties.rows[divided(ties, ring.references[:, ties.rows])[: self.most]]
         asked = ring.queries[chosen]
         tensors = {
-            **self._secret_tensors(), "queries": np.concatenate([viewed(asked, v) for v in range(self.views)]),
-            "coordinates": ring.whitening(asked), "source": ring.source[chosen],
+            **self._secret_tensors(),
+            "queries": np.concatenate([viewed(asked, v) for v in range(self.views)]),
+            "coordinates": ring.whitening(asked),
+            "source": ring.source[chosen],
             "references": np.tile(ring.references[:, chosen], (1, self.views, 1)),
-        }  # fmt: skip
-        return Claim(self.name, self._settings(), ring.task, ring.seed, tensors, {**self._facts(), "near_ties": len(ties.rows)})
+        }
+        return Claim(
+            self.name, self._settings(), ring.task, ring.seed, tensors, {**self._facts(), "near_ties": len(ties.rows)}
+        )
 
     def score(self, claim: Claim, answers: Floats) -> Scores:
-        """Sum over near-ties of how far the suspect leans, beyond what unmarked models foretell, to the side that the key, or each placebo key, prefers."""
+        """Sum over near-ties of how far the suspect leans, beyond what unmarked models foretell, to the side that the
+        key, or each placebo key, prefers.
+        """
         n = min(len(answers), len(claim.tensors["source"]))
         if n < LEAST:
             raise ShapeError(f"{self.name} needs answers to at least {LEAST} near-ties, got {n}")
@@ -242,14 +275,17 @@ class DynaMarksTies(DynaMarks):
             rows = answers[v * len(source) :][:n]
             part = Ties(ties.rows[: len(rows)], ties.first[: len(rows)], ties.second[: len(rows)])
             seen[: len(rows)] += part.leaning(rows) / views
-        unmarked = np.stack([ties.leaning(source), *(ties.leaning(rows) for rows in claim.references[:, : len(source)])])[:, :n]
+        unmarked = np.stack(
+            [ties.leaning(source), *(ties.leaning(rows) for rows in claim.references[:, : len(source)])]
+        )[:, :n]
         ties = Ties(ties.rows[:n], ties.first[:n], ties.second[:n])
         sides = ties.sides(claim.tensors["coordinates"][:n], _waves(claim), float(claim.tensors["omega"][0]))
         return _scores(sides @ surprise(seen, unmarked) / np.sqrt(n))
 
 
 def divided(ties: Ties, references: Floats) -> Labels:
-    """Near-ties in order of how evenly unmarked models (r, s, k) vote on them: where honest models differ, a mark is most easily seen.
+    """Near-ties in order of how evenly unmarked models (r, s, k) vote on them: where honest models differ, a mark is
+    most easily seen.
 
     The order knows no key, so a key and its placebos stay exchangeable.
     """
@@ -258,7 +294,9 @@ def divided(ties: Ties, references: Floats) -> Labels:
 
 
 def surprise(seen: Floats, unmarked: Floats) -> Floats:
-    """What a suspect's leanings (s,) hold beyond the ones that a logistic regression on unmarked models' (r, s) foretells, -1 to 1."""
+    """What a suspect's leanings (s,) hold beyond the ones that a logistic regression on unmarked models' (r, s)
+    foretells, -1 to 1.
+    """
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
 
@@ -276,10 +314,17 @@ def together(rows: Floats, h: Floats, delta: float, epsilon: float, beta: float,
 
 def alone(rows: Floats, h: Floats, delta: float, epsilon: float, beta: float, rho: float, hidden: bool) -> Floats:
     """`together`, number by number: for a single short row a third of the time that thirty NumPy calls take."""
-    return np.array([_alone(row, lift, delta, epsilon, beta, rho, hidden) for row, lift in zip(rows.tolist(), h.tolist(), strict=True)])
+    return np.array(
+        [
+            _alone(row, lift, delta, epsilon, beta, rho, hidden)
+            for row, lift in zip(rows.tolist(), h.tolist(), strict=True)
+        ]
+    )
 
 
-def _alone(row: list[float], h: list[float], delta: float, epsilon: float, beta: float, rho: float, hidden: bool) -> list[float]:
+def _alone(
+    row: list[float], h: list[float], delta: float, epsilon: float, beta: float, rho: float, hidden: bool
+) -> list[float]:
     best = max(row)
     top = row.index(best)
     if delta:

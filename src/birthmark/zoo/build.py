@@ -17,10 +17,10 @@ from typing import Any
 from torch import nn
 
 from birthmark.artifact import plain
-from birthmark.card import Card
-from birthmark.connect.local import load_module
 from birthmark.data import Data
 from birthmark.errors import BirthmarkError, SettingError
+from birthmark.workshop.card import Card
+from birthmark.workshop.modelfile import load_module
 from birthmark.zoo.executors import Executor, Job
 from birthmark.zoo.make import make
 from birthmark.zoo.store import Store, architecture_of, as_card, tensors_digest
@@ -28,7 +28,10 @@ from birthmark.zoo.store import Store, architecture_of, as_card, tensors_digest
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a build stands. `made` counts this build's own models; `seconds` since it began; `event` is what just happened."""
+    """Where a build stands.
+
+    `made` counts this build's own models; `seconds` since it began; `event` is what just happened.
+    """
 
     total: int
     done: int
@@ -88,7 +91,9 @@ def build(
 
     def report(event: str) -> None:
         if progress is not None:
-            progress(Progress(len(by_key), len(done), made, tuple(running), len(failures), time.monotonic() - started, event))
+            progress(
+                Progress(len(by_key), len(done), made, tuple(running), len(failures), time.monotonic() - started, event)
+            )
 
     report("started")
     try:
@@ -105,7 +110,12 @@ def build(
             while queue and len(running) < executor.slots:
                 card = by_key[queue.pop(0)]
                 running[card.key] = card
-                arguments = {"card": plain(asdict(card)), "folder": str(store.folder), "data": kept, "trusted": list(store.trusted)}
+                arguments = {
+                    "card": plain(asdict(card)),
+                    "folder": str(store.folder),
+                    "data": kept,
+                    "trusted": list(store.trusted),
+                }
                 executor.submit(Job(card.key, "birthmark.zoo.build:make_card", arguments, gpus=gpus(card)))
             if not running:
                 continue
@@ -115,7 +125,9 @@ def build(
                 failures[outcome.name] = outcome.error
                 store.log("failed", outcome.name, error=outcome.error)
                 if outcome.fatal:
-                    raise BirthmarkError(f"{title(card)}: {outcome.error}; the build stopped, and continues when it is started again")
+                    raise BirthmarkError(
+                        f"{title(card)}: {outcome.error}; the build stopped, and continues when it is started again"
+                    )
             else:
                 made += 1
                 done.add(outcome.name)
@@ -127,7 +139,8 @@ def build(
     if failures:
         first = next(iter(failures))
         raise BirthmarkError(
-            f"{len(failures)} of {len(by_key)} models could not be made; the first: {title(by_key[first])}: {failures[first]}; the others are there, a new build tries these again"
+            f"{len(failures)} of {len(by_key)} models could not be made; the first: {title(by_key[first])}: "
+            f"{failures[first]}; the others are there, a new build tries these again"
         )
 
 
@@ -145,7 +158,11 @@ def _make(card: Card, store: Store, data: Data, parents: Mapping[str, nn.Module]
         store.log("started", card.key, process=os.getpid())
         module = make(card, {**{key: store.load(key) for key in card.parents if key not in parents}, **parents}, data)
         digest = store.save(card, module, data.shape, values=not data.classes)
-        took = {"seconds": round(time.monotonic() - started, 2), "cpu": round(time.process_time() - busy, 2), "peak_mb": peak_mb()}
+        took = {
+            "seconds": round(time.monotonic() - started, 2),
+            "cpu": round(time.process_time() - busy, 2),
+            "peak_mb": peak_mb(),
+        }
         store.log("built", card.key, process=os.getpid(), digest=digest, **took)
         return {"event": "built", **took}
 
@@ -179,7 +196,8 @@ def _keep_given(card: Card, model: nn.Module, store: Store, data: Data) -> None:
             store.log("given", card.key, digest=store.save(card, model, data.shape, values=not data.classes))
         elif store.digest(card.key) != tensors_digest(model.state_dict()):
             raise SettingError(
-                f"{store.folder} holds another model under the card {card.key}; choose another folder, or remove {store.path(card.key)}"
+                f"{store.folder} holds another model under the card {card.key}; choose another folder, or remove "
+                f"{store.path(card.key)}"
             )
 
 
@@ -188,10 +206,13 @@ def _order(by_key: Mapping[str, Card], store: Store) -> TopologicalSorter[str]:
         missing = [key for key in card.parents if key not in by_key and not _there(key, store)]
         if missing:
             raise SettingError(
-                f"card {card.key} ({title(card)}) has the parent {missing[0]}, which is neither among the cards nor in {store.folder}"
+                f"card {card.key} ({title(card)}) has the parent {missing[0]}, which is neither among the cards nor "
+                f"in {store.folder}"
             )
         if card.kind == "given" and not _there(card.key, store):
-            raise SettingError(f"card {card.key} is a given model, and neither its network nor a sound copy in {store.folder} is there")
+            raise SettingError(
+                f"card {card.key} is a given model, and neither its network nor a sound copy in {store.folder} is there"
+            )
     order = TopologicalSorter({key: [p for p in card.parents if p in by_key] for key, card in by_key.items()})
     try:
         order.prepare()
@@ -223,7 +244,9 @@ def workshop(
 
     Networks of the user's own, whose architecture has no name, are read back as copies of the source's network.
     """
-    like = source if isinstance(source, nn.Module) else load_module(source, architecture=next(iter(store.trusted), ""))[0]
+    like = (
+        source if isinstance(source, nn.Module) else load_module(source, architecture=next(iter(store.trusted), ""))[0]
+    )
     nameless = not architecture_of(like)
 
     def make_all(cards: Sequence[Card]) -> list[nn.Module]:

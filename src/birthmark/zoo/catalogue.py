@@ -12,7 +12,11 @@ from birthmark.zoo.plan import Plan, parse
 
 def names() -> list[str]:
     """The plans that come with birthmark."""
-    return sorted(path.name.removesuffix(".toml") for path in files("birthmark").joinpath("plans").iterdir() if path.name.endswith(".toml"))
+    return sorted(
+        path.name.removesuffix(".toml")
+        for path in files("birthmark").joinpath("plans").iterdir()
+        if path.name.endswith(".toml")
+    )
 
 
 def read(name: str) -> Plan:

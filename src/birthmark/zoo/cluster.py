@@ -26,7 +26,9 @@ class Ray:
     def __init__(self, *, retries: int = 3) -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-        os.environ.setdefault("RAY_worker_niceness", "0")  # a cluster started here trains at the priority the local pool would
+        os.environ.setdefault(
+            "RAY_worker_niceness", "0"
+        )  # a cluster started here trains at the priority the local pool would
         try:
             import ray
         except ImportError:
@@ -37,12 +39,16 @@ class Ray:
         if self.started:
             address = os.environ.get("RAY_ADDRESS")
             local: dict[str, Any] = (
-                {} if address else {"num_cpus": os.cpu_count(), "object_store_memory": 100 << 20, "include_dashboard": False}
+                {}
+                if address
+                else {"num_cpus": os.cpu_count(), "object_store_memory": 100 << 20, "include_dashboard": False}
             )
             try:
                 ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **local)
             except Exception as error:
-                raise SettingError(f"no Ray cluster answers at {address or 'this machine'}: {str(error).splitlines()[0]}") from None
+                raise SettingError(
+                    f"no Ray cluster answers at {address or 'this machine'}: {str(error).splitlines()[0]}"
+                ) from None
         self.resources = self.ray.cluster_resources()
         self.slots = max(1, int(self.resources.get("CPU", 1)))
         self.running: dict[Any, Job] = {}
@@ -54,9 +60,12 @@ class Ray:
             most = max((node["Resources"].get(name, 0.0) for node in self.ray.nodes() if node["Alive"]), default=0.0)
             if wanted > most:
                 raise SettingError(
-                    f"{job.name} asks for {wanted:g} {name}, and the largest node of this Ray cluster has {most:g}; ask for less, or add a node"
+                    f"{job.name} asks for {wanted:g} {name}, and the largest node of this Ray cluster has {most:g}; "
+                    "ask for less, or add a node"
                 )
-        self.running[self.perform.options(num_cpus=job.cpus, num_gpus=job.gpus, max_retries=self.retries).remote(job)] = job
+        self.running[
+            self.perform.options(num_cpus=job.cpus, num_gpus=job.gpus, max_retries=self.retries).remote(job)
+        ] = job
 
     def wait(self) -> Outcome:
         (done,), _ = self.ray.wait(list(self.running), num_returns=1)
@@ -65,7 +74,11 @@ class Ray:
             outcome: Outcome = self.ray.get(done)
         except self.ray.exceptions.RayError as error:
             return Outcome(
-                job.name, error=f"its worker died {self.retries + 1} times ({type(error).__name__}); if memory ran out, run fewer at a time"
+                job.name,
+                error=(
+                    f"its worker died {self.retries + 1} times ({type(error).__name__}); if memory ran out, run fewer "
+                    "at a time"
+                ),
             )
         return outcome
 

@@ -39,7 +39,10 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended: its result, or one line of error; `fatal` errors (a full disk) would meet every other job too."""
+    """How a job ended: its result, or one line of error.
+
+    `fatal` errors (a full disk) would meet every other job too.
+    """
 
     name: str
     result: Mapping[str, Any] = field(default_factory=dict)
@@ -167,9 +170,16 @@ class Pool:
                 worker.process.stdin.flush()
 
     def _start(self) -> _Worker:
-        quiet = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+        quiet = {
+            "OMP_NUM_THREADS": "1",
+            "MKL_NUM_THREADS": "1",
+            "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
+        }
         process = subprocess.Popen(
-            [sys.executable, "-m", "birthmark.zoo.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, **quiet}
+            [sys.executable, "-m", "birthmark.zoo.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, **quiet},
         )
         worker = _Worker(process)
         self.workers.append(worker)
@@ -187,7 +197,11 @@ class Pool:
         self.deaths[job.name] = self.deaths.get(job.name, 0) + 1
         if self.deaths[job.name] > self.retries:
             return Outcome(
-                job.name, error=f"its worker died {self.deaths[job.name]} times (exit code {code}); if memory ran out, use fewer --workers"
+                job.name,
+                error=(
+                    f"its worker died {self.deaths[job.name]} times (exit code {code}); if memory ran out, use fewer "
+                    "--workers"
+                ),
             )
         self.queue.insert(0, job)
         return None

@@ -5,13 +5,15 @@ from dataclasses import fields
 
 from torch import nn
 
-from birthmark import architectures, registry
 from birthmark import data as datasets
-from birthmark.card import Card
-from birthmark.connect.local import Open, imported
+from birthmark import registry
 from birthmark.errors import SettingError
-from birthmark.training import Training, fit
 from birthmark.types import Answers
+from birthmark.workshop import architectures
+from birthmark.workshop.card import Card
+from birthmark.workshop.modelfile import imported
+from birthmark.workshop.training import Training, fit
+from birthmark.workshop.whitebox import Open
 
 
 def make(card: Card, parents: Mapping[str, nn.Module], data: datasets.Data) -> nn.Module:

@@ -13,14 +13,27 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
-from birthmark.card import Card
-from birthmark.cohort import reference_cards, surrogate_cards, twin_cards
 from birthmark.data import Data
 from birthmark.data import load as load_data
 from birthmark.data.foreign import with_foreign
 from birthmark.errors import DataError, SettingError, nearest
+from birthmark.workshop.card import Card
+from birthmark.workshop.cohort import reference_cards, surrogate_cards, twin_cards
 
-KEYS = {"title", "data", "data_seed", "foreign", "sources", "cohort", "source", "students", "lists", "rule", "gpus", "methods"}
+KEYS = {
+    "title",
+    "data",
+    "data_seed",
+    "foreign",
+    "sources",
+    "cohort",
+    "source",
+    "students",
+    "lists",
+    "rule",
+    "gpus",
+    "methods",
+}
 RULE = {"name", "of", "attack", "settings", "recipe", "training", "split", "group", "tier", "each", "count", "evasion"}
 
 
@@ -100,7 +113,9 @@ def parse(name: str, said: Mapping[str, Any]) -> Plan:
         about = {"name": said["data"], "seed": said.get("data_seed", 0)}
         seeds = tuple(int(seed) for seed in said["sources"])
     except (KeyError, TypeError) as error:
-        raise SettingError(f"plan {name}: expected data, sources, and [source] with recipe and split; {error} is not there") from None
+        raise SettingError(
+            f"plan {name}: expected data, sources, and [source] with recipe and split; {error} is not there"
+        ) from None
     shared, entries = list[Entry](), list[Entry]()
     for seed in seeds:
         source = Card("trained", about, split, recipe, seed, training=said["source"].get("training", {}))
@@ -110,9 +125,16 @@ def parse(name: str, said: Mapping[str, Any]) -> Plan:
     if not entries:
         raise SettingError(f"plan {name}: expected at least one source, got none")
     return Plan(
-        name, said.get("title", name), said["data"], about["seed"], bool(said.get("foreign", False)), seeds, (*entries, *shared),
-        said.get("methods", {}), float(said.get("gpus", 0)),
-    )  # fmt: skip
+        name,
+        said.get("title", name),
+        said["data"],
+        about["seed"],
+        bool(said.get("foreign", False)),
+        seeds,
+        (*entries, *shared),
+        said.get("methods", {}),
+        float(said.get("gpus", 0)),
+    )
 
 
 @dataclass
@@ -138,14 +160,22 @@ class _Family:
             ("craft", "reference", reference_cards(self.source, references)),
         ):
             for i, card in enumerate(cards):
-                yield Entry(f"{group} {i}", card, "reference" if group == "reference" and i >= crafting else role, group, source=seed)
+                yield Entry(
+                    f"{group} {i}",
+                    card,
+                    "reference" if group == "reference" and i >= crafting else role,
+                    group,
+                    source=seed,
+                )
         if self.said["source"].get("suspect"):
             yield Entry("copy", self.source, "positive", "copy", source=seed)
         for rule in self.said.get("rule", []):
             for values in _combinations(rule, self.said.get("lists", {})):
                 title = _filled(rule.get("name", ""), values)
                 if not title or title in self.rules or title == "source":
-                    raise SettingError(f"plan {self.plan}: expected every model to have a name of its own, got {title!r} twice or none")
+                    raise SettingError(
+                        f"plan {self.plan}: expected every model to have a name of its own, got {title!r} twice or none"
+                    )
                 self.rules[title] = (rule, values)
         for title in self.rules:
             yield self.entry(title)
@@ -161,7 +191,10 @@ class _Family:
         rule, values = self.rules[title]
         _known(f"plan {self.plan}, rule {rule['name']!r}", rule, RULE)
         if "of" in rule:
-            parents = [self.entry(_filled(parent, values)) for parent in ([rule["of"]] if isinstance(rule["of"], str) else rule["of"])]
+            parents = [
+                self.entry(_filled(parent, values))
+                for parent in ([rule["of"]] if isinstance(rule["of"], str) else rule["of"])
+            ]
         else:
             parents = []
         self.made[title] = self._stolen(title, rule, values, parents) if parents else self._trained(title, rule, values)
@@ -171,7 +204,9 @@ class _Family:
     def _trained(self, title: str, rule: Mapping[str, Any], values: Mapping[str, Any]) -> Entry:
         recipe = _filled(rule.get("recipe", self.source.recipe), values)
         alike = recipe == self.source.recipe
-        training = dict(self.source.training if alike else self.said.get("students", {}).get(recipe, self.source.training))
+        training = dict(
+            self.source.training if alike else self.said.get("students", {}).get(recipe, self.source.training)
+        )
         card = replace(
             self.source,
             recipe=recipe,
@@ -183,22 +218,35 @@ class _Family:
             raise SettingError(f"plan {self.plan}: the model {title!r} has no split to be trained on")
         return Entry(title, card, "negative", rule.get("group", "clean"), rule.get("tier", "clean"))
 
-    def _stolen(self, title: str, rule: Mapping[str, Any], values: Mapping[str, Any], parents: Sequence[Entry]) -> Entry:
+    def _stolen(
+        self, title: str, rule: Mapping[str, Any], values: Mapping[str, Any], parents: Sequence[Entry]
+    ) -> Entry:
         source = next((parent.source for parent in parents if parent.source is not None), None)
-        role, group = "negative" if source is None else "positive", _filled(rule.get("group", rule.get("attack", "")), values)
+        role, group = (
+            "negative" if source is None else "positive",
+            _filled(rule.get("group", rule.get("attack", "")), values),
+        )
         tier = "" if source is not None else rule.get("tier", "attacked copy of an independent")
         evasion = tuple(_filled(step, values) for step in rule.get("evasion", ()))
         if "attack" not in rule:
             if not evasion:
-                raise SettingError(f"plan {self.plan}: the model {title!r} has a parent, but neither attack nor evasion")
+                raise SettingError(
+                    f"plan {self.plan}: the model {title!r} has a parent, but neither attack nor evasion"
+                )
             return Entry(title, parents[0].card, role, group, tier, source, evasion)
         settings = {**_filled(rule.get("settings", {}), values)}
         if "student" in settings:
             settings = {**self.said.get("students", {}).get(settings["student"], {}), **settings}
         card = Card(
-            "stolen", self.source.data, _filled(rule.get("split", ""), values), "", _seed(title, source or 0), attack=_filled(rule["attack"], values), settings=settings,
+            "stolen",
+            self.source.data,
+            _filled(rule.get("split", ""), values),
+            "",
+            _seed(title, source or 0),
+            attack=_filled(rule["attack"], values),
+            settings=settings,
             parents=tuple(parent.card.key for parent in parents),
-        )  # fmt: skip
+        )
         return Entry(title, card, role, group, tier, source, evasion)
 
 
@@ -243,4 +291,6 @@ def check_splits(plan: Plan, data: Data) -> None:
     """Raise DataError unless the data hold every part that the plan's cards name, with samples in it."""
     for split in sorted({entry.card.split for entry in plan.entries}):
         if not len(data[split]):
-            raise DataError(f"plan {plan.name}: {split} of {data.name} holds no samples; use a larger data set or a smaller piece")
+            raise DataError(
+                f"plan {plan.name}: {split} of {data.name} holds no samples; use a larger data set or a smaller piece"
+            )

@@ -23,14 +23,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from birthmark import architectures
 from birthmark.artifact import canonical, disk_errors, plain, write_atomically
-from birthmark.card import Card
-from birthmark.connect.local import ModelCard, Open, make_network, read_tensors, save_model
 from birthmark.data import Data
 from birthmark.errors import ArtifactError, SettingError
-from birthmark.training import outputs
 from birthmark.types import Answers, Samples
+from birthmark.workshop import architectures
+from birthmark.workshop.card import Card
+from birthmark.workshop.modelfile import ModelHead, make_network, read_tensors, save_model
+from birthmark.workshop.training import outputs
+from birthmark.workshop.whitebox import Open
 
 
 class Store:
@@ -74,13 +75,20 @@ class Store:
             raise ArtifactError(f"{path}: its architecture has no name, so it can only be read beside its source")
         if ":" in name and name.partition(":")[0] not in architectures.ARCHITECTURES and name not in self.trusted:
             raise ArtifactError(
-                f"{path}: its card names code to import ({name!r}), which birthmark does not run on a file's word; give --architecture {name} if you trust it"
+                f"{path}: its card names code to import ({name!r}), which birthmark does not run on a file's word; "
+                f"give --architecture {name} if you trust it"
             )
-        module = deepcopy(like) if like is not None and not name else make_network(ModelCard(name, tuple(entry["shape"]), entry["outputs"]))
+        module = (
+            deepcopy(like)
+            if like is not None and not name
+            else make_network(ModelHead(name, tuple(entry["shape"]), entry["outputs"]))
+        )
         try:
             module.load_state_dict(tensors)
         except RuntimeError as error:
-            raise ArtifactError(f"{path}: the weights do not fit its network: {' '.join(str(error).split())[:300]}") from None
+            raise ArtifactError(
+                f"{path}: the weights do not fit its network: {' '.join(str(error).split())[:300]}"
+            ) from None
         return module.eval()
 
     def digest(self, key: str) -> str:
@@ -107,7 +115,7 @@ class Store:
         digest = tensors_digest(module.state_dict())
         about = plain({"key": card.key, "card": asdict(card), "digest": digest, "torch": torch.__version__})
         kind = Answers.VALUES if values else Answers.LOGITS
-        save_model(self.path(card.key), module, ModelCard(architecture_of(module), shape, width, kind), about)
+        save_model(self.path(card.key), module, ModelHead(architecture_of(module), shape, width, kind), about)
         return digest
 
     def discard(self, key: str) -> None:
@@ -117,8 +125,14 @@ class Store:
         path = self.path(key)
         entry, tensors = read_tensors(path)
         about = entry.get("about", {})
-        if about.get("digest") != tensors_digest(tensors) or about.get("key") != key or as_card(about["card"]).key != key:
-            raise ArtifactError(f"{path}: its tensors or its card are not those that were written; the file was edited or damaged")
+        if (
+            about.get("digest") != tensors_digest(tensors)
+            or about.get("key") != key
+            or as_card(about["card"]).key != key
+        ):
+            raise ArtifactError(
+                f"{path}: its tensors or its card are not those that were written; the file was edited or damaged"
+            )
         return about, entry, tensors
 
     @contextmanager
@@ -161,7 +175,10 @@ class Store:
         """Write a data set once, for workers to map; returns its digest."""
         total = sha256(
             canonical(
-                {"name": data.name, "parts": {part: [*data.parts[part].inputs.shape, data.parts[part].classes] for part in data.parts}}
+                {
+                    "name": data.name,
+                    "parts": {part: [*data.parts[part].inputs.shape, data.parts[part].classes] for part in data.parts},
+                }
             )
         )
         for part in sorted(data.parts):
@@ -179,7 +196,8 @@ class Store:
                     np.save(fresh, np.ascontiguousarray(array), allow_pickle=False)
                     os.replace(fresh, place / f"{part}.{name}.npy")
         write_atomically(
-            place / "parts.json", canonical({"name": data.name, "classes": {part: s.classes for part, s in data.parts.items()}})
+            place / "parts.json",
+            canonical({"name": data.name, "classes": {part: s.classes for part, s in data.parts.items()}}),
         )
         return digest
 
@@ -192,7 +210,10 @@ class Store:
             raise ArtifactError(f"{place}: the zoo's data cannot be read ({error}); start the build again") from None
         parts = dict[str, Samples]()
         for part, classes in said["classes"].items():
-            inputs, targets = (np.load(place / f"{part}.{name}.npy", mmap_mode="c", allow_pickle=False) for name in ("inputs", "targets"))
+            inputs, targets = (
+                np.load(place / f"{part}.{name}.npy", mmap_mode="c", allow_pickle=False)
+                for name in ("inputs", "targets")
+            )
             parts[part] = Samples(inputs, targets, classes)
         return Data(said["name"], parts)
 

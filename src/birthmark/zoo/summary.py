@@ -31,7 +31,11 @@ def build_plan(
     cards = plan.cards(sources)
     before = len(store.events())
     build(cards, store, data=data, executor=executor, progress=progress, gpus=lambda card: plan.gpus)
-    built = [event for event in store.events()[before:] if event["event"] == "built" and event["key"] in {card.key for card in cards}]
+    built = [
+        event
+        for event in store.events()[before:]
+        if event["event"] == "built" and event["key"] in {card.key for card in cards}
+    ]
     return {
         "plan": plan.name,
         "sources": list(sources or plan.sources),

@@ -1,19 +1,19 @@
 """The plans of fingerbench-tasks: for every task three sources, the thefts of each, and innocents that all share.
 
 Real-valued tasks need other networks and other amounts of training than image classifiers, so these plans are written
-as rules in Python over `birthmark.data.tasks`, and read as `fingerbench-tasks/TASK`. Source 0 is for choosing settings; the
-plan's own sources are 1, 2 and 3. `fingerbench-tasks/TASK-99-twins` is a plan of its own, with as many twins as a rank p of
-.01 needs and twice the innocents.
+as rules in Python over `birthmark.data.tasks`, and read as `fingerbench-tasks/TASK`. Source 0 is for choosing settings;
+the plan's own sources are 1, 2 and 3. `fingerbench-tasks/TASK-99-twins` is a plan of its own, with as many twins as a
+rank p of .01 needs and twice the innocents.
 """
 
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from birthmark.card import Card
-from birthmark.cohort import reference_cards, treated_cards, twin_cards
 from birthmark.data.tasks import TASKS
 from birthmark.errors import nearest
+from birthmark.workshop.card import Card
+from birthmark.workshop.cohort import reference_cards, treated_cards, twin_cards
 from birthmark.zoo.plan import Entry, Plan
 
 NAME = "fingerbench-tasks"
@@ -31,7 +31,12 @@ BUDGETS = (60, 100, 300, 600)
 def source_card(task: str, seed: int) -> Card:
     """A source's card."""
     return Card(
-        kind="trained", data={"name": task, "seed": 0}, split="owner", recipe=TASKS[task].recipe, seed=seed, training=TASKS[task].training
+        kind="trained",
+        data={"name": task, "seed": 0},
+        split="owner",
+        recipe=TASKS[task].recipe,
+        seed=seed,
+        training=TASKS[task].training,
     )
 
 
@@ -63,7 +68,14 @@ def treatments(task: str) -> dict[str, tuple[str, dict[str, Any]]]:
 def stolen(parent: Card, attack: str, settings: Mapping[str, Any], seed: int) -> Card:
     """A theft of `parent` on the attacker's data."""
     return Card(
-        kind="stolen", data=parent.data, split="attacker", recipe="", seed=seed, attack=attack, settings=settings, parents=(parent.key,)
+        kind="stolen",
+        data=parent.data,
+        split="attacker",
+        recipe="",
+        seed=seed,
+        attack=attack,
+        settings=settings,
+        parents=(parent.key,),
     )
 
 
@@ -75,14 +87,21 @@ def derived(task: str, source: Card) -> dict[str, Card]:
     }
 
 
-def innocents(task: str, base: int = 700, same: int = 4, other: int = 4, architectures: int = 4) -> dict[str, tuple[str, Card]]:
+def innocents(
+    task: str, base: int = 700, same: int = 4, other: int = 4, architectures: int = 4
+) -> dict[str, tuple[str, Card]]:
     """Tier and card of every independent model, by name; `base` is where their seeds begin."""
     source = source_card(task, 0)
     found = {f"same-data-{i}": ("same data, other seed", replace(source, seed=base + i)) for i in range(same)}
-    found |= {f"other-data-{i}": ("other data", replace(source, seed=base + 20 + i, split="innocent")) for i in range(other)}
+    found |= {
+        f"other-data-{i}": ("other data", replace(source, seed=base + 20 + i, split="innocent")) for i in range(other)
+    }
     for i in range(architectures):
         recipe, split = TASKS[task].others[i // 2 % 2], ("owner", "innocent")[i % 2]
-        found[f"other-arch-{i}"] = ("other architecture", replace(source, seed=base + 40 + i, recipe=recipe, split=split))
+        found[f"other-arch-{i}"] = (
+            "other architecture",
+            replace(source, seed=base + 40 + i, recipe=recipe, split=split),
+        )
     first, second = found["same-data-0"][1], found["other-data-0"][1]
     done = treatments(task)
     for i, (name, parent) in enumerate(
@@ -113,18 +132,27 @@ def plan(task: str, *, sources: tuple[int, ...] = (1, 2, 3)) -> Plan:
     for seed in sources:
         source = source_card(task, seed)
         entries += [Entry("source", source, "source", "source", source=seed)]
-        entries += [Entry(f"twin {i}", card, "twin", "twin", source=seed) for i, card in enumerate(twin_cards(source, twins))]
         entries += [
-            Entry(f"reference {i}", card, "craft", "reference", source=seed) for i, card in enumerate(reference_cards(source, REFERENCES))
+            Entry(f"twin {i}", card, "twin", "twin", source=seed) for i, card in enumerate(twin_cards(source, twins))
+        ]
+        entries += [
+            Entry(f"reference {i}", card, "craft", "reference", source=seed)
+            for i, card in enumerate(reference_cards(source, REFERENCES))
         ]
         entries += [
             Entry(f"reference {i}, treated {j}", card, "craft", "treated", source=seed)
             for i, cards in enumerate(treated_cards(source, REFERENCES, TREATED))
             for j, card in enumerate(cards)
         ]
-        entries += [Entry(name, card, "positive", name.removesuffix("-2"), source=seed) for name, card in derived(task, source).items()]
+        entries += [
+            Entry(name, card, "positive", name.removesuffix("-2"), source=seed)
+            for name, card in derived(task, source).items()
+        ]
     entries += [Entry(name, card, "negative", "clean", tier) for name, (tier, card) in innocents(task).items()]
     if many or task in MORE_INNOCENTS:
-        entries += [Entry(f"more-{name}", card, "negative", "clean", tier) for name, (tier, card) in innocents(task, 800).items()]
+        entries += [
+            Entry(f"more-{name}", card, "negative", "clean", tier)
+            for name, (tier, card) in innocents(task, 800).items()
+        ]
     methods = {name: {**settings, "placebos": twins} for name, settings in METHODS.items()}
     return Plan(NAME + many, f"{task} of {NAME}{many}", task, 0, False, sources, tuple(entries), methods)

@@ -19,7 +19,8 @@ class Card:
     """How one model is made.
 
     Attributes:
-        kind: "given" (a model file of the user's, `recipe` is its digest), "trained" (by `recipe`) or "stolen" (by `attack` from `parents`).
+        kind: "given" (a model file of the user's, `recipe` is its digest), "trained" (by `recipe`) or "stolen" (by
+            `attack` from `parents`).
         data: data set by name, with its settings: {"name": "fashion-mnist", "seed": 0}.
         split: which part it is trained on, e.g. "owner", "attacker[:5000]", "reserve[1/3]".
         recipe: an architecture's name (trained by the standard loop) or "module:function".
@@ -45,7 +46,8 @@ class Card:
             raise SettingError(f"expected a card of kind given, trained or stolen, got {self.kind!r}")
         if (self.kind == "stolen") != bool(self.attack) or (self.kind == "stolen" and not self.parents):
             raise SettingError(
-                f"a card is 'stolen' when it names an attack and a parent; got kind {self.kind!r}, attack {self.attack!r}, {len(self.parents)} parents"
+                f"a card is 'stolen' when it names an attack and a parent; got kind {self.kind!r}, attack "
+                f"{self.attack!r}, {len(self.parents)} parents"
             )
 
     @property

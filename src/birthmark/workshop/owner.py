@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from birthmark.card import Card
 from birthmark.claim import Task
-from birthmark.cohort import family, reference_cards, treated_cards, twin_cards
 from birthmark.errors import BirthmarkError
 from birthmark.types import Floats, Samples
+from birthmark.workshop.card import Card
+from birthmark.workshop.cohort import family, reference_cards, treated_cards, twin_cards
 
 if TYPE_CHECKING:
     from torch import nn
@@ -31,7 +31,8 @@ class Owner:
         pool: held-out inputs that queries are chosen from.
         make: builds the models of cards, cached and resumable, in the cards' order.
         values: true for regressors and generators.
-        scratch: folder where long crafting keeps each owner's part, so that an interrupted enrolment continues; None keeps nothing.
+        scratch: folder where long crafting keeps each owner's part, so that an interrupted enrolment continues; None
+            keeps nothing.
         reused: seconds that parts read from `scratch` took when they were made, for honest costs.
     """
 
@@ -77,11 +78,15 @@ class Cohort:
     warnings: tuple[str, ...] = ()
 
 
-def independents(owner: Owner, references: int, treated: int, answer: "Callable[[nn.Module], Floats]") -> dict[str, Floats]:
+def independents(
+    owner: Owner, references: int, treated: int, answer: "Callable[[nn.Module], Floats]"
+) -> dict[str, Floats]:
     """A claim's "references" (r, q, k) and, if any are wanted, "treated" (r, t, q, k): what `answer` says of each."""
     found = {"references": np.stack([answer(model) for model in owner.references(references)])}
     if treated:
-        found["treated"] = np.stack([[answer(model) for model in models] for models in owner.treated(references, treated)])
+        found["treated"] = np.stack(
+            [[answer(model) for model in models] for models in owner.treated(references, treated)]
+        )
     return found
 
 
@@ -104,7 +109,8 @@ def gather(owner: Owner, plan: Mapping[str, Any], card: Card | None = None, *, t
     independent = tuple(made[c.key] for c in cards.independent if c.key in made)
     if len(derived) < LEAST or len(independent) < LEAST:
         raise BirthmarkError(
-            f"expected at least {LEAST} derived and {LEAST} independent models to craft with, got {len(derived)} and {len(independent)}; "
+            f"expected at least {LEAST} derived and {LEAST} independent models to craft with, got {len(derived)} and "
+            f"{len(independent)}; "
             f"give a wider cohort recipe{'' if not lost else ': ' + lost[0]}"
         )
     return Cohort(derived, independent, tuple(lost))

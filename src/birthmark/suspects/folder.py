@@ -24,7 +24,9 @@ class Classifier(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, network: nn.Module, size: tuple[int, int] | None, mean: list[float], std: list[float], order: list[int]) -> None:
+    def __init__(
+        self, network: nn.Module, size: tuple[int, int] | None, mean: list[float], std: list[float], order: list[int]
+    ) -> None:
         super().__init__()
         self.network = network
         self.size = size
@@ -49,9 +51,15 @@ def load_folder(path: Path, spec: SuspectSpec, task: Task) -> nn.Module:
     """
     config = _json(path / "config.json")
     if not (path / "model.safetensors").is_file() and not (path / "model.safetensors.index.json").is_file():
-        raise ArtifactError(f"{path}: expected model.safetensors there; pickled weights (pytorch_model.bin) can run code and are not read")
+        raise ArtifactError(
+            f"{path}: expected model.safetensors there; pickled weights (pytorch_model.bin) can run code and are not "
+            "read"
+        )
     if "auto_map" in config:
-        raise ArtifactError(f"{path}: its config names code to run (auto_map), which birthmark does not; export the model as .pt2 or ONNX")
+        raise ArtifactError(
+            f"{path}: its config names code to run (auto_map), which birthmark does not; export the model as .pt2 or "
+            "ONNX"
+        )
     try:
         from transformers import AutoModelForImageClassification
     except ImportError:
@@ -61,14 +69,19 @@ def load_folder(path: Path, spec: SuspectSpec, task: Task) -> nn.Module:
             str(path), local_files_only=True, trust_remote_code=False, use_safetensors=True, output_loading_info=True
         )
     except Exception as error:  # transformers raises many kinds
-        raise ArtifactError(f"{path}: not an image classifier that transformers can read ({' '.join(str(error).split())[:200]})") from None
+        raise ArtifactError(
+            f"{path}: not an image classifier that transformers can read ({' '.join(str(error).split())[:200]})"
+        ) from None
     if info["missing_keys"] or info["mismatched_keys"]:
         lacks = ", ".join(map(str, [*info["missing_keys"], *info["mismatched_keys"]][:3]))
-        raise ArtifactError(f"{path}: its weights lack {lacks}, so it is no whole classifier; transformers would fill them with noise")
+        raise ArtifactError(
+            f"{path}: its weights lack {lacks}, so it is no whole classifier; transformers would fill them with noise"
+        )
     channels = getattr(network.config, "num_channels", task.shape[0])
     if len(task.shape) != 3 or channels != task.shape[0]:
         raise SettingError(
-            f"{path}: wants images of {channels} channels, the claim's inputs are {list(task.shape)}: it was made for another task"
+            f"{path}: wants images of {channels} channels, the claim's inputs are {list(task.shape)}: it was made for "
+            "another task"
         )
     size, mean, std = _preprocessing(path, channels)
     names = [str(network.config.id2label[i]) for i in range(network.config.num_labels)]
@@ -86,7 +99,8 @@ def _preprocessing(path: Path, channels: int) -> tuple[tuple[int, int] | None, l
             size = (int(wanted["height"]), int(wanted["width"]))
         else:
             raise SettingError(
-                f"{file}: size {wanted} crops or keeps ratios, which is not reproduced here; serve the model and give its URL"
+                f"{file}: size {wanted} crops or keeps ratios, which is not reproduced here; serve the model and give "
+                "its URL"
             )
     mean, std = [0.0] * channels, [1.0] * channels
     if said.get("do_normalize"):
@@ -95,7 +109,9 @@ def _preprocessing(path: Path, channels: int) -> tuple[tuple[int, int] | None, l
     if not math.isclose(factor, 1.0):  # the network sees pixel * factor where ours are pixel
         mean, std = [m / factor for m in mean], [s / factor for s in std]
     if len(mean) != channels or len(std) != channels:
-        raise SettingError(f"{file}: normalises {len(mean)} channels, the network wants {channels}; declare mean and std")
+        raise SettingError(
+            f"{file}: normalises {len(mean)} channels, the network wants {channels}; declare mean and std"
+        )
     return size, mean, std
 
 

@@ -1,7 +1,8 @@
 """Cohorts: the models an owner makes around the source, as rules for cards.
 
 Twins are reruns of the source under other seeds. References are independent models of several architectures, half on
-the source's own data, half on the owner's reserve; treated references are copies and students of those. Surrogates are small thefts by the owner, on the reserve.
+the source's own data, half on the owner's reserve; treated references are copies and students of those. Surrogates are
+small thefts by the owner, on the reserve.
 
 A recipe (TOML, `cohorts/*.toml` or a file of the user's) says which models queries are crafted with:
 
@@ -22,8 +23,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from birthmark.card import Card
 from birthmark.errors import SettingError, nearest
+from birthmark.workshop.card import Card
 
 REFERENCE_ARCHITECTURES = ("cnn", "res", "vgg", "lenet", "mobile", "squeeze")
 RELATIVES = {  # of families that no image classifier can stand in for
@@ -35,7 +36,10 @@ RELATIVES = {  # of families that no image classifier can stand in for
     "vae": ("vae", "vae:width=128", "vae:width=64,depth=2"),
     "gan": ("gan:width=8", "gan:width=6", "gan:width=10"),
 }
-GENERATORS, DECODERS = ("vae", "gan"), ("mlp:width=96,depth=1", "mlp:width=160,depth=1")  # students of generators map latents to images
+GENERATORS, DECODERS = (
+    ("vae", "gan"),
+    ("mlp:width=96,depth=1", "mlp:width=160,depth=1"),
+)  # students of generators map latents to images
 TWIN_SEED, REFERENCE_SEED, SURROGATE_SEED, STUDENT_SEED = 1_000, 2_000, 3_000, 4_000
 DERIVED_SEED, INDEPENDENT_SEED, TREATED_SEED, MIRRORED_SEED = 5_000, 6_000, 7_000, 8_000
 
@@ -57,7 +61,8 @@ def twin_cards(source: Card, n: int) -> list[Card]:
 def reference_cards(source: Card, n: int, architectures: tuple[str, ...] = REFERENCE_ARCHITECTURES) -> list[Card]:
     """`n` independents, alternately on the source's split and on the reserve, architectures in turn.
 
-    Of a fine-tuned backbone they are other fine-tunes of it: an innocent who started from the same public weights is closest.
+    Of a fine-tuned backbone they are other fine-tunes of it: an innocent who started from the same public weights is
+    closest.
     """
     names = RELATIVES.get(source.recipe.partition(":")[0], architectures)
     return [
@@ -72,14 +77,18 @@ def reference_cards(source: Card, n: int, architectures: tuple[str, ...] = REFER
 
 
 def treated_cards(source: Card, n: int, each: int) -> list[list[Card]]:
-    """`each` copies and students of every one of `n` references, on the reserve: what thieves do to a model, done to innocents.
+    """`each` copies and students of every one of `n` references, on the reserve: what thieves do to a model, done to
+    innocents.
 
-    Students (of the source's architecture and two others), a fine-tuned and a pruned copy in turn, begun one further at every reference.
+    Students (of the source's architecture and two others), a fine-tuned and a pruned copy in turn, begun one further at
+    every reference.
     """
     family = source.recipe.partition(":")[0]
     rate, epochs = float(source.training.get("rate", 6e-3)), int(source.training.get("epochs", 10))
     others = DECODERS if family in GENERATORS else RELATIVES.get(family, REFERENCE_ARCHITECTURES)
-    foreign = family in GENERATORS or (":" in source.recipe and "=" not in source.recipe)  # module:function trains no student
+    foreign = family in GENERATORS or (
+        ":" in source.recipe and "=" not in source.recipe
+    )  # module:function trains no student
     own = others[0] if foreign else source.recipe
     student = {"epochs": max(10, epochs), "rate": rate}
     found = []
@@ -93,9 +102,20 @@ def treated_cards(source: Card, n: int, each: int) -> list[list[Card]]:
         ]
         turn = [treatments[(i + j) % len(treatments)] for j in range(each)]
         found.append(
-            [Card(kind="stolen", data=source.data, split="reserve", recipe="", seed=TREATED_SEED + source.seed * 100_000 + each * i + j,
-                  attack=attack, settings=settings, parents=(card.key,)) for j, (attack, settings) in enumerate(turn)]
-        )  # fmt: skip
+            [
+                Card(
+                    kind="stolen",
+                    data=source.data,
+                    split="reserve",
+                    recipe="",
+                    seed=TREATED_SEED + source.seed * 100_000 + each * i + j,
+                    attack=attack,
+                    settings=settings,
+                    parents=(card.key,),
+                )
+                for j, (attack, settings) in enumerate(turn)
+            ]
+        )
     return found
 
 
@@ -104,20 +124,36 @@ def surrogate_cards(source: Card, n: int = 3) -> list[Card]:
     student = RELATIVES.get(source.recipe.partition(":")[0], ("cnn",))[0]
     thefts = [("ftal", {}), ("distill", {"student": student}), ("retrain", {"student": student})]
     return [
-        Card(kind="stolen", data=source.data, split="reserve", recipe="", seed=SURROGATE_SEED + source.seed * 100_000 + i,
-             attack=thefts[i % 3][0], settings=thefts[i % 3][1], parents=(source.key,))
+        Card(
+            kind="stolen",
+            data=source.data,
+            split="reserve",
+            recipe="",
+            seed=SURROGATE_SEED + source.seed * 100_000 + i,
+            attack=thefts[i % 3][0],
+            settings=thefts[i % 3][1],
+            parents=(source.key,),
+        )
         for i in range(n)
-    ]  # fmt: skip
+    ]
 
 
 def student_cards(source: Card, n: int = 1) -> list[Card]:
     """`n` students extracted from a model on the reserve, alternately from probabilities and from labels."""
     student = RELATIVES.get(source.recipe.partition(":")[0], ("cnn",))[0]
     return [
-        Card(kind="stolen", data=source.data, split="reserve", recipe="", seed=STUDENT_SEED + source.seed * 100_000 + i,
-             attack=("distill", "retrain")[i % 2], settings={"student": student}, parents=(source.key,))
+        Card(
+            kind="stolen",
+            data=source.data,
+            split="reserve",
+            recipe="",
+            seed=STUDENT_SEED + source.seed * 100_000 + i,
+            attack=("distill", "retrain")[i % 2],
+            settings={"student": student},
+            parents=(source.key,),
+        )
         for i in range(n)
-    ]  # fmt: skip
+    ]
 
 
 @dataclass(frozen=True)
@@ -144,13 +180,20 @@ def recipe(name: str) -> Mapping[str, Any]:
         found = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SettingError(f"cohort recipe {name}: not TOML: {error}") from None
-    words = {"": ("about", "twins", "thin", "without", "mirrored", "independent", "treatment"), "independent": ("recipes", "split", "training", "times"),
-             "treatment": ("attack", "settings", "split", "students", "times")}  # fmt: skip
-    for part, table in [("", found), *((kind, t) for kind in ("independent", "treatment") for t in found.get(kind, ()))]:
+    words = {
+        "": ("about", "twins", "thin", "without", "mirrored", "independent", "treatment"),
+        "independent": ("recipes", "split", "training", "times"),
+        "treatment": ("attack", "settings", "split", "students", "times"),
+    }
+    for part, table in [
+        ("", found),
+        *((kind, t) for kind in ("independent", "treatment") for t in found.get(kind, ())),
+    ]:
         unknown = set(table) - set(words[part])
         if unknown:
             raise SettingError(
-                f"cohort recipe {name}: unknown {', '.join(sorted(unknown))} in {part or 'the recipe'}; it has {', '.join(words[part])}"
+                f"cohort recipe {name}: unknown {', '.join(sorted(unknown))} in {part or 'the recipe'}; it has "
+                f"{', '.join(words[part])}"
             )
     return found
 
@@ -173,8 +216,13 @@ def family(plan: Mapping[str, Any], owner: Card, source: Card, *, twins: int = 0
     for table in plan.get("independent", ()):
         for name in list(table["recipes"]) * int(table.get("times", 1)):
             split = source.split if table.get("split", "source") == "source" else table["split"]
-            card = replace(first, recipe=name, split=split, seed=INDEPENDENT_SEED + base + len(plain) + len(special),
-                           training={**first.training, **table.get("training", {})})  # fmt: skip
+            card = replace(
+                first,
+                recipe=name,
+                split=split,
+                seed=INDEPENDENT_SEED + base + len(plain) + len(special),
+                training={**first.training, **table.get("training", {})},
+            )
             (special if table.get("training") else plain).append(card)
     owners = [source, *twin_cards(source, max(twins, int(plan.get("twins", 0))))]
     treated = list(_treatments(plan, owner, DERIVED_SEED + 100 * seed))
@@ -200,7 +248,15 @@ def _treatments(plan: Mapping[str, Any], owner: Card, seed: int) -> Sequence[Car
         for i in range(len(students) * int(table.get("times", 1))):
             named = {"student": students[i % len(students)]} if students[0] else {}
             cards.append(
-                Card(kind="stolen", data=owner.data, split=splits[(i + i // len(students)) % len(splits)], recipe="", attack=table["attack"],
-                     settings={**table.get("settings", {}), **named}, parents=(owner.key,), seed=seed + owner.seed * 100_000 + len(cards))
-            )  # fmt: skip
+                Card(
+                    kind="stolen",
+                    data=owner.data,
+                    split=splits[(i + i // len(students)) % len(splits)],
+                    recipe="",
+                    attack=table["attack"],
+                    settings={**table.get("settings", {}), **named},
+                    parents=(owner.key,),
+                    seed=seed + owner.seed * 100_000 + len(cards),
+                )
+            )
     return cards

@@ -8,15 +8,15 @@ from typing import Any
 from birthmark import data as datasets
 from birthmark import registry
 from birthmark.artifact import file_digest
-from birthmark.card import Card
-from birthmark.cohort import reference_cards, twin_cards
-from birthmark.connect.local import ModelCard, load_module, save_model
 from birthmark.errors import SettingError
 from birthmark.oracle import Oracle
-from birthmark.owner import Owner
 from birthmark.theft import carry_out
-from birthmark.training import outputs
 from birthmark.types import Answers, Samples
+from birthmark.workshop.card import Card
+from birthmark.workshop.cohort import reference_cards, twin_cards
+from birthmark.workshop.modelfile import ModelHead, load_module, save_model
+from birthmark.workshop.owner import Owner
+from birthmark.workshop.training import outputs
 from birthmark.zoo.build import Progress, workshop
 from birthmark.zoo.executors import Executor
 from birthmark.zoo.make import is_code
@@ -24,9 +24,23 @@ from birthmark.zoo.store import Store, architecture_of, as_card
 
 
 def open_owner(
-    source: Path, *, recipe: str, data: str, data_dir: Path | None, data_seed: int, split: str, training: Mapping[str, Any], cache: Path, engine: Executor,
-    architecture: str, shape: tuple[int, ...], classes: int, twins: int, references: int, progress: Callable[[float], None] | None = None,
-) -> tuple[Owner, Samples]:  # fmt: skip
+    source: Path,
+    *,
+    recipe: str,
+    data: str,
+    data_dir: Path | None,
+    data_seed: int,
+    split: str,
+    training: Mapping[str, Any],
+    cache: Path,
+    engine: Executor,
+    architecture: str,
+    shape: tuple[int, ...],
+    classes: int,
+    twins: int,
+    references: int,
+    progress: Callable[[float], None] | None = None,
+) -> tuple[Owner, Samples]:
     """Open a source file and its data as an owner, with twins and references already made; and the test samples.
 
     Args:
@@ -41,21 +55,40 @@ def open_owner(
     code = is_code(recipe) and not architecture
     if code:
         raise SettingError(
-            f"the recipe {recipe} trains networks of your own: give --architecture module:function too, (shape, outputs) -> untrained network, to read {source.name}"
+            f"the recipe {recipe} trains networks of your own: give --architecture module:function too, (shape, "
+            f"outputs) -> untrained network, to read {source.name}"
         )
-    module, model, about = load_module(source, architecture=architecture, shape=shape or parts.shape, classes=classes or parts.classes)
+    module, model, about = load_module(
+        source, architecture=architecture, shape=shape or parts.shape, classes=classes or parts.classes
+    )
     datasets.require(parts, model.shape, model.outputs)
-    card = source_card(source, about.get("card"), recipe=recipe, data=data, data_seed=data_seed, split=split, training=training)
+    card = source_card(
+        source, about.get("card"), recipe=recipe, data=data, data_seed=data_seed, split=split, training=training
+    )
     store = Store(cache, trusted=(architecture,) if is_code(architecture) else ())
     make = workshop(module, card, store, parts, engine, _shares(progress))
     make([*twin_cards(card, twins), *reference_cards(card, references)])
     return Owner(
-        module, card, parts[card.split], parts["reserve"], parts["queries"], make, values=not parts.classes, scratch=cache / "crafted"
+        module,
+        card,
+        parts[card.split],
+        parts["reserve"],
+        parts["queries"],
+        make,
+        values=not parts.classes,
+        scratch=cache / "crafted",
     ), parts["test"]
 
 
 def source_card(
-    source: Path, said: Mapping[str, Any] | None, *, recipe: str, data: str, data_seed: int, split: str, training: Mapping[str, Any]
+    source: Path,
+    said: Mapping[str, Any] | None,
+    *,
+    recipe: str,
+    data: str,
+    data_seed: int,
+    split: str,
+    training: Mapping[str, Any],
 ) -> Card:
     """The source's card: the one in its file, or a "given" one that names the recipe its twins follow.
 
@@ -66,10 +99,19 @@ def source_card(
         return as_card(said)
     if not recipe:
         raise SettingError(
-            f"{source} does not say how it was trained, so no twin can be made; give --recipe (a built-in architecture, or module:function: seed -> trained network)"
+            f"{source} does not say how it was trained, so no twin can be made; give --recipe (a built-in "
+            "architecture, or module:function: seed -> trained network)"
         )
     about = {"name": data, "seed": data_seed}
-    return Card(kind="given", data=about, split=split, recipe=recipe, seed=0, training=training, settings={"sha256": file_digest(source)})
+    return Card(
+        kind="given",
+        data=about,
+        split=split,
+        recipe=recipe,
+        seed=0,
+        training=training,
+        settings={"sha256": file_digest(source)},
+    )
 
 
 def _shares(progress: Callable[[float], None] | None) -> Callable[[Progress], None] | None:
@@ -77,7 +119,15 @@ def _shares(progress: Callable[[float], None] | None) -> Callable[[Progress], No
 
 
 def steal(
-    name: str, target: Oracle, out: Path, parts: datasets.Data, *, split: str, budget: int | None, settings: Mapping[str, Any], seed: int
+    name: str,
+    target: Oracle,
+    out: Path,
+    parts: datasets.Data,
+    *,
+    split: str,
+    budget: int | None,
+    settings: Mapping[str, Any],
+    seed: int,
 ) -> dict[str, Any]:
     """Run an attack on a target and write the stolen model; says what it cost and what it kept.
 
@@ -94,7 +144,7 @@ def steal(
     kind = Answers.LOGITS if parts.classes else Answers.VALUES
     width = outputs(stolen, parts["test"].inputs[:1]).shape[1]
     about = {"attack": name, "settings": dict(settings), "seed": seed}
-    save_model(out, stolen, ModelCard(architecture_of(stolen), parts.shape, width, kind), about)
+    save_model(out, stolen, ModelHead(architecture_of(stolen), parts.shape, width, kind), about)
     answered.unlink(missing_ok=True)
     return {
         "attack": name,

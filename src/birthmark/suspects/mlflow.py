@@ -1,4 +1,7 @@
-"""MLflow's scoring server, also Databricks and SageMaker by MLflow: `POST /invocations` {"inputs": [...]} -> {"predictions": [...]}."""
+"""MLflow's scoring server, also Databricks and SageMaker by MLflow.
+
+`POST /invocations` {"inputs": [...]} -> {"predictions": [...]}.
+"""
 
 import re
 from typing import Any, ClassVar

@@ -33,13 +33,17 @@ class TFServing(Dialect):
         if not spec.model:
             models = about.get("models") or []
             if len(models) != 1:
-                raise SettingError(f"TensorFlow Serving or KServe V1 with models {', '.join(map(str, models))[:200]}; declare model")
+                raise SettingError(
+                    f"TensorFlow Serving or KServe V1 with models {', '.join(map(str, models))[:200]}; declare model"
+                )
             spec = spec.completed(model=str(models[0]))
         return Found(spec, (f"TensorFlow Serving or KServe V1, model {spec.model}",))
 
     def request(self, inputs: Array) -> Request:
         version = f"/versions/{self.spec.version}" if self.spec.version else ""
-        path = f"/v1/models/{self.spec.model}{version}:predict" if self.spec.model else ":predict"  # the latter as Vertex AI's addresses
+        path = (
+            f"/v1/models/{self.spec.model}{version}:predict" if self.spec.model else ":predict"
+        )  # the latter as Vertex AI's addresses
         return json_request(path, {"instances": encoded(inputs, self.spec).tolist()})
 
     def answers(self, response: Response, n: int, name: str) -> Any:

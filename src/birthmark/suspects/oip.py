@@ -1,7 +1,7 @@
 """Open Inference Protocol (KServe V2): Triton, MLServer, KServe, OpenVINO Model Server, Seldon.
 
-`POST /v2/models/{model}[/versions/{version}]/infer` with JSON tensors, or with Triton's binary extension (a JSON head and
-raw little-endian tensors), which is 20 times faster and exact. Triton's classification extension (`top`) answers
+`POST /v2/models/{model}[/versions/{version}]/infer` with JSON tensors, or with Triton's binary extension (a JSON head
+and raw little-endian tensors), which is 20 times faster and exact. Triton's classification extension (`top`) answers
 strings "score:index[:label]". An `id` is always sent: some servers fail without one.
 """
 
@@ -68,7 +68,11 @@ class OpenInference(Dialect):
     def request(self, inputs: Array) -> Request:
         x = encoded(inputs, self.spec)
         path = f"{model_path(self.spec)}/infer"
-        tensor: dict[str, Any] = {"name": self.spec.input_name or "input", "shape": list(x.shape), "datatype": self.spec.datatype or "FP32"}
+        tensor: dict[str, Any] = {
+            "name": self.spec.input_name or "input",
+            "shape": list(x.shape),
+            "datatype": self.spec.datatype or "FP32",
+        }
         body: dict[str, Any] = {"id": "birthmark", "inputs": [tensor]}
         if self.spec.output_name or self.spec.top:
             wanted: dict[str, Any] = {"name": self.spec.output_name or "output"}
@@ -115,7 +119,9 @@ def decoded(response: Response, name: str, part: str = "outputs") -> dict[str, n
         OracleError: shapes, sizes or datatypes that do not hold together.
     """
     cut = head_length(response.headers, response.body, name)
-    return tensors(Response(response.status, response.headers, response.body[:cut]).json(name), response.body, cut, name, part)
+    return tensors(
+        Response(response.status, response.headers, response.body[:cut]).json(name), response.body, cut, name, part
+    )
 
 
 def head_length(headers: Mapping[str, str], body: bytes, name: str) -> int:
@@ -138,7 +144,11 @@ def tensors(head: Any, body: bytes, at: int, name: str, part: str) -> dict[str, 
     """
     found = {}
     for tensor in field_of(head, part, name):
-        label, shape, kind = field_of(tensor, "name", name), field_of(tensor, "shape", name), field_of(tensor, "datatype", name)
+        label, shape, kind = (
+            field_of(tensor, "name", name),
+            field_of(tensor, "shape", name),
+            field_of(tensor, "datatype", name),
+        )
         about = tensor.get("parameters")
         size = about.get("binary_data_size") if isinstance(about, Mapping) else None
         try:
@@ -147,10 +157,13 @@ def tensors(head: Any, body: bytes, at: int, name: str, part: str) -> dict[str, 
                 at += size
             else:
                 data = field_of(tensor, "data", name)
-                found[str(label)] = np.asarray(data, dtype=object if kind == "BYTES" else DATATYPES.get(kind, np.float64)).reshape(shape)
+                found[str(label)] = np.asarray(
+                    data, dtype=object if kind == "BYTES" else DATATYPES.get(kind, np.float64)
+                ).reshape(shape)
         except (ValueError, TypeError, OverflowError, KeyError) as error:
             raise OracleError(
-                f"{name}: {part[:-1]} {str(label)[:40]!r} does not fit its shape {str(shape)[:40]} and datatype {str(kind)[:10]} ({str(error)[:80]})"
+                f"{name}: {part[:-1]} {str(label)[:40]!r} does not fit its shape {str(shape)[:40]} and datatype "
+                f"{str(kind)[:10]} ({str(error)[:80]})"
             ) from None
     return found
 

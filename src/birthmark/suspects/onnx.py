@@ -1,4 +1,7 @@
-"""ONNX files, by onnxruntime (extra `onnx`): query-only, and bit for bit what a server with the same runtime answers."""
+"""ONNX files, by onnxruntime (extra `onnx`).
+
+Query-only, and bit for bit what a server with the same runtime answers.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -44,7 +47,9 @@ class OnnxFile(Oracle):
         try:
             (answer,) = self.session.run([self.spec.output_name], {self.spec.input_name: x})
         except Exception as error:  # onnxruntime's exceptions have no common base but this
-            raise OracleError(f"{self.name}: cannot answer inputs of shape {x.shape}: {str(error).splitlines()[0][:200]}") from None
+            raise OracleError(
+                f"{self.name}: cannot answer inputs of shape {x.shape}: {str(error).splitlines()[0][:200]}"
+            ) from None
         return rows(answer[:n], n, self.spec, self.task, self.name)
 
 
@@ -76,7 +81,11 @@ def open_onnx(path: Path, spec: SuspectSpec, task: Task) -> Oracle:
     if not layout:
         raise SettingError(f"{path}: input {given} of shape {about.shape} fits nchw and nhwc; declare layout")
     spec = spec.completed(
-        input_name=given, output_name=answer, layout=layout, datatype=TYPES[about.type], answers="values" if task.values else "logits"
+        input_name=given,
+        output_name=answer,
+        layout=layout,
+        datatype=TYPES[about.type],
+        answers="values" if task.values else "logits",
     )
     spec = declared(spec, task)
     return OnnxFile(session, spec, task, f"{path.name} ({spec.says()})")
@@ -86,5 +95,7 @@ def _one(names: list[str], wanted: str, kind: str, path: Path) -> str:
     if wanted in names:
         return wanted
     if wanted or len(names) != 1:
-        raise SettingError(f"{path}: has {kind}s {', '.join(names)}{f', not {wanted!r}' if wanted else ''}; declare {kind}_name")
+        raise SettingError(
+            f"{path}: has {kind}s {', '.join(names)}{f', not {wanted!r}' if wanted else ''}; declare {kind}_name"
+        )
     return names[0]

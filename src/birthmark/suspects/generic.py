@@ -41,7 +41,10 @@ class Generic(Dialect):
         super().__init__(spec, task)
         found = set(_placeholders(spec.body))
         if len(found) != 1:
-            raise SettingError(f"generic: expected body to hold one of {BATCH}, {', '.join(ONE)}, got {', '.join(sorted(found)) or 'none'}")
+            raise SettingError(
+                f"generic: expected body to hold one of {BATCH}, {', '.join(ONE)}, got "
+                f"{', '.join(sorted(found)) or 'none'}"
+            )
         self.placeholder = found.pop()
         try:
             self.path = jmespath.compile(spec.rows) if spec.rows else None
@@ -57,7 +60,9 @@ class Generic(Dialect):
             x = encoded(inputs, self.spec).tolist()
             value: Any = x if self.placeholder == BATCH else x[0]
         else:
-            value = base64_text(picture(inputs[0], replace(self.spec, encoding=self.placeholder[1:].removesuffix("_base64"))))
+            value = base64_text(
+                picture(inputs[0], replace(self.spec, encoding=self.placeholder[1:].removesuffix("_base64")))
+            )
         return json_request("", _filled(self.spec.body, self.placeholder, value))
 
     def answers(self, response: Response, n: int, name: str) -> Any:
@@ -66,10 +71,13 @@ class Generic(Dialect):
             try:
                 value = self.path.search(value)
             except (JMESPathError, RecursionError) as error:
-                raise OracleError(f"{name}: rows {self.spec.rows!r} does not fit the answer ({str(error).splitlines()[0][:120]})") from None
+                raise OracleError(
+                    f"{name}: rows {self.spec.rows!r} does not fit the answer ({str(error).splitlines()[0][:120]})"
+                ) from None
             if value is None:
                 raise OracleError(
-                    f"{name}: rows {self.spec.rows!r} finds nothing in the answer {response.body[:100].decode('utf-8', 'replace')!r}"
+                    f"{name}: rows {self.spec.rows!r} finds nothing in the answer "
+                    f"{response.body[:100].decode('utf-8', 'replace')!r}"
                 )
         if self.placeholder == BATCH:
             return value

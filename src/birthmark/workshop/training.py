@@ -57,7 +57,9 @@ class Training:
 
     def __post_init__(self) -> None:
         if self.epochs < 0 or self.batch < 1 or self.rate <= 0:
-            raise SettingError(f"expected epochs >= 0, batch >= 1 and rate > 0, got {self.epochs}, {self.batch}, {self.rate}")
+            raise SettingError(
+                f"expected epochs >= 0, batch >= 1 and rate > 0, got {self.epochs}, {self.batch}, {self.rate}"
+            )
 
 
 def has_bf16() -> bool:
@@ -103,7 +105,8 @@ def fit(
     Args:
         samples: inputs and hard targets: class numbers, or real values (mean squared error).
         soft: teacher's probabilities (n, k) per input; then hard labels weigh `how.hard_share`.
-        only: parameters to train (default all); the others stay, and so do the statistics of batch norms that are not trained.
+        only: parameters to train (default all); the others stay, and so do the statistics of batch norms that are not
+            trained.
         penalty: (model, inputs, outputs) -> extra loss, for attacks and defences.
         progress: called with the share done, 0 to 1.
 
@@ -122,14 +125,20 @@ def fit(
     if only is not None:
         trained = {id(parameter) for parameter in chosen}
         for module in model.modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm) and not any(id(p) in trained for p in module.parameters()):
+            if isinstance(module, nn.modules.batchnorm._BatchNorm) and not any(
+                id(p) in trained for p in module.parameters()
+            ):
                 module.eval()
     total = how.epochs * -(-len(samples) // how.batch)
     if not total or not chosen:
         return model.eval()
     optimiser = torch.optim.AdamW(chosen, lr=how.rate, weight_decay=how.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, how.rate, total_steps=total) if how.cycle and total > 3 else None
-    own = getattr(model, "cost", None) if soft is None else None  # who learns from a teacher does not learn from the data
+    schedule = (
+        torch.optim.lr_scheduler.OneCycleLR(optimiser, how.rate, total_steps=total) if how.cycle and total > 3 else None
+    )
+    own = (
+        getattr(model, "cost", None) if soft is None else None
+    )  # who learns from a teacher does not learn from the data
     done = 0
     with seeded(seed):
         for _ in range(how.epochs):
@@ -159,7 +168,8 @@ def fit(
                 done += 1
                 if done % 20 == 0 and not torch.isfinite(cost):
                     raise BirthmarkError(
-                        f"training diverged: the loss is {cost.item()} after {done} of {total} steps; lower the rate ({how.rate})"
+                        f"training diverged: the loss is {cost.item()} after {done} of {total} steps; lower the rate "
+                        f"({how.rate})"
                     )
             if progress is not None:
                 progress(done / total)
@@ -174,7 +184,9 @@ def autocast(wanted: bool, where: torch.device) -> "torch.autocast | nullcontext
 def loss(outputs: Tensor, targets: Tensor, teacher: Tensor | None, how: Training) -> Tensor:
     """Cross-entropy on labels, temperature-scaled KL on soft labels, or mean squared error on values."""
     if targets.is_floating_point():
-        return functional.mse_loss(outputs.reshape(len(targets), -1), (targets if teacher is None else teacher).reshape(len(targets), -1))
+        return functional.mse_loss(
+            outputs.reshape(len(targets), -1), (targets if teacher is None else teacher).reshape(len(targets), -1)
+        )
     hard = (
         functional.cross_entropy(outputs, targets, label_smoothing=how.smoothing)
         if teacher is None or how.hard_share
@@ -208,7 +220,10 @@ def augment(x: Tensor, how: Training) -> Tensor:
         ]
     if how.cutout:
         h, w = x.shape[2:]
-        top, left = torch.randint(0, max(h - how.cutout, 1), (1,)).item(), torch.randint(0, max(w - how.cutout, 1), (1,)).item()
+        top, left = (
+            torch.randint(0, max(h - how.cutout, 1), (1,)).item(),
+            torch.randint(0, max(w - how.cutout, 1), (1,)).item(),
+        )
         x = x.clone()
         patch = x[:, :, top : top + how.cutout, left : left + how.cutout]
         patch.copy_(torch.rand_like(patch))
@@ -223,9 +238,18 @@ def _partly_adversarial(model: nn.Module, x: Tensor, y: Tensor, teacher: Tensor 
 
 
 def pgd(
-    model: nn.Module, x: Tensor, targets: Tensor, *, epsilon: float, steps: int, step: float = 0.0, start: bool = True, bf16: bool = False
+    model: nn.Module,
+    x: Tensor,
+    targets: Tensor,
+    *,
+    epsilon: float,
+    steps: int,
+    step: float = 0.0,
+    start: bool = True,
+    bf16: bool = False,
 ) -> Tensor:
-    """Projected gradient ascent on the cross-entropy in an L-inf ball inside [0, 1] (Madry et al. 2018, Eq. 2.1 and Sec. 2.1).
+    """Projected gradient ascent on the cross-entropy in an L-inf ball inside [0, 1] (Madry et al. 2018, Eq. 2.1 and
+    Sec. 2.1).
 
     Args:
         x: inputs (n, *d) in [0, 1].

@@ -1,8 +1,8 @@
 """The utility report: what a mark would cost the users of an API, and what it would buy, before it is switched on.
 
-Everything is measured on the owner's own held-out data: top-1 agreement, accuracy, L1 and KL shift, expected calibration
-error, by strength. What a strength buys is read as the score a perfect student would get: one who answers exactly as the
-marked API, asked 100 to 1000 queries.
+Everything is measured on the owner's own held-out data: top-1 agreement, accuracy, L1 and KL shift, expected
+calibration error, by strength. What a strength buys is read as the score a perfect student would get: one who answers
+exactly as the marked API, asked 100 to 1000 queries.
 """
 
 from collections.abc import Sequence
@@ -45,12 +45,17 @@ class Utility:
 
 
 def utility(
-    keys: Sequence[ClientKey], inputs: Array, answers: Floats, targets: Labels, strengths: Sequence[str] = tuple(STRENGTHS)
+    keys: Sequence[ClientKey],
+    inputs: Array,
+    answers: Floats,
+    targets: Labels,
+    strengths: Sequence[str] = tuple(STRENGTHS),
 ) -> list[Utility]:
     """Measure strengths on held-out inputs (n, *d) with the source's answers (n, k) and true classes (n,).
 
     Raises:
-        SettingError: no keys, or a source of real values (its shift is at most `tolerance` of its spread by construction).
+        SettingError: no keys, or a source of real values (its shift is at most `tolerance` of its spread by
+            construction).
     """
     if not keys:
         raise SettingError("expected at least one client key to measure with")
@@ -77,11 +82,18 @@ def utility(
 
 
 def ece(answers: Floats, targets: Labels, bins: int = BINS) -> float:
-    """Expected calibration error (Guo et al. 2017): mean |accuracy - confidence| over equal bins of the top probability."""
+    """Expected calibration error (Guo et al.
+
+    2017): mean |accuracy - confidence| over equal bins of the top probability.
+    """
     top, right = answers.max(axis=1), answers.argmax(axis=1) == targets
     place = np.minimum((top * bins).astype(int), bins - 1)
     return float(
-        sum(abs(right[place == b].mean() - top[place == b].mean()) * (place == b).mean() for b in range(bins) if (place == b).any())
+        sum(
+            abs(right[place == b].mean() - top[place == b].mean()) * (place == b).mean()
+            for b in range(bins)
+            if (place == b).any()
+        )
     )
 
 

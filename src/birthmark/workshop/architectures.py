@@ -14,8 +14,8 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
-from birthmark import networks
 from birthmark.errors import SettingError, nearest
+from birthmark.workshop import networks
 
 
 class Centre(nn.Module):
@@ -66,7 +66,9 @@ class Residual(nn.Module):
         self.shortcut = nn.Identity() if wide == out and stride == 1 else _conv(wide, out, 1, stride)
         hidden = max(out // 4, 4)
         self.gate = (
-            nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(out, hidden, 1), nn.ReLU(), nn.Conv2d(hidden, out, 1), nn.Sigmoid())
+            nn.Sequential(
+                nn.AdaptiveAvgPool2d(1), nn.Conv2d(out, hidden, 1), nn.ReLU(), nn.Conv2d(hidden, out, 1), nn.Sigmoid()
+            )
             if gate
             else None
         )
@@ -101,7 +103,11 @@ class Bottleneck(nn.Module):
         super().__init__()
         inner = wide * expand
         self.body = nn.Sequential(
-            _conv(wide, inner, 1), nn.ReLU(), _conv(inner, inner, 3, stride, groups=inner), nn.ReLU(), _conv(inner, out, 1)
+            _conv(wide, inner, 1),
+            nn.ReLU(),
+            _conv(inner, inner, 3, stride, groups=inner),
+            nn.ReLU(),
+            _conv(inner, out, 1),
         )
         self.skip = wide == out and stride == 1
 
@@ -130,7 +136,9 @@ def _head(features: int, outputs: int) -> list[nn.Module]:
     return [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(features, outputs)]
 
 
-def _staged(shape: Sequence[int], outputs: int, widths: Sequence[int], stage: Callable[[int, int, int], nn.Module], stem: int) -> nn.Module:
+def _staged(
+    shape: Sequence[int], outputs: int, widths: Sequence[int], stage: Callable[[int, int, int], nn.Module], stem: int
+) -> nn.Module:
     """Stem convolution (stride 2 from 16 pixels on), one `stage(wide, out, stride)` per width, pooled head."""
     first = 2 if min(shape[1:]) >= 16 else 1
     side = [shape[0], (shape[1] + 1) // first, (shape[2] + 1) // first]
@@ -157,10 +165,18 @@ def lenet(shape: Sequence[int], outputs: int, width: int = 8) -> nn.Module:
     for layer in pool:
         side = [s // 2 if isinstance(layer, nn.MaxPool2d) else s for s in side]
     return nn.Sequential(
-        Centre(), nn.Conv2d(shape[0], width, 5, padding=2), nn.ReLU(), pool[0],
-        nn.Conv2d(width, 2 * width, 5, padding=2), nn.ReLU(), pool[1],
-        nn.Flatten(), nn.Linear(2 * width * prod(side), 84), nn.ReLU(), nn.Linear(84, outputs),
-    )  # fmt: skip
+        Centre(),
+        nn.Conv2d(shape[0], width, 5, padding=2),
+        nn.ReLU(),
+        pool[0],
+        nn.Conv2d(width, 2 * width, 5, padding=2),
+        nn.ReLU(),
+        pool[1],
+        nn.Flatten(),
+        nn.Linear(2 * width * prod(side), 84),
+        nn.ReLU(),
+        nn.Linear(84, outputs),
+    )
 
 
 def cnn(shape: Sequence[int], outputs: int, width: int = 16) -> nn.Module:
@@ -177,7 +193,9 @@ def vgg(shape: Sequence[int], outputs: int, width: int = 16, repeat: int = 2) ->
 
 def res(shape: Sequence[int], outputs: int, width: int = 16, repeat: int = 1, gate: bool = False) -> nn.Module:
     def stage(wide: int, out: int, stride: int) -> nn.Module:
-        return nn.Sequential(*(Residual(wide if i == 0 else out, out, stride if i == 0 else 1, gate) for i in range(repeat)))
+        return nn.Sequential(
+            *(Residual(wide if i == 0 else out, out, stride if i == 0 else 1, gate) for i in range(repeat))
+        )
 
     return _staged(shape, outputs, [width, 2 * width, 4 * width], stage, width)
 
@@ -229,7 +247,9 @@ def shuffle(shape: Sequence[int], outputs: int, width: int = 24) -> nn.Module:
     def stage(wide: int, out: int, stride: int) -> nn.Module:
         half = out // 2
         left = nn.Sequential(_conv(wide, wide, 3, stride, groups=wide), _conv(wide, half, 1), nn.ReLU())
-        right = nn.Sequential(_conv(wide, half, 1), nn.ReLU(), _conv(half, half, 3, stride, groups=half), _block1(half, half))
+        right = nn.Sequential(
+            _conv(wide, half, 1), nn.ReLU(), _conv(half, half, 3, stride, groups=half), _block1(half, half)
+        )
         return Branches(left, right, groups=2)
 
     return _staged(shape, outputs, [width, 2 * width, 3 * width], stage, width)
@@ -240,7 +260,10 @@ def xception(shape: Sequence[int], outputs: int, width: int = 16) -> nn.Module:
         def __init__(self, wide: int, out: int, stride: int) -> None:
             super().__init__()
             self.body = nn.Sequential(
-                _conv(wide, wide, 3, 1, groups=wide), _block1(wide, out), _conv(out, out, 3, stride, groups=out), _conv(out, out, 1)
+                _conv(wide, wide, 3, 1, groups=wide),
+                _block1(wide, out),
+                _conv(out, out, 3, stride, groups=out),
+                _conv(out, out, 1),
             )
             self.shortcut = _conv(wide, out, 1, stride)
             self.bend = nn.ReLU()
@@ -256,7 +279,9 @@ def convnext(shape: Sequence[int], outputs: int, width: int = 16) -> nn.Module:
         def __init__(self, wide: int, out: int, stride: int) -> None:
             super().__init__()
             self.entry = nn.Identity() if wide == out and stride == 1 else _conv(wide, out, 1, stride)
-            self.body = nn.Sequential(_conv(out, out, 5, groups=out), nn.Conv2d(out, 2 * out, 1), nn.GELU(), nn.Conv2d(2 * out, out, 1))
+            self.body = nn.Sequential(
+                _conv(out, out, 5, groups=out), nn.Conv2d(out, 2 * out, 1), nn.GELU(), nn.Conv2d(2 * out, out, 1)
+            )
 
         def forward(self, x: Tensor) -> Tensor:
             y = self.entry(x)
@@ -333,7 +358,10 @@ def build(name: str, shape: Sequence[int], outputs: int, *, seed: int) -> nn.Mod
     builder, defaults = ARCHITECTURES[family]
     members, gelu = settings.pop("members", 1), settings.pop("gelu", 0)
     if builder not in FLAT and len(shape) != 3:
-        raise SettingError(f"architecture {family!r} needs images (channels, height, width), got inputs of shape {tuple(shape)}; use 'mlp'")
+        raise SettingError(
+            f"architecture {family!r} needs images (channels, height, width), got inputs of shape {tuple(shape)}; use "
+            "'mlp'"
+        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:
@@ -343,5 +371,7 @@ def build(name: str, shape: Sequence[int], outputs: int, *, seed: int) -> nn.Mod
     model = several[0] if members < 2 else Average(several)
     if gelu:
         smoothed(model)
-    model.__dict__["architecture"] = name  # copies keep it, so that any model made from this one can be written and read again
+    model.__dict__["architecture"] = (
+        name  # copies keep it, so that any model made from this one can be written and read again
+    )
     return model.to(memory_format=torch.channels_last) if len(shape) == 3 else model  # type: ignore[call-overload]

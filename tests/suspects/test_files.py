@@ -9,14 +9,16 @@ import pytest
 import torch
 from torch import nn
 
-from birthmark import connect
+from birthmark import suspects
 from birthmark.claim import Claim, Task
-from birthmark.connect.local import ModelCard, Open, Program, save_model
 from birthmark.errors import ArtifactError, SettingError
 from birthmark.evidence import Verdict
 from birthmark.suspects.description import SuspectSpec, Translated
+from birthmark.suspects.local import Program
 from birthmark.types import Access, Answers
 from birthmark.verify import verify
+from birthmark.workshop.modelfile import ModelHead, save_model
+from birthmark.workshop.whitebox import Open
 
 
 def export(module: nn.Module, path: Path, batch: int | None = None) -> None:
@@ -27,11 +29,13 @@ def export(module: nn.Module, path: Path, batch: int | None = None) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")  # the exporter's own
-def test_onnx_gives_the_same_verdict_and_scores(digits_claim: Claim, stolen: nn.Module, innocent: nn.Module, tmp_path: Path) -> None:
+def test_onnx_gives_the_same_verdict_and_scores(
+    digits_claim: Claim, stolen: nn.Module, innocent: nn.Module, tmp_path: Path
+) -> None:
     for module, verdict in ((stolen, Verdict.SUPPORTED), (innocent, Verdict.NOT_SUPPORTED)):
         export(module, tmp_path / "m.onnx")
         here = verify(digits_claim, Open(module), alpha=0.05)
-        suspect = connect.open(tmp_path / "m.onnx", task=digits_claim.task)
+        suspect = suspects.open(tmp_path / "m.onnx", task=digits_claim.task)
         there = verify(digits_claim, suspect, alpha=0.05)
         assert there.verdict is here.verdict is verdict
         assert there.p_value == here.p_value
@@ -42,7 +46,9 @@ def test_onnx_gives_the_same_verdict_and_scores(digits_claim: Claim, stolen: nn.
 def linear_onnx(path: Path, *, batch: int | str = "n", outputs: int = 1, channels: int = 1) -> None:
     h = onnx.helper
     shape = [batch, channels, 8, 8]
-    weights = onnx.numpy_helper.from_array(np.random.default_rng(0).normal(size=(64 * channels, 10)).astype(np.float32), "w")
+    weights = onnx.numpy_helper.from_array(
+        np.random.default_rng(0).normal(size=(64 * channels, 10)).astype(np.float32), "w"
+    )
     nodes = [h.make_node("Flatten", ["x"], ["f"]), h.make_node("MatMul", ["f", "w"], ["y0"])]
     nodes += [h.make_node("Identity", ["y0"], [f"y{i}"]) for i in range(1, outputs)]
     values = [h.make_tensor_value_info(f"y{i}", onnx.TensorProto.FLOAT, [batch, 10]) for i in range(outputs)]
@@ -54,40 +60,43 @@ def test_onnx_with_a_fixed_batch_and_several_outputs(tmp_path: Path) -> None:
     task, x = Task((1, 8, 8), 10), np.random.default_rng(1).random((7, 1, 8, 8), dtype=np.float32)
     linear_onnx(tmp_path / "free.onnx")
     linear_onnx(tmp_path / "four.onnx", batch=4)
-    rows = connect.open(tmp_path / "free.onnx", task=task)(x)
-    assert np.allclose(connect.open(tmp_path / "four.onnx", task=task)(x), rows, atol=1e-5)
+    rows = suspects.open(tmp_path / "free.onnx", task=task)(x)
+    assert np.allclose(suspects.open(tmp_path / "four.onnx", task=task)(x), rows, atol=1e-5)
     linear_onnx(tmp_path / "two.onnx", outputs=2)
     with pytest.raises(SettingError, match="has outputs y0, y1; declare output_name"):
-        connect.open(tmp_path / "two.onnx", task=task)
-    assert np.array_equal(connect.open(tmp_path / "two.onnx", task=task, spec=SuspectSpec(output_name="y1"))(x), rows)
-    scaled = connect.open(tmp_path / "free.onnx", task=task, spec=SuspectSpec(high=2.0, order=tuple(range(9, -1, -1))))(x)
+        suspects.open(tmp_path / "two.onnx", task=task)
+    assert np.array_equal(suspects.open(tmp_path / "two.onnx", task=task, spec=SuspectSpec(output_name="y1"))(x), rows)
+    scaled = suspects.open(
+        tmp_path / "free.onnx", task=task, spec=SuspectSpec(high=2.0, order=tuple(range(9, -1, -1)))
+    )(x)
     assert np.allclose(scaled[:, ::-1], rows * 2, atol=1e-5)
     linear_onnx(tmp_path / "colour.onnx", channels=3)
     with pytest.raises(SettingError, match="made for another task"):
-        connect.open(tmp_path / "colour.onnx", task=task)
+        suspects.open(tmp_path / "colour.onnx", task=task)
     (tmp_path / "torn.onnx").write_bytes((tmp_path / "free.onnx").read_bytes()[:200])
     with pytest.raises(ArtifactError, match="not an ONNX file"):
-        connect.open(tmp_path / "torn.onnx", task=task)
+        suspects.open(tmp_path / "torn.onnx", task=task)
 
 
 def test_safetensors_and_programs_by_the_same_entry(stolen: nn.Module, digits_claim: Claim, tmp_path: Path) -> None:
-    save_model(tmp_path / "m.safetensors", stolen, ModelCard("mlp", (1, 8, 8), 10))
+    save_model(tmp_path / "m.safetensors", stolen, ModelHead("mlp", (1, 8, 8), 10))
     torch.export.save(
-        torch.export.export(stolen, (torch.rand(2, 1, 8, 8),), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},)), tmp_path / "m.pt2"
+        torch.export.export(stolen, (torch.rand(2, 1, 8, 8),), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},)),
+        tmp_path / "m.pt2",
     )
     x = digits_claim.queries[:9]
-    opened = connect.open(tmp_path / "m.safetensors")
+    opened = suspects.open(tmp_path / "m.safetensors")
     assert isinstance(opened, Open)
-    assert isinstance(connect.open(tmp_path / "m.pt2"), Program)
-    assert np.allclose(opened(x), connect.open(tmp_path / "m.pt2")(x), atol=1e-5)
-    scaled = connect.open(tmp_path / "m.safetensors", spec=SuspectSpec(high=0.5))
+    assert isinstance(suspects.open(tmp_path / "m.pt2"), Program)
+    assert np.allclose(opened(x), suspects.open(tmp_path / "m.pt2")(x), atol=1e-5)
+    scaled = suspects.open(tmp_path / "m.safetensors", spec=SuspectSpec(high=0.5))
     assert isinstance(scaled, Translated)
     assert scaled.access is Access.PROBS
     assert np.allclose(scaled(x), opened(x / 2), atol=1e-6)
     with pytest.raises(ArtifactError, match="no such file or folder; a remote suspect's address starts with"):
-        connect.open("nowhere.onnx", task=digits_claim.task)
+        suspects.open("nowhere.onnx", task=digits_claim.task)
     with pytest.raises(SettingError, match="declare order"):
-        connect.open(tmp_path / "m.pt2", spec=SuspectSpec(labels=("a", "b")))
+        suspects.open(tmp_path / "m.pt2", spec=SuspectSpec(labels=("a", "b")))
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +115,8 @@ def hf_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("hf")
     transformers.ResNetForImageClassification(config).eval().save_pretrained(folder)
     (folder / "preprocessor_config.json").write_text(
-        '{"do_resize": true, "size": {"height": 32, "width": 32}, "do_normalize": true, "image_mean": [0.4], "image_std": [0.2], "do_rescale": true, "rescale_factor": 0.00392156862745098}'
+        '{"do_resize": true, "size": {"height": 32, "width": 32}, "do_normalize": true, "image_mean": [0.4], '
+        '"image_std": [0.2], "do_rescale": true, "rescale_factor": 0.00392156862745098}'
     )
     return folder
 
@@ -115,14 +125,14 @@ def test_a_hugging_face_folder_grants_its_weights(hf_folder: Path) -> None:
     import transformers
 
     task, x = Task((1, 8, 8), 10), np.random.default_rng(1).random((5, 1, 8, 8), dtype=np.float32)
-    suspect = connect.open(hf_folder, task=task)
+    suspect = suspects.open(hf_folder, task=task)
     assert (suspect.access, suspect.answers) == (Access.WEIGHTS, Answers.LOGITS)
     network = transformers.AutoModelForImageClassification.from_pretrained(hf_folder)
     big = nn.functional.interpolate(torch.from_numpy(x), (32, 32), mode="bilinear", antialias=True)
     with torch.no_grad():
         want = network(pixel_values=(big - 0.4) / 0.2).logits.numpy()
     assert np.allclose(suspect(x), want, atol=1e-5)
-    swapped = connect.open(hf_folder, task=task, spec=SuspectSpec(labels=tuple(f"d{i}" for i in range(9, -1, -1))))(x)
+    swapped = suspects.open(hf_folder, task=task, spec=SuspectSpec(labels=tuple(f"d{i}" for i in range(9, -1, -1))))(x)
     assert np.allclose(swapped[:, ::-1], want, atol=1e-5)
     inputs = torch.from_numpy(x).requires_grad_()
     assert torch.autograd.grad(suspect.module(inputs).sum(), inputs)[0].abs().sum() > 0
@@ -131,22 +141,22 @@ def test_a_hugging_face_folder_grants_its_weights(hf_folder: Path) -> None:
 def test_a_folder_that_is_not_to_be_trusted(hf_folder: Path, tmp_path: Path) -> None:
     task = Task((1, 8, 8), 10)
     with pytest.raises(ArtifactError, match="is this a model folder"):
-        connect.open(tmp_path, task=task)
+        suspects.open(tmp_path, task=task)
     (tmp_path / "config.json").write_text((hf_folder / "config.json").read_text())
     (tmp_path / "pytorch_model.bin").write_bytes(b"\x80\x04")
     with pytest.raises(ArtifactError, match="pickled weights"):
-        connect.open(tmp_path, task=task)
+        suspects.open(tmp_path, task=task)
     (tmp_path / "model.safetensors").write_bytes(b"torn")
     with pytest.raises(ArtifactError, match="not an image classifier that transformers can read"):
-        connect.open(tmp_path, task=task)
+        suspects.open(tmp_path, task=task)
     shutil.copy(hf_folder / "model.safetensors", tmp_path)
     (tmp_path / "config.json").write_text((hf_folder / "config.json").read_text().replace('"depths"', '"was"'))
     with pytest.raises(ArtifactError, match="no whole classifier"):
-        connect.open(tmp_path, task=task)
+        suspects.open(tmp_path, task=task)
     (tmp_path / "config.json").write_text('{"auto_map": {"AutoModel": "code.py"}}')
     with pytest.raises(ArtifactError, match="names code to run"):
-        connect.open(tmp_path, task=task)
+        suspects.open(tmp_path, task=task)
     with pytest.raises(SettingError, match="wants images of 1 channels"):
-        connect.open(hf_folder, task=Task((3, 8, 8), 10))
+        suspects.open(hf_folder, task=Task((3, 8, 8), 10))
     with pytest.raises(SettingError, match="has no class 'cat'"):
-        connect.open(hf_folder, task=task, spec=SuspectSpec(labels=("cat", *(f"d{i}" for i in range(9)))))
+        suspects.open(hf_folder, task=task, spec=SuspectSpec(labels=("cat", *(f"d{i}" for i in range(9)))))

@@ -5,16 +5,16 @@ import numpy as np
 from birthmark.claim import Claim
 from birthmark.marks.keyring import Keyring, logged
 from birthmark.marks.keys import Secret
-from birthmark.owner import Owner
 from birthmark.types import Array, Floats
 from birthmark.watermarks.dynamarks import DynaMarks, DynaMarksTies
+from birthmark.workshop.owner import Owner
 
 QUERIES = 1000  # held-out inputs that a keyring holds, if the pool has so many
 
 
 def make_keyring(owner: Owner, *, references: int, seed: int, queries: int = QUERIES, placebos: int = 999) -> Keyring:
-    """Ask the source and the owner's references the first held-out inputs of the pool, and screen placebo keys on them."""
-    from birthmark.training import outputs, probabilities
+    """Ask source and references the first held-out inputs of the pool, and screen placebo keys on them."""
+    from birthmark.workshop.training import outputs, probabilities
 
     ask = outputs if owner.values else probabilities
     x = owner.pool.inputs[:queries]
@@ -32,7 +32,13 @@ def make_keyring(owner: Owner, *, references: int, seed: int, queries: int = QUE
 
 
 def make_claim(
-    ring: Keyring, master: Secret, client: str, *, strength: str, ties: tuple[Array, Floats] | None = None, views: int = 1
+    ring: Keyring,
+    master: Secret,
+    client: str,
+    *,
+    strength: str,
+    ties: tuple[Array, Floats] | None = None,
+    views: int = 1,
 ) -> Claim:
     """A client's claim: the soft one on the keyring's queries, or the one on near-ties from the query log.
 

@@ -33,13 +33,16 @@ class UNet(nn.Module):
 
 
 def _stage(wide: int, out: int, smooth: bool, stride: int = 1) -> nn.Module:
-    return nn.Sequential(nn.Conv2d(wide, out, 3, stride, 1, bias=False), nn.BatchNorm2d(out), nn.SiLU() if smooth else nn.ReLU())
+    return nn.Sequential(
+        nn.Conv2d(wide, out, 3, stride, 1, bias=False), nn.BatchNorm2d(out), nn.SiLU() if smooth else nn.ReLU()
+    )
 
 
 def unet(shape: Sequence[int], outputs: int, width: int = 8, smooth: int = 0) -> nn.Module:
     if len(shape) != 3 or outputs % prod(shape[1:]):
         raise SettingError(
-            f"architecture 'unet' maps images to images of the same size, got inputs of shape {tuple(shape)} and {outputs} outputs"
+            f"architecture 'unet' maps images to images of the same size, got inputs of shape {tuple(shape)} and "
+            f"{outputs} outputs"
         )
     return UNet(shape[0], outputs // prod(shape[1:]), width, bool(smooth))
 
@@ -70,7 +73,9 @@ class Forecaster(nn.Module):
 
 def forecaster(shape: Sequence[int], outputs: int, width: int = 24, relu: int = 0) -> nn.Module:
     if len(shape) != 1:
-        raise SettingError(f"architecture 'forecaster' reads windows (steps,) of a series, got inputs of shape {tuple(shape)}")
+        raise SettingError(
+            f"architecture 'forecaster' reads windows (steps,) of a series, got inputs of shape {tuple(shape)}"
+        )
     return Forecaster(outputs, width, bool(relu))
 
 
@@ -92,7 +97,10 @@ class VAE(nn.Module):
         code = mean + torch.randn_like(mean) * (log_variance / 2).exp()
         divergence = (mean**2 + log_variance.exp() - 1 - log_variance).sum(dim=1).mean() / 2
         logits = self.decoder[:-1](code)
-        return functional.binary_cross_entropy_with_logits(logits.float(), images) + self.beta * divergence / images.shape[1]
+        return (
+            functional.binary_cross_entropy_with_logits(logits.float(), images)
+            + self.beta * divergence / images.shape[1]
+        )
 
 
 def _dense(wide: int, width: int, depth: int) -> list[nn.Module]:
@@ -108,7 +116,10 @@ def vae(shape: Sequence[int], outputs: int, width: int = 96, depth: int = 1) -> 
 
 
 class GAN(nn.Module):
-    """A convolutional generator with the critic it is trained against (Goodfellow et al. 2014; R1 penalty of Mescheder et al. 2018)."""
+    """A convolutional generator with the critic it is trained against (Goodfellow et al.
+
+    2014; R1 penalty of Mescheder et al. 2018).
+    """
 
     def __init__(self, latents: int, side: int, width: int) -> None:
         super().__init__()
@@ -116,20 +127,33 @@ class GAN(nn.Module):
         self.side = side
         self.penalty = 1.0
         self.generator = nn.Sequential(
-            nn.Linear(latents, 2 * width * small * small), nn.ReLU(), nn.Unflatten(1, (2 * width, small, small)),
-            nn.Upsample(scale_factor=2), nn.Conv2d(2 * width, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU(),
-            nn.Conv2d(width, 1, 3, padding=1), nn.Sigmoid(),
-        )  # fmt: skip
+            nn.Linear(latents, 2 * width * small * small),
+            nn.ReLU(),
+            nn.Unflatten(1, (2 * width, small, small)),
+            nn.Upsample(scale_factor=2),
+            nn.Conv2d(2 * width, width, 3, padding=1),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+            nn.Conv2d(width, 1, 3, padding=1),
+            nn.Sigmoid(),
+        )
         self.critic = nn.Sequential(
-            nn.Conv2d(1, width, 4, 2, 1), nn.LeakyReLU(0.2), nn.Conv2d(width, 2 * width, 4, 2, 1), nn.LeakyReLU(0.2),
-            nn.Flatten(), nn.Linear(2 * width * (side // 4) ** 2, 1),
-        )  # fmt: skip
+            nn.Conv2d(1, width, 4, 2, 1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(width, 2 * width, 4, 2, 1),
+            nn.LeakyReLU(0.2),
+            nn.Flatten(),
+            nn.Linear(2 * width * (side // 4) ** 2, 1),
+        )
 
     def forward(self, latents: Tensor) -> Tensor:
         return self.generator(latents)[:, :, : self.side, : self.side].flatten(1)
 
     def cost(self, latents: Tensor, images: Tensor) -> Tensor:
-        """Both players' losses in one sum: each one's gradient stops at the other's weights. Latents are drawn afresh."""
+        """Both players' losses in one sum.
+
+        Each one's gradient stops at the other's weights. Latents are drawn afresh.
+        """
         fake = self(torch.randn_like(latents)).view(-1, 1, self.side, self.side)
         real = images.view(-1, 1, self.side, self.side).requires_grad_()
         said = self.critic(real)

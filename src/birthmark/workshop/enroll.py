@@ -15,14 +15,14 @@ from torch import nn
 
 from birthmark import registry, stats
 from birthmark.claim import Claim
-from birthmark.cohort import surrogate_cards
 from birthmark.errors import BirthmarkError, ShapeError
 from birthmark.method import Method
 from birthmark.oracle import Function, Probabilities
-from birthmark.owner import Owner
-from birthmark.training import accuracy, outputs
 from birthmark.types import Answers, Floats, Samples
 from birthmark.verify import reference_scores
+from birthmark.workshop.cohort import surrogate_cards
+from birthmark.workshop.owner import Owner
+from birthmark.workshop.training import accuracy, outputs
 
 BUDGETS = (20, 50, 100, 200, 500, 1000, 2000)
 REFUSED = 0.01  # a claim is refused if so many references would be accused by chance with less than this probability
@@ -86,12 +86,19 @@ def check_source(owner: Owner, test: Samples) -> None:
         rows = outputs(owner.source, test.inputs[:4])
     except (RuntimeError, ValueError) as error:
         raise ShapeError(
-            f"the source cannot answer inputs of shape {test.shape}: {str(error).splitlines()[0]}; give the data it was made for"
+            f"the source cannot answer inputs of shape {test.shape}: {str(error).splitlines()[0]}; give the data it "
+            "was made for"
         ) from None
     if rows.shape[1] != owner.task.outputs:
-        raise ShapeError(f"the source answers {rows.shape[1]} outputs, the data have {owner.task.outputs}; give the data it was trained on")
+        raise ShapeError(
+            f"the source answers {rows.shape[1]} outputs, the data have {owner.task.outputs}; give the data it was "
+            "trained on"
+        )
     if not owner.values and (rows >= 0).all() and np.allclose(rows.sum(axis=1), 1, atol=1e-4):
-        raise ShapeError("the source returns probabilities, expected logits (birthmark applies softmax itself); leave its last softmax out")
+        raise ShapeError(
+            "the source returns probabilities, expected logits (birthmark applies softmax itself); leave its last "
+            "softmax out"
+        )
 
 
 def self_check(claim: Claim) -> dict[str, Any]:
@@ -99,15 +106,19 @@ def self_check(claim: Claim) -> dict[str, Any]:
     answers = claim.references[0] if len(claim.references) else np.zeros((len(claim.queries), claim.task.outputs))
     scores = reference_scores(claim, answers)
     rows = [
-        {"z": stats.standardised(s.source, s.placebos), "p": stats.rank_p(s.source, s.placebos)} if s.placebos else {"raw": s.raw}
+        {"z": stats.standardised(s.source, s.placebos), "p": stats.rank_p(s.source, s.placebos)}
+        if s.placebos
+        else {"raw": s.raw}
         for s in scores
     ]
     accused = sum(row.get("p", 1.0) <= 0.05 for row in rows)
     chance = float(1 - _binomial_below(accused, len(rows), 0.05)) if rows else 1.0
     if chance < REFUSED:
         raise BirthmarkError(
-            f"claim refused: it would accuse {accused} of the owner's own {len(rows)} independent references at .05 (chance {chance:.2g}); "
-            "this source lies close to everybody. Train the source again under another seed, or enrol with more twins and references (--twins, --references)"
+            f"claim refused: it would accuse {accused} of the owner's own {len(rows)} independent references at .05 "
+            f"(chance {chance:.2g}); "
+            "this source lies close to everybody. Train the source again under another seed, or enrol with more twins "
+            "and references (--twins, --references)"
         )
     return {"references": rows, "accused_at_.05": accused, "n": len(rows)}
 
@@ -119,17 +130,26 @@ def _binomial_below(hits: int, n: int, share: float) -> float:
 
 
 def kinds(owner: Owner, twins: Sequence[nn.Module], test: Samples) -> list[str]:
-    """Warnings if the source does not look like one more rerun of its twins' recipe: then the placebo p is not exact."""
+    """Warnings if the source does not look like one more rerun of its twins' recipe.
+
+    Then the placebo p is not exact.
+    """
     if len(twins) < 3:
         return []
     found = []
-    shapes = [{key: tuple(value.shape) for key, value in model.state_dict().items()} for model in (owner.source, twins[0])]
+    shapes = [
+        {key: tuple(value.shape) for key, value in model.state_dict().items()} for model in (owner.source, twins[0])
+    ]
     if shapes[0] != shapes[1]:
-        found.append("the source's architecture differs from its twins': they are no reruns of it, and the placebo p is not exact")
+        found.append(
+            "the source's architecture differs from its twins': they are no reruns of it, and the placebo p is not "
+            "exact"
+        )
     mine, theirs = accuracy(owner.source, test), [accuracy(twin, test) for twin in twins]
     if min(stats.student_p(mine, theirs), stats.student_p(-mine, [-a for a in theirs])) < 0.001:
         found.append(
-            f"the source's accuracy ({mine:.3f}) is not that of its twins ({min(theirs):.3f}-{max(theirs):.3f}): they are no reruns of it, and the placebo p is not exact"
+            f"the source's accuracy ({mine:.3f}) is not that of its twins ({min(theirs):.3f}-{max(theirs):.3f}): they "
+            "are no reruns of it, and the placebo p is not exact"
         )
     return found
 
@@ -156,7 +176,10 @@ def reach(claim: Claim) -> dict[str, Any]:
 
 
 def power(claim: Claim, owner: Owner, n: int) -> list[dict[str, Any]]:
-    """What the claim says of the owner's own thefts: z and p by number of queries, with probabilities and with labels."""
+    """What the claim says of the owner's own thefts.
+
+    Z and p by number of queries, with probabilities and with labels.
+    """
     cards = surrogate_cards(owner.card, n)
     rows = []
     for card, model in zip(cards, owner.make(cards), strict=True):
@@ -164,7 +187,12 @@ def power(claim: Claim, owner: Owner, n: int) -> list[dict[str, Any]]:
             found = _curve(claim, outputs(model, claim.queries), kind)
             if found:
                 rows.append(
-                    {"theft": card.attack, "student": str(card.settings.get("student", "")), "answers": kind.value, "by_queries": found}
+                    {
+                        "theft": card.attack,
+                        "student": str(card.settings.get("student", "")),
+                        "answers": kind.value,
+                        "by_queries": found,
+                    }
                 )
     return rows
 

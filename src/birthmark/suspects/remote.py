@@ -21,7 +21,9 @@ class Remote(Oracle):
         again: queries that had to be sent again.
     """
 
-    def __init__(self, base: str, dialect: Dialect, task: Task, send: Callable[[Request], Response], lines: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, base: str, dialect: Dialect, task: Task, send: Callable[[Request], Response], lines: tuple[str, ...] = ()
+    ) -> None:
         spec = dialect.spec
         assert spec.kind is not None, "the spec is completed before"
         self.dialect, self.task, self.send, self.lines = dialect, task, send, lines
@@ -86,5 +88,7 @@ class Remote(Oracle):
         for part in parts:
             self._width = self._width or part.rows.shape[1]
             if part.rows.shape[1] != self._width:
-                raise OracleError(f"{self.name}: answered rows of {self._width} numbers before, and of {part.rows.shape[1]} now")
+                raise OracleError(
+                    f"{self.name}: answered rows of {self._width} numbers before, and of {part.rows.shape[1]} now"
+                )
         return parts

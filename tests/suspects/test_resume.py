@@ -14,24 +14,24 @@ import pytest
 from servers import Reply, images, serving, v1
 from torch import nn
 
-from birthmark import connect
+from birthmark import suspects
 from birthmark.claim import Claim
-from birthmark.connect.local import Open
 from birthmark.errors import OracleError
 from birthmark.evidence import Verdict
 from birthmark.oracle import Probabilities, Replay
 from birthmark.suspects.description import SuspectSpec
 from birthmark.verify import verify
+from birthmark.workshop.whitebox import Open
 
 SCRIPT = """
 import sys
 from pathlib import Path
-from birthmark import connect
+from birthmark import suspects
 from birthmark.claim import Claim
 from birthmark.suspects.description import SuspectSpec
 from birthmark.verify import verify
 claim, _ = Claim.load(Path(sys.argv[1]))
-suspect = connect.open(sys.argv[2], spec=SuspectSpec(batch=4), task=claim.task, authorisation="own service")
+suspect = suspects.open(sys.argv[2], spec=SuspectSpec(batch=4), task=claim.task, authorisation="own service")
 verify(claim, suspect, alpha=0.05, transcript=Path(sys.argv[3]), authorisation="own service")
 """
 
@@ -52,7 +52,8 @@ def test_a_killed_verification_asks_nothing_twice(digits_claim: Claim, stolen: n
     inner = v1(predict)
     with serving(answer) as server:
         run = subprocess.Popen(
-            [sys.executable, "-c", SCRIPT, tmp_path / "claim", server.url, transcript], env={**os.environ, "OMP_NUM_THREADS": "1"}
+            [sys.executable, "-c", SCRIPT, tmp_path / "claim", server.url, transcript],
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
         )
         while len(seen) <= 24 and run.poll() is None:
             time.sleep(0.02)
@@ -63,7 +64,9 @@ def test_a_killed_verification_asks_nothing_twice(digits_claim: Claim, stolen: n
         before = seen.copy()
         answered = sum("query" in json.loads(line) for line in transcript.read_text().splitlines())
         assert 20 <= answered <= 24
-        suspect = connect.open(server.url, spec=SuspectSpec(batch=4), task=digits_claim.task, authorisation="own service")
+        suspect = suspects.open(
+            server.url, spec=SuspectSpec(batch=4), task=digits_claim.task, authorisation="own service"
+        )
         found = verify(digits_claim, suspect, alpha=0.05, transcript=transcript, authorisation="own service")
         first, asked = seen[len(before) :][: 60 - answered], len(seen)
         again = verify(digits_claim, suspect, alpha=0.05, transcript=transcript)
@@ -82,7 +85,9 @@ def test_a_killed_verification_asks_nothing_twice(digits_claim: Claim, stolen: n
     assert (replayed.score, replayed.verdict) == (found.score, found.verdict)
 
 
-def test_a_failure_in_the_middle_keeps_what_was_answered(digits_claim: Claim, stolen: nn.Module, tmp_path: Path) -> None:
+def test_a_failure_in_the_middle_keeps_what_was_answered(
+    digits_claim: Claim, stolen: nn.Module, tmp_path: Path
+) -> None:
     inner, broken, asked = v1(Probabilities(Open(stolen))), [True], [0]
 
     def answer(method: str, path: str, headers, body: bytes) -> Reply:
@@ -93,7 +98,9 @@ def test_a_failure_in_the_middle_keeps_what_was_answered(digits_claim: Claim, st
 
     transcript = tmp_path / "t.jsonl"
     with serving(answer) as server:
-        suspect = connect.open(server.url, spec=SuspectSpec(batch=5, concurrency=3), task=digits_claim.task, authorisation="own service")
+        suspect = suspects.open(
+            server.url, spec=SuspectSpec(batch=5, concurrency=3), task=digits_claim.task, authorisation="own service"
+        )
         with pytest.raises(OracleError, match="quota"):
             verify(digits_claim, suspect, alpha=0.05, transcript=transcript)
         kept = sum("query" in line for line in map(json.loads, transcript.read_text().splitlines()))

@@ -12,15 +12,15 @@ from PIL import Image
 from servers import Answer, Reply, drip, endless, hang_up, serving, sometimes, v1
 from torch import nn
 
-from birthmark import connect
+from birthmark import suspects
 from birthmark.claim import Claim
-from birthmark.connect import client as http
-from birthmark.connect.local import Open
 from birthmark.errors import OracleError
 from birthmark.evidence import Evidence, Verdict
 from birthmark.oracle import HardLabels, Oracle, Probabilities, Rounded, TopK
+from birthmark.suspects import client as http
 from birthmark.suspects.description import SuspectSpec
 from birthmark.verify import verify
+from birthmark.workshop.whitebox import Open
 
 MINE = "own service"
 Predict = Callable[[np.ndarray], np.ndarray]
@@ -34,7 +34,9 @@ def asked(digits_claim: Claim, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
     def ask(answer: Answer, **spec: object) -> Evidence:
         started = time.monotonic()
         with serving(answer) as server:
-            suspect = connect.open(server.url, spec=SuspectSpec(batch=10, timeout=0.8, **spec), task=digits_claim.task, authorisation=MINE)
+            suspect = suspects.open(
+                server.url, spec=SuspectSpec(batch=10, timeout=0.8, **spec), task=digits_claim.task, authorisation=MINE
+            )
             try:
                 return verify(digits_claim, suspect, alpha=0.05, authorisation=MINE)
             finally:
@@ -90,7 +92,9 @@ def test_pictures_lose_precision_and_the_verdict_stands(
     assert asked(v1(lambda x: free(through(x)))).verdict is not Verdict.SUPPORTED
 
 
-def test_a_fifth_of_requests_failing_changes_nothing(asked: Callable[..., Evidence], stolen: nn.Module, innocent: nn.Module) -> None:
+def test_a_fifth_of_requests_failing_changes_nothing(
+    asked: Callable[..., Evidence], stolen: nn.Module, innocent: nn.Module
+) -> None:
     faults = [
         Reply("busy", 429),
         Reply({"error": "oops"}, 500),
@@ -103,13 +107,20 @@ def test_a_fifth_of_requests_failing_changes_nothing(asked: Callable[..., Eviden
         calm = asked(v1(predicting(module)))
         rough = asked(sometimes(v1(predicting(module)), 0.2, faults, seed=7))
         assert rough.verdict is calm.verdict is verdict
-        assert (rough.score, rough.p_value, rough.queries, rough.repeats) == (calm.score, calm.p_value, calm.queries, calm.repeats)
+        assert (rough.score, rough.p_value, rough.queries, rough.repeats) == (
+            calm.score,
+            calm.p_value,
+            calm.queries,
+            calm.repeats,
+        )
         assert calm.sent == calm.queries + calm.repeats
         assert rough.sent > calm.sent
         assert any("sent again after failures" in note for note in rough.notes)
 
 
-def test_shuffled_classes_are_inconclusive_until_declared(asked: Callable[..., Evidence], stolen: nn.Module, innocent: nn.Module) -> None:
+def test_shuffled_classes_are_inconclusive_until_declared(
+    asked: Callable[..., Evidence], stolen: nn.Module, innocent: nn.Module
+) -> None:
     order = np.random.default_rng(3).permutation(10)
     place = np.argsort(order)
     for module, verdict in ((stolen, Verdict.SUPPORTED), (innocent, Verdict.NOT_SUPPORTED)):
@@ -152,7 +163,9 @@ def rows_to(change: Callable[[np.ndarray], object]) -> Callable[[Predict], Answe
 
 
 def instead(reply: Reply) -> Callable[[Predict], Answer]:
-    return lambda predict: lambda method, path, headers, body: v1(predict)(method, path, headers, body) if method == "GET" else reply
+    return lambda predict: (
+        lambda method, path, headers, body: v1(predict)(method, path, headers, body) if method == "GET" else reply
+    )
 
 
 HOSTILE = {
@@ -161,18 +174,30 @@ HOSTILE = {
     "ragged rows": (rows_to(lambda r: [row[: 10 - i % 2] for i, row in enumerate(r.tolist())]), "rows of equal length"),
     "deeper rows": (rows_to(lambda r: r[:, :, None].repeat(2, axis=2).tolist()), "rows from .* that sum to 2"),
     "NaN": (rows_to(lambda r: (r * np.nan).tolist()), "expected finite answers, got NaN"),
-    "infinity": (altered(lambda body: b'{"predictions": [' + b",".join([b"[1e999" + b",0" * 9 + b"]"] * 10) + b"]}"), "NaN or infinity"),
+    "infinity": (
+        altered(lambda body: b'{"predictions": [' + b",".join([b"[1e999" + b",0" * 9 + b"]"] * 10) + b"]}"),
+        "NaN or infinity",
+    ),
     "text": (rows_to(lambda r: [["n/a"] * 10] * len(r)), "rows of equal length"),
     "null": (altered(lambda body: {"predictions": None}), "expected 10 answers"),
-    "another object": (altered(lambda body: {"result": 1}), "expected an answer with 'predictions', got an object with result"),
+    "another object": (
+        altered(lambda body: {"result": 1}),
+        "expected an answer with 'predictions', got an object with result",
+    ),
     "logits": (rows_to(lambda r: np.log(r + 1e-9).tolist()), "these look like logits; declare"),
     "zeros": (rows_to(lambda r: (r * 0).tolist()), "rows of zeros only"),
-    "an HTML page": (instead(Reply(b"<html><body>Sign in</body></html>", headers={"Content-Type": "text/html"})), "got an HTML page"),
+    "an HTML page": (
+        instead(Reply(b"<html><body>Sign in</body></html>", headers={"Content-Type": "text/html"})),
+        "got an HTML page",
+    ),
     "deep nesting": (instead(Reply(b"[" * 200_000)), "expected JSON"),
     "long numbers": (instead(Reply(b'{"predictions": [[' + b"9" * 20_000 + b"]]}")), "expected JSON"),
     "an endless body": (instead(endless()), "larger than 1000000 bytes"),
     "a huge body": (instead(Reply(b" " * 2_000_000)), "larger than 1000000 bytes"),
-    "a slow drip": (instead(drip(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n", 0.1)), "no whole answer in time, after 3 tries"),
+    "a slow drip": (
+        instead(drip(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n", 0.1)),
+        "no whole answer in time, after 3 tries",
+    ),
     "no answer": (instead(hang_up()), "the connection broke"),
     "no HTTP": (instead(Reply(raw=lambda c: c.sendall(b"SSH-2.0-OpenSSH_9.2\r\n"))), "no HTTP, after 3 tries"),
     "a redirect away": (
@@ -185,7 +210,9 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("case", HOSTILE)
-def test_answers_that_cannot_be_judged_end_with_exit_4(case: str, asked: Callable[..., Evidence], stolen: nn.Module) -> None:
+def test_answers_that_cannot_be_judged_end_with_exit_4(
+    case: str, asked: Callable[..., Evidence], stolen: nn.Module
+) -> None:
     server, match = HOSTILE[case]
     with pytest.raises(OracleError, match=match) as error:
         asked(server(predicting(stolen)), largest=1_000_000)
@@ -226,10 +253,14 @@ def test_a_server_with_small_batches_is_asked_in_smaller_ones(digits_claim: Clai
     inner = v1(predicting(stolen))
 
     def answer(method: str, path: str, headers: Mapping[str, str], body: bytes) -> Reply:
-        return Reply({"error": "too many"}, 413) if body and len(json.loads(body)["instances"]) > 16 else inner(method, path, headers, body)
+        return (
+            Reply({"error": "too many"}, 413)
+            if body and len(json.loads(body)["instances"]) > 16
+            else inner(method, path, headers, body)
+        )
 
     with serving(answer) as server:
-        suspect = connect.open(server.url, task=digits_claim.task, authorisation=MINE)
+        suspect = suspects.open(server.url, task=digits_claim.task, authorisation=MINE)
         found = verify(digits_claim, suspect, alpha=0.05)
     assert found.verdict is Verdict.SUPPORTED
     assert found.queries == len(digits_claim.queries)

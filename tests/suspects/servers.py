@@ -77,7 +77,11 @@ def serving(answer: Answer) -> Iterator[Server]:
                     reply.raw(self.connection)
                     return
                 self.send_response(reply.status)
-                for key, value in {"Content-Type": "application/json", "Content-Length": str(len(reply.blob)), **reply.headers}.items():
+                for key, value in {
+                    "Content-Type": "application/json",
+                    "Content-Length": str(len(reply.blob)),
+                    **reply.headers,
+                }.items():
                     self.send_header(key, value)
                 self.end_headers()
                 self.wfile.write(reply.blob)
@@ -113,8 +117,15 @@ def serving(answer: Answer) -> Iterator[Server]:
 
 def speaks(dialect: str, predict: Predict) -> Answer:
     """A well-behaved server of one dialect, with model "toy"."""
-    return {"oip": oip(predict), "oip-binary": oip(predict, binary=True), "tfserving": v1(predict), "mlflow": mlflow(predict), "hf": hf(predict),
-            "torchserve": torchserve(predict), "generic": bento(predict)}[dialect]  # fmt: skip
+    return {
+        "oip": oip(predict),
+        "oip-binary": oip(predict, binary=True),
+        "tfserving": v1(predict),
+        "mlflow": mlflow(predict),
+        "hf": hf(predict),
+        "torchserve": torchserve(predict),
+        "generic": bento(predict),
+    }[dialect]
 
 
 def images(data: Any) -> np.ndarray:
@@ -149,8 +160,12 @@ def oip(predict: Predict, binary: bool = False) -> Answer:
         rows = np.asarray(predict(x), dtype=np.float32)
         described = {"name": "p", "datatype": "FP32", "shape": list(rows.shape)}
         if not binary:
-            return Reply({"model_name": "toy", "id": asked["id"], "outputs": [{**described, "data": rows.ravel().tolist()}]})
-        head = json.dumps({"model_name": "toy", "outputs": [{**described, "parameters": {"binary_data_size": rows.nbytes}}]}).encode()
+            return Reply(
+                {"model_name": "toy", "id": asked["id"], "outputs": [{**described, "data": rows.ravel().tolist()}]}
+            )
+        head = json.dumps(
+            {"model_name": "toy", "outputs": [{**described, "parameters": {"binary_data_size": rows.nbytes}}]}
+        ).encode()
         return Reply(head + rows.tobytes(), headers={HEAD: str(len(head)), "Content-Type": "application/octet-stream"})
 
     return answer
@@ -251,7 +266,9 @@ def endless() -> Reply:
 
     def raw(connection: socket.socket) -> None:
         try:
-            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
+            connection.sendall(
+                b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+            )
             while True:
                 connection.sendall(b"10000\r\n" + b"[" * 65536 + b"\r\n")
         except OSError:

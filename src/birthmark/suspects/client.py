@@ -97,7 +97,8 @@ class Client:
             raise SettingError(f"expected a URL such as https://host/path, got {printable_url(url)!r}")
         if parts.username or parts.password or parts.query or parts.fragment:
             raise SettingError(
-                f"{printable_url(url)}: a URL with a password, a query or a fragment would be written into the evidence; give secrets by auth env:NAME or file:PATH"
+                f"{printable_url(url)}: a URL with a password, a query or a fragment would be written into the "
+                "evidence; give secrets by auth env:NAME or file:PATH"
             )
         self.base = url.rstrip("/")
         self.origin = (parts.scheme, parts.hostname, parts.port or (443 if parts.scheme == "https" else 80))
@@ -110,7 +111,9 @@ class Client:
         self._secrets, headers = _secret_headers(spec)
         if self._secrets and parts.scheme == "http" and not self.local:
             raise SettingError(f"{self.base}: a secret must not travel unencrypted; use https")
-        limits = httpx2.Limits(max_connections=spec.concurrency, max_keepalive_connections=spec.concurrency, keepalive_expiry=30)
+        limits = httpx2.Limits(
+            max_connections=spec.concurrency, max_keepalive_connections=spec.concurrency, keepalive_expiry=30
+        )
         self._client = httpx2.Client(
             transport=transport or _Deadlines(verify=_trusted(spec), limits=limits, proxy=spec.proxy or None),
             headers={"User-Agent": f"birthmark/{__version__}", "Accept-Encoding": "identity", **headers},
@@ -134,7 +137,11 @@ class Client:
             try:
                 response = self._once(request)
             except httpx2.HTTPError as error:
-                reason, never_arrived, asked = _reason(error), isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout), 0.0
+                reason, never_arrived, asked = (
+                    _reason(error),
+                    isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout),
+                    0.0,
+                )
                 status = 0
             else:
                 status = response.status
@@ -148,7 +155,10 @@ class Client:
             if tries > self.spec.retries or unsure > UNSURE or asked > LONGEST_WAIT:
                 wait = f"; it asks to wait {asked:.0f} s" if asked else ""
                 raise Failed(
-                    f"{self.base}: {reason}, after {tries} tries{wait}; run again later, what was answered is not asked twice",
+                    (
+                        f"{self.base}: {reason}, after {tries} tries{wait}; run again later, what was answered is not "
+                        "asked twice"
+                    ),
                     status,
                     tries,
                 )
@@ -181,7 +191,9 @@ class Client:
             while True:
                 with self._count:
                     self.requests += 1
-                with self._client.stream(request.method, where, content=request.body or None, headers=dict(request.headers)) as answer:
+                with self._client.stream(
+                    request.method, where, content=request.body or None, headers=dict(request.headers)
+                ) as answer:
                     if not answer.is_redirect:
                         headers = {key.lower(): value for key, value in answer.headers.items()}
                         return Response(answer.status_code, headers, bytes(self._body(answer)))
@@ -193,14 +205,22 @@ class Client:
         origin = (target.scheme, target.host, target.port or (443 if target.scheme == "https" else 80))
         if origin != self.origin:
             raise Failed(
-                f"{self.base}: redirects to {target.scheme}://{target.host}, which was not authorised and is not followed; give that address as the suspect if it is meant",
-                answer.status_code, 1,
-            )  # fmt: skip
+                (
+                    f"{self.base}: redirects to {target.scheme}://{target.host}, which was not authorised and is not "
+                    "followed; give that address as the suspect if it is meant"
+                ),
+                answer.status_code,
+                1,
+            )
         if answer.status_code not in (307, 308) and request.method != "GET":
             raise Failed(
-                f"{self.base}: redirects (HTTP {answer.status_code}) to {target.path}, which would drop the query; give that path",
-                answer.status_code, 1,
-            )  # fmt: skip
+                (
+                    f"{self.base}: redirects (HTTP {answer.status_code}) to {target.path}, which would drop the query; "
+                    "give that path"
+                ),
+                answer.status_code,
+                1,
+            )
         if hops > 3:
             raise Failed(f"{self.base}: redirects in a circle", answer.status_code, 1)
         return str(target)
@@ -208,7 +228,11 @@ class Client:
     def _body(self, answer: httpx2.Response) -> bytearray:
         limit = self.spec.largest
         too_large = Failed(
-            f"{self.base}: the answer is larger than {limit} bytes; ask for fewer queries at a time (batch) or raise largest",
+            (
+                f"{self.base}: the answer is larger than {limit} bytes; ask for fewer queries at a time (batch) or "
+                "raise "
+                "largest"
+            ),
             answer.status_code,
             1,
         )
@@ -217,7 +241,9 @@ class Client:
             raise too_large
         coding = answer.headers.get("content-encoding", "identity").lower()
         if coding not in ("identity", "gzip", "deflate", ""):
-            raise Failed(f"{self.base}: the answer is encoded as {coding!r}, which was not asked for", answer.status_code, 1)
+            raise Failed(
+                f"{self.base}: the answer is encoded as {coding!r}, which was not asked for", answer.status_code, 1
+            )
         inflate = zlib.decompressobj(47) if coding in ("gzip", "deflate") else None
         body = bytearray()
         for chunk in answer.iter_raw():
@@ -385,7 +411,9 @@ class _Stream(httpcore2.NetworkStream):
     def close(self) -> None:
         self.inner.close()
 
-    def start_tls(self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None) -> httpcore2.NetworkStream:
+    def start_tls(
+        self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore2.NetworkStream:
         return _Stream(self.inner.start_tls(ssl_context, server_hostname, _left(timeout)))
 
     def get_extra_info(self, info: str) -> Any:
