@@ -101,3 +101,16 @@ def test_the_margin_keeps_unlucky_keys_at_alpha() -> None:
     assert ((z >= 1.645).mean(axis=1) > 0.05).mean() > 0.2
     assert ((z >= limit).mean(axis=1) > 0.05).mean() == pytest.approx(0.05, abs=0.02)
     assert stats.margin(0.01, 0.0) == pytest.approx(2.326, abs=1e-3)
+
+
+def test_the_bootstrap_redraws_sources_and_their_models_as_a_plain_loop_does() -> None:
+    random = np.random.default_rng(3)
+    pairs = [(random.normal(1, 1, n).round(1), random.normal(0, 1, m).round(1)) for n, m in ((4, 7), (5, 7), (9, 3))]
+    value, low, high = stats.bootstrap_auc([a for a, _ in pairs], [b for _, b in pairs], seed=1, rounds=4000)
+    plain = []
+    for _ in range(4000):
+        redrawn = [pairs[i] for i in random.integers(3, size=3)]
+        plain.append(np.mean([stats.auc(random.choice(a, len(a)), random.choice(b, len(b))) for a, b in redrawn]))
+    assert value == pytest.approx(np.mean([stats.auc(a, b) for a, b in pairs]))
+    assert (low, high) == pytest.approx(np.quantile(plain, [0.025, 0.975]), abs=0.02)
+    assert stats.bootstrap_auc([a for a, _ in pairs], [b for _, b in pairs], seed=1, rounds=4000) == (value, low, high)

@@ -1,6 +1,7 @@
 """Pure functions of numbers: ranks, p-values, intervals, curves. Scores are oriented so that higher is closer."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from math import sqrt
 from statistics import NormalDist
 
@@ -9,6 +10,7 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 from birthmark.errors import NullError, SettingError
+from birthmark.types import Array, Labels
 
 
 def rank_p(score: float, null: Sequence[float]) -> float:
@@ -133,21 +135,30 @@ def bootstrap_auc(
     ]
     if not pairs:
         return float("nan"), float("nan"), float("nan")
-    random = np.random.default_rng(seed)
-    above = [
-        (np.sign(a[:, None] - b[None, :]) + 1) / 2 for a, b in pairs
-    ]  # 1 where the positive is higher, 1/2 for ties
-    drawn, draws = random.integers(len(pairs), size=(rounds, len(pairs))), np.zeros((rounds, len(pairs)))
-    for source, table in enumerate(above):
-        rows, columns = table.shape
-        for slot in range(len(pairs)):
-            mine = np.flatnonzero(drawn[:, slot] == source)
-            weights = random.multinomial(rows, np.full(rows, 1 / rows), size=len(mine)) @ table
-            draws[mine, slot] = (
-                weights * random.multinomial(columns, np.full(columns, 1 / columns), size=len(mine))
-            ).sum(1) / table.size
+    above = [(np.sign(a[:, None] - b[None, :]) + 1) / 2 for a, b in pairs]  # 1: the positive is higher, 1/2: ties
+    draws = np.zeros((rounds, len(pairs)))
+    for table, (where, rows, columns) in zip(above, _redrawn(tuple(t.shape for t in above), seed, rounds), strict=True):
+        draws[where] = (rows @ table * columns).sum(axis=1) / table.size
     low, high = np.quantile(draws.mean(axis=1), [(1 - level) / 2, (1 + level) / 2])
     return float(np.mean([table.mean() for table in above])), float(low), float(high)
+
+
+@lru_cache(maxsize=64)
+def _redrawn(
+    shapes: tuple[tuple[int, ...], ...], seed: int, rounds: int
+) -> list[tuple[tuple[Labels, Labels], Array, Array]]:
+    """How often each model is drawn, by source: the (round, slot) pairs that drew the source, and counts of its
+    positives and negatives (pairs, n). They depend on numbers of models alone, so tables draw them once.
+    """
+    random, found = np.random.default_rng(seed), []
+    drawn = random.integers(len(shapes), size=(rounds, len(shapes)))
+    for source, sizes in enumerate(shapes):
+        mine = [np.flatnonzero(drawn[:, slot] == source) for slot in range(len(shapes))]
+        counts = [[random.multinomial(n, np.full(n, 1 / n), size=len(m)) for n in sizes] for m in mine]
+        slots = np.repeat(np.arange(len(shapes)), [len(m) for m in mine])
+        rows, columns = (np.concatenate(side).astype(np.float32) for side in zip(*counts, strict=True))
+        found.append(((np.concatenate(mine), slots), rows, columns))
+    return found
 
 
 def bonferroni(p: float, tests: int) -> float:

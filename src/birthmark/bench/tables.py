@@ -147,9 +147,7 @@ def _infinite(cell: Mapping[str, Any]) -> float:
 
 
 def _raw(cells: Sequence[Mapping[str, Any]]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    return np.array(
-        [np.nan_to_num(np.nan if cell["raw"] is None else cell["raw"], nan=-1e9) for cell in cells], dtype=np.float64
-    )
+    return np.array([-1e9 if cell["raw"] is None else cell["raw"] for cell in cells], dtype=np.float64)
 
 
 def _short(value: Any) -> float | None:
