@@ -50,16 +50,16 @@ def student_p(score: float, null: Sequence[float]) -> float:
     return float(special.stdtr(n - 1, -z / sqrt(1 + 1 / n))) if np.isfinite(z) else float(z < 0)
 
 
-def margin(alpha: float, kin: float, keys: float = 0.95) -> float:
+def margin(alpha: float, key_correlation: float, keys: float = 0.95) -> float:
     """The z that an innocent's score must reach under one fixed key, so that for a share `keys` of keys at most a share
     alpha does.
 
-    Scores of innocents that resemble each other are correlated over keys, by `kin`: z = sqrt(kin) b + sqrt(1 - kin) e,
-    with b the key's and e the innocent's own. Over keys P(z >= z_alpha) = alpha, but an unlucky key has a large b for
+    Scores of innocents that resemble each other are correlated over keys, by r = `key_correlation`: z = sqrt(r) b +
+    sqrt(1 - r) e, with b the key's and e the innocent's own. Over keys P(z >= z_alpha) = alpha, but an unlucky key has a large b for
     all of them at once. Assumes that b and e are normal.
     """
     normal = NormalDist()
-    return sqrt(1 - kin) * normal.inv_cdf(1 - alpha) + sqrt(kin) * normal.inv_cdf(keys)
+    return sqrt(1 - key_correlation) * normal.inv_cdf(1 - alpha) + sqrt(key_correlation) * normal.inv_cdf(keys)
 
 
 def standardised(score: float, null: Sequence[float]) -> float:

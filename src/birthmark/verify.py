@@ -350,7 +350,8 @@ def margin_of(claim: Claim, alpha: float) -> float:
     -inf for fingerprints, whose guards are references and twins.
     """
     scorer = registry.scorer(claim)
-    return stats.margin(alpha, scorer.kin) if isinstance(scorer, Watermark) and scorer.kin else float("-inf")
+    keyed = isinstance(scorer, Watermark) and scorer.key_correlation
+    return stats.margin(alpha, keyed) if keyed else float("-inf")
 
 
 def rerun_z(claim: Claim, answers: Floats) -> tuple[float, ...]:

@@ -13,8 +13,7 @@ class Watermark(ABC):
 
     Class attributes:
         name, needs, any_outputs, source_paper: as of `Method`.
-        kin: correlation, over keys, of the scores of unmarked models of one architecture and data; a verdict of
-            `supported` takes the margin that keeps one unlucky key from accusing all of them
+        key_correlation: of the scores, over keys, of unmarked models of one architecture and data; `supported` takes the margin that keeps one unlucky key from accusing all of them
             (`birthmark.stats.margin`). 0 for keys without luck.
     """
 
@@ -22,7 +21,7 @@ class Watermark(ABC):
     needs: ClassVar[Access]
     any_outputs: ClassVar[bool] = False
     source_paper: ClassVar[str]
-    kin: ClassVar[float] = 0.0
+    key_correlation: ClassVar[float] = 0.0
 
     @abstractmethod
     def mark(self, inputs: Array, answers: Floats) -> Floats:

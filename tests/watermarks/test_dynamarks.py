@@ -15,22 +15,15 @@ from birthmark.bench.students import table
 from birthmark.claim import Claim
 from birthmark.errors import DataError, SettingError, ShapeError
 from birthmark.evidence import Verdict
-from birthmark.marks.field import Ground, Ties, Waves, aligned
+from birthmark.marks.field import Ground, Waves, aligned
 from birthmark.marks.keyring import ClientKey, Keyring, lenient, logged
+from birthmark.marks.rule import mark_row, mark_rows, near_ties, softly
+from birthmark.marks.ties import Ties, divided, surprise
 from birthmark.oracle import HardLabels, Probabilities
 from birthmark.types import Floats, Samples
 from birthmark.verify import verify
 from birthmark.watermark import Marked
-from birthmark.watermarks.dynamarks import (
-    DynaMarks,
-    DynaMarksTies,
-    alone,
-    divided,
-    near_ties,
-    softly,
-    surprise,
-    together,
-)
+from birthmark.watermarks.dynamarks import DynaMarks, DynaMarksTies
 from birthmark.workshop import architectures
 from birthmark.workshop.training import Training, fit, probabilities
 from birthmark.workshop.whitebox import Open
@@ -73,7 +66,9 @@ def test_plain_python_and_numpy_hold_the_same_rule(
         rows[rows < 0.05] = 0
     h = random.normal(scale=1.5, size=rows.shape)
     how = (delta, 0.1, 5.0, 0.9, hidden)
-    np.testing.assert_allclose(alone(rows, h, *how), together(rows, h, *how), atol=1e-12)
+    many = mark_rows(np.tile(rows, (30, 1)), np.tile(h, (30, 1)), *how)[:3]
+    one = [mark_row(row, lift, *how) for row, lift in zip(rows.tolist(), h.tolist(), strict=True)]
+    np.testing.assert_allclose(one, many, atol=1e-12)
     assert near_ties(rows, 0.3) == near_ties(np.tile(rows, (64, 1)), 0.3)[: len(near_ties(rows, 0.3))]
 
 
@@ -179,11 +174,6 @@ def test_label_only_student_is_found_by_logged_ties(
     assert evidence.verdict is Verdict.SUPPORTED, evidence.reason
     other = trained(Samples(x, plain.argmax(axis=1).astype(np.int64), 10), seed=41, epochs=25)
     assert verify(claim, HardLabels(Probabilities(Open(other))), alpha=0.01).verdict is not Verdict.SUPPORTED
-    wide = DynaMarksTies(key=key, views=5)
-    assert len(wide.claim().queries) == 5 * len(claim.queries)
-    rows = np.eye(10)[probabilities(student, wide.claim().queries).argmax(axis=1)]
-    scores = wide.score(wide.claim(), rows)
-    assert stats.rank_p(scores.source, scores.placebos) <= 0.01
 
 
 def test_unmarked_answers_rank_uniformly_among_screened_keys(ring: Keyring, digits: data.Data) -> None:

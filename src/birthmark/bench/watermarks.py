@@ -67,7 +67,7 @@ def _ranked(score: float, placebos: Sequence[float]) -> dict[str, float]:
 
 
 def _ties(shop: Workshop, cell: Cell, mark: DynaMarks, model: nn.Module) -> dict[str, Any]:
-    """The label-only test on the log's most disputed near-ties, asked once and in five views each."""
+    """The label-only test on the log's most disputed near-ties, asked once."""
     assert mark.key is not None
     source = shop.answers(cell.source, shop.attacker.inputs)
     top = np.sort(source, axis=1)
@@ -77,15 +77,15 @@ def _ties(shop: Workshop, cell: Cell, mark: DynaMarks, model: nn.Module) -> dict
     x = shop.attacker.inputs[near]
     others = np.stack([softmax(outputs(m, x)) for m in shop.references])
     key = logged(mark.key, x, source[near], others)
-    result: dict[str, Any] = {"near_ties": len(near)}
-    for views in (1, 5) if len(x.shape) == 4 else (1,):
-        ties = DynaMarksTies(strength=cell.strength, most=TIES, views=views, key=key)
-        claim = ties.claim()
-        shown = softmax(outputs(model, claim.queries))
-        labels = np.eye(shown.shape[1])[shown.argmax(axis=1)]
-        found = ties.score(claim, labels)
-        result[f"labels_{views}"] = {**_ranked(found.source, found.placebos), "queries": len(claim.queries)}
-    return result
+    ties = DynaMarksTies(strength=cell.strength, most=TIES, key=key)
+    claim = ties.claim()
+    shown = softmax(outputs(model, claim.queries))
+    labels = np.eye(shown.shape[1])[shown.argmax(axis=1)]
+    found = ties.score(claim, labels)
+    return {
+        "near_ties": len(near),
+        "labels_1": {**_ranked(found.source, found.placebos), "queries": len(claim.queries)},
+    }
 
 
 def _dawn(shop: Workshop, cell: Cell, mark: DAWN, model: nn.Module) -> dict[str, Any]:
@@ -252,7 +252,7 @@ def false_accusations(members: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     p, z = (np.array([r[part] for r in members]).reshape(-1, CLIENTS) for part in ("p", "z"))
     if not len(p):
         return {"n_unmarked": 0, **dict.fromkeys(names)}
-    low, accused = p <= 0.01, (p <= 0.01) & (z >= stats.margin(0.01, DynaMarks.kin))
+    low, accused = p <= 0.01, (p <= 0.01) & (z >= stats.margin(0.01, DynaMarks.key_correlation))
     values = (
         (p <= 0.05).mean(),
         low.mean(),

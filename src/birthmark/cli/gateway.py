@@ -131,16 +131,6 @@ def key_claim(
     secret: SecretPlace = "birthmark.key",
     strength: Annotated[str, typer.Option("--strength", help="That the gateway marked with.")] = "default",
     log: LogFolder = None,
-    views: Annotated[
-        int,
-        typer.Option(
-            "--views",
-            help=(
-                "Of each logged near-tie: itself and shifted copies; 5 find thieves who augmented, at five times the "
-                "queries."
-            ),
-        ),
-    ] = 1,
     as_json: Json = False,
 ) -> None:
     """Make the claim on whoever trained on a client's answers.
@@ -158,7 +148,6 @@ def key_claim(
         client,
         strength=strength,
         ties=ties(read(log), client) if log else None,
-        views=views,
     )
     result = {
         "claim": str(out),

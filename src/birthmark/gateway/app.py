@@ -26,9 +26,10 @@ from birthmark.gateway.log import QueryLog, entry
 from birthmark.gateway.metrics import Metrics
 from birthmark.marks.keyring import Keyring
 from birthmark.marks.keys import Secret, read_secret
+from birthmark.marks.rule import near_ties
 from birthmark.suspects import oip
 from birthmark.types import Array, Floats
-from birthmark.watermarks.dynamarks import DynaMarks, near_ties
+from birthmark.watermarks.dynamarks import DynaMarks
 
 try:
     import aiohttp

@@ -15,10 +15,10 @@ import numpy as np
 
 from birthmark.claim import Task
 from birthmark.errors import OracleError, SettingError
+from birthmark.marks.rule import FEW
 from birthmark.suspects import oip
 from birthmark.suspects.dialect import field_of
 from birthmark.types import Array, Floats
-from birthmark.watermarks.dynamarks import FEW
 
 try:
     import orjson

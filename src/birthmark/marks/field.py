@@ -18,7 +18,7 @@ import numpy as np
 
 from birthmark.errors import ShapeError
 from birthmark.marks.keys import Secret
-from birthmark.types import Array, Floats, Labels
+from birthmark.types import Array, Floats
 
 LARGEST_INPUT = 4096  # values; larger images are averaged down to a grid before their coordinates are taken
 GRID = 32  # pixels a side of that grid
@@ -166,7 +166,7 @@ class Ground:
         return self.centred(np.clip(rest, -limit, limit))
 
     @cached_property
-    def alone(self) -> Floats:
+    def left_out(self) -> Floats:
         """The residuals (r, q, k) of the unmarked models, each left out of what is regressed out of it."""
         return np.stack(
             [
@@ -215,46 +215,3 @@ def aligned(ground: Ground, residuals: Floats, waves: Waves, omega: float) -> Fl
         h = ground.centred(part.at(ground.psi, omega)).reshape(len(part), -1)
         found[:, start : start + CHUNK] = flat @ h.T / np.maximum(np.linalg.norm(h, axis=1), 1e-300) / size[:, None]
     return found
-
-
-@dataclass(frozen=True, eq=False)
-class Ties:
-    """Near-ties of the source: at which inputs, between which two classes.
-
-    Attributes:
-        rows: (s,) places among the inputs.
-        first, second: (s,) the source's two top classes there.
-    """
-
-    rows: Labels
-    first: Labels
-    second: Labels
-
-    @classmethod
-    def of(cls, source: Floats, delta: float) -> "Ties":
-        """Inputs whose two largest probabilities differ by less than `delta`."""
-        order = np.argsort(-source, axis=1, kind="stable")[:, :2]
-        top = np.take_along_axis(source, order, axis=1)
-        rows = np.flatnonzero(top[:, 0] - top[:, 1] < delta)
-        return cls(rows, order[rows, 0], order[rows, 1])
-
-    def leaning(self, rows: Floats) -> Floats:
-        """How far answers (..., s, k) lean to the second class.
-
-        (p_2 - p_1) / (p_2 + p_1), so +1, -1 or 0 for labels.
-        """
-        first, second = (
-            np.take_along_axis(rows, np.broadcast_to(which[:, None], (*rows.shape[:-1], 1)), axis=-1)[..., 0]
-            for which in (self.first, self.second)
-        )
-        return np.asarray((second - first) / np.maximum(second + first, 1e-300))
-
-    def sides(self, psi: Floats, waves: Waves, omega: float) -> Floats:
-        """(m, s): +1 where a key prefers the second class, -1 where the first; psi (s, D) at the ties."""
-        found = np.empty((len(waves), len(self.rows)))
-        n = np.arange(len(self.rows))
-        for start in range(0, len(waves), CHUNK):
-            part = Waves(*(a[start : start + CHUNK] for a in (waves.directions, waves.phases, waves.codes)))
-            h = part.at(psi, omega)
-            found[start : start + CHUNK] = np.where(h[:, n, self.second] > h[:, n, self.first], 1.0, -1.0)
-        return found

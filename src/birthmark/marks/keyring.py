@@ -26,9 +26,9 @@ from birthmark.marks.keys import BYTES, Secret
 from birthmark.types import Array, Floats
 
 FORMAT = "birthmark/keyring/1"
-TIE_SHARE = (
-    0.05  # of the source's answers count as near-ties at most: about half of them change, so 2.5 % of all answers
-)
+TIE_SHARE = 0.05  # of the source's answers are near-ties at most: about half of them change, so 2.5 % of all answers
+WAVES = 8  # a key
+OMEGA = 2.0  # their angular frequency, a unit of whitened coordinate
 PASS = 0.65  # share of fair keys that the screening lets pass, however many unmarked models look at them
 DRAWS = 400  # placebo keys that a model's z is standardised by
 CHUNK = 128  # keys looked at side by side
@@ -74,9 +74,6 @@ class Keyring:
         *,
         seed: int,
         values: bool = False,
-        waves: int = 8,
-        omega: float = 2.0,
-        coordinates: int = 16,
         placebos: int = 999,
     ) -> "Keyring":
         """Fit the whitening, and screen the placebo keys.
@@ -105,7 +102,7 @@ class Keyring:
                 "expected a probability for each of two or more classes; let the model answer both of two classes"
             )
         spread = np.maximum(source.std(axis=0), 1e-12) if values else np.ones(source.shape[1])
-        whitening = Whitening.fit(inputs, coordinates)
+        whitening = Whitening.fit(inputs)
         ring = cls(
             Task(queries.shape[1:], source.shape[1], values),
             whitening,
@@ -113,8 +110,8 @@ class Keyring:
             source,
             references,
             spread,
-            waves,
-            omega,
+            WAVES,
+            OMEGA,
             seed,
             (),
             0.0 if values else _near(source),
@@ -152,7 +149,7 @@ class Keyring:
     @cached_property
     def _check(self) -> tuple[Ground, Floats, Floats, Floats]:
         ground = self.ground(self.queries, self.source, self.references)
-        residuals = ground.alone
+        residuals = ground.left_out
         free = aligned(ground, residuals, self.expand([self.placebo(-1 - i) for i in range(DRAWS)]), self.omega)
         return ground, residuals, free.mean(axis=1), np.maximum(free.std(axis=1), 1e-12)
 

@@ -4,11 +4,12 @@ Source: "Queries, Representation & Detection: the next 100 model fingerprinting 
 arXiv:2412.13021, the baseline AKH: query inputs that the source misclassifies and compare hard labels. The paper's text
 was not read; the rule is as public descriptions of it give it, so no equation is cited.
 
-Departures: the paper flags a suspect on one repeated mistake; here the score is the share of repeated mistakes, and
-twins bring their own mistakes as placebos. All owners share one query set, the inputs that at least one of them gets
-wrong, ordered by how many other labels the owners give (a rule symmetric in the owners); each owner counts on the
-queries that it itself gets wrong. With `placebos=0` the queries are the source's mistakes alone, in random order, as in
-the paper.
+Departures: public descriptions flag a suspect on one repeated mistake; QuRD's code takes the Hamming distance over all
+queries. Here the score is the share of repeated mistakes. CutMix and flips of the queries, which that code also has,
+are left out. Twins bring their own mistakes as placebos. All owners share one query set: the inputs that at least one
+of them gets wrong, ordered by how many other labels the owners give (a rule symmetric in the owners). Each owner counts
+on the queries that it itself gets wrong, so a budget is shared among all of them. With `placebos=0` the queries are the
+source's mistakes alone, in random order, as in the paper.
 
 Cost: the twins. Use it as the baseline every other method must beat. It needs labelled inputs and a source that errs.
 """

@@ -12,10 +12,12 @@ Surr and Ref are mean probabilities of the derived and the independent models; e
 `dropout` at each step. |x' - x| <= epsilon, pixels in [0, 1], Adam. Kept are the x' of highest Confer on which the
 source leaves the true label y. The score is CAEAcc: the share of queries on which the suspect answers as the source.
 
-Departures: the published composite takes a softmax of the product Surr (1 - Ref), which lies in [0, 1], so that its
-gradient almost vanishes (with 10 classes that softmax never exceeds .23); here the logarithm of the product itself is
-used, over classes other than the true one, and the adversarial term is bounded. `members` models of each side are drawn
-a step after drop-out, 0 for all. The filter ranks, because few points pass a fixed threshold on a wide cohort.
+Departures: the published composite takes a softmax of the product Surr (1 - Ref). That product lies in [0, 1], so its
+gradient almost vanishes (with 10 classes the softmax never exceeds .23). Here the logarithm of the product itself is
+used, and the adversarial term is bounded. Its label t is the best class other than the true one, chosen anew at every
+step; a query's label is what the source answers in the end. Step size (.01) and steps (150) of Adam are ours. `members`
+models of each side are drawn a step after drop-out, 0 for all. The filter ranks, because few points pass a fixed
+threshold on a wide cohort.
 
 Cost: the cohort, then seconds to minutes of crafting. Use it for copies of the weights. It is weak on adversarially
 trained models and on extraction.

@@ -9,7 +9,9 @@ equation is cited.
 from a training image that the source gives class i; j is the least likely class or a random one. The score is the
 matching rate: the share of queries on which the suspect answers as the source.
 
-Departures: pixels are sigmoids, so that they stay in range; labels are the source's after rounding to 8 bits.
+Departures: pixels are sigmoids, so that they stay in range; labels are the source's after rounding to 8 bits. The
+descent runs until the objective is zero at depth `k`, or all steps are done; QuRD's version stops at the first crossing
+of the boundary.
 
 Cost: seconds; no cohort. Use it for copies of the weights. It fails on extracted students and on adversarial training.
 """

@@ -8,8 +8,7 @@ the share that references have in it; each is standardised over the owners, and 
     score_o = (a_o - mean a) / sd a + (b_o - mean b) / sd b,        a of plain answers, b of kinks
 
 Standardised over m owners no part can exceed sqrt(m - 1), so that neither drowns the other. The rule is symmetric in
-the
-owners: one claim, one p, no second look to correct for. Labels say nothing about kinks; then plain answers decide
+the owners: one claim, one p, no second look to correct for. Labels say nothing about kinks; then plain answers decide
 alone.
 
 Cost: the twins. Use it when copies and students are both to be feared, and answers are values or probabilities; for

@@ -9,8 +9,8 @@ code as public descriptions give it; the papers' text was not read, so no equati
 o_i is the answer to query i: probabilities, or logits (here log-probabilities less their class mean, since APIs do not
 send logits); for label-only suspects softmax(1 at the label, .01 elsewhere). "rbf" uses exp(-|o_i/|o_i| -
 o_j/|o_j||^2). SAC-JC's code leaves out the division by 2, which ranks suspects alike. Correlations do not depend on the
-number of
-classes, so a suspect with another label set can be scored: transfer learning.
+number
+of classes, so a suspect with another label set can be scored: transfer learning.
 
     sac-normal   plain held-out inputs          sac-jc       the same through JPEG
     sac-m        CutMix of held-out images      sac-source   inputs the source misclassifies
@@ -21,7 +21,10 @@ choosing them. sac-source and sac-w let every owner bring its own queries, chose
 that a prefix is a fair smaller test; all of them count as queries. `placebos=0` is the paper's form: the source's
 queries alone. From each score a share `centring` of the references' mean is subtracted.
 
-Departures: where too few inputs are misclassified in common, those follow whose true class is least believed.
+Departures: the released code correlates raw logits. Ours correlates probabilities by default, as APIs do not send
+logits; `outputs="logits"` comes nearest. Its logarithm has a floor of 1e-4, or the answers' rounding step if larger.
+`mix="sac"` cuts a 5x5 box at 28 pixels, the released code one of 4x4. Where too few inputs are misclassified in common,
+those follow whose true class is least believed.
 
 Cost: the twins, and for sac-w a student of each owner. Without placebos sac-m costs one pass over its queries. Use it
 for suspects with another label set and for students; few queries say little. It fails where the source answers the

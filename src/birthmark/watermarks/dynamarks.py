@@ -31,9 +31,11 @@ import numpy as np
 
 from birthmark.claim import Claim, Scores
 from birthmark.errors import DataError, SettingError, ShapeError
-from birthmark.marks.field import Ground, Ties, Waves, aligned
+from birthmark.marks.field import Ground, Waves, aligned
 from birthmark.marks.keyring import ClientKey, lenient
-from birthmark.types import Access, Array, Floats, Labels
+from birthmark.marks.rule import mark_rows
+from birthmark.marks.ties import Ties, divided, surprise
+from birthmark.types import Access, Array, Floats
 from birthmark.watermark import Watermark
 
 STRENGTHS: Mapping[str, tuple[float, float]] = {  # epsilon: mass moved; delta: widest near-tie that the key decides
@@ -44,8 +46,6 @@ STRENGTHS: Mapping[str, tuple[float, float]] = {  # epsilon: mass moved; delta: 
 }
 ANSWERS = ("probabilities", "top-k", "labels")
 LEAST = 20  # near-ties that a claim needs
-SHRINKAGE = 30.0  # of the logistic regression on standardised leanings of unmarked models
-FEW = 64  # probabilities up to which plain Python marks faster than NumPy
 
 
 @dataclass(frozen=True)
@@ -66,9 +66,7 @@ class DynaMarks(Watermark):
     name: ClassVar[str] = "dynamarks"
     needs: ClassVar[Access] = Access.PROBS
     source_paper: ClassVar[str] = "Chakraborty et al. 2022, arXiv:2207.13321; a reconstruction from the abstract"
-    kin: ClassVar[float] = (
-        0.45  # measured on Fashion-MNIST (docs/dynamarks.md); .06 for models that share neither data nor architecture
-    )
+    key_correlation: ClassVar[float] = 0.45  # measured on Fashion-MNIST; .06 without shared data and architecture
 
     strength: str = "default"
     answers: str = "probabilities"
@@ -137,7 +135,7 @@ class DynaMarks(Watermark):
             self.rho,
             self.answers == "top-k",
         )
-        marked = alone(rows, h, *how) if rows.size <= FEW else together(rows, h, *how)
+        marked = mark_rows(rows, h, *how)
         return np.eye(rows.shape[1])[marked.argmax(axis=1)] if self.answers == "labels" else marked
 
     def claim(self) -> Claim:
@@ -210,7 +208,6 @@ class DynaMarksTies(DynaMarks):
     Attributes:
         strength: one that decides near-ties.
         most: near-ties that are asked, those that the owner's unmarked models are most divided on.
-        views: versions of each near-tie that are asked: itself, then shifts by a pixel and a flip (images only).
     """
 
     name: ClassVar[str] = "dynamarks-ties"
@@ -218,7 +215,6 @@ class DynaMarksTies(DynaMarks):
 
     strength: str = "strong"
     most: int = 400
-    views: int = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -227,10 +223,8 @@ class DynaMarksTies(DynaMarks):
                 f"strength {self.strength!r} leaves near-ties alone, so there is nothing to claim on; use strong or "
                 "heavy"
             )
-        if not 1 <= self.views <= len(VIEWS) or self.most < LEAST:
-            raise SettingError(
-                f"expected 1 to {len(VIEWS)} views and most >= {LEAST}, got {self.views} and {self.most}"
-            )
+        if self.most < LEAST:
+            raise SettingError(f"expected most >= {LEAST}, got {self.most}")
 
     def claim(self) -> Claim:
         """The claim on the keyring's queries that are near-ties of the source; see `birthmark.marks.keyring.logged`.
@@ -246,16 +240,14 @@ class DynaMarksTies(DynaMarks):
                 f"expected at least {LEAST} near-ties among the logged inputs, found {len(ties.rows)} in "
                 f"{len(ring.queries)}; a client needs to have asked more"
             )
-        if self.views > 1 and len(ring.task.shape) != 3:
-            raise SettingError(f"views are shifted images; inputs of shape {ring.task.shape} have none, use views=1")
         chosen = ties.rows[divided(ties, ring.references[:, ties.rows])[: self.most]]
         asked = ring.queries[chosen]
         tensors = {
             **self._secret_tensors(),
-            "queries": np.concatenate([viewed(asked, v) for v in range(self.views)]),
+            "queries": asked,
             "coordinates": ring.whitening(asked),
             "source": ring.source[chosen],
-            "references": np.tile(ring.references[:, chosen], (1, self.views, 1)),
+            "references": ring.references[:, chosen],
         }
         return Claim(
             self.name, self._settings(), ring.task, ring.seed, tensors, {**self._facts(), "near_ties": len(ties.rows)}
@@ -265,167 +257,14 @@ class DynaMarksTies(DynaMarks):
         """Sum over near-ties of how far the suspect leans, beyond what unmarked models foretell, to the side that the
         key, or each placebo key, prefers.
         """
-        n = min(len(answers), len(claim.tensors["source"]))
+        n = len(answers)
         if n < LEAST:
             raise ShapeError(f"{self.name} needs answers to at least {LEAST} near-ties, got {n}")
-        source = claim.tensors["source"]
+        source = claim.tensors["source"][:n]
         ties = Ties.of(source, 2.0)
-        seen, views = np.zeros(n), -(-len(answers) // len(source))
-        for v in range(views):
-            rows = answers[v * len(source) :][:n]
-            part = Ties(ties.rows[: len(rows)], ties.first[: len(rows)], ties.second[: len(rows)])
-            seen[: len(rows)] += part.leaning(rows) / views
-        unmarked = np.stack(
-            [ties.leaning(source), *(ties.leaning(rows) for rows in claim.references[:, : len(source)])]
-        )[:, :n]
-        ties = Ties(ties.rows[:n], ties.first[:n], ties.second[:n])
+        unmarked = np.stack([ties.leaning(rows) for rows in (source, *claim.references[:, :n])])
         sides = ties.sides(claim.tensors["coordinates"][:n], _waves(claim), float(claim.tensors["omega"][0]))
-        return _scores(sides @ surprise(seen, unmarked) / np.sqrt(n))
-
-
-def divided(ties: Ties, references: Floats) -> Labels:
-    """Near-ties in order of how evenly unmarked models (r, s, k) vote on them: where honest models differ, a mark is
-    most easily seen.
-
-    The order knows no key, so a key and its placebos stay exchangeable.
-    """
-    votes = [ties.leaning(np.eye(rows.shape[1])[rows.argmax(axis=1)]) for rows in references]
-    return np.argsort(np.abs(np.sum(votes, axis=0)), kind="stable") if votes else np.arange(len(ties.rows))
-
-
-def surprise(seen: Floats, unmarked: Floats) -> Floats:
-    """What a suspect's leanings (s,) hold beyond the ones that a logistic regression on unmarked models' (r, s)
-    foretells, -1 to 1.
-    """
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.preprocessing import StandardScaler
-
-    x = StandardScaler().fit_transform(unmarked.T)
-    chance = 0.5 + 0.49 * seen  # a leaning is a label's probability: each near-tie is both labels, so weighted
-    model = LogisticRegression(C=1 / SHRINKAGE, max_iter=1000)
-    model.fit(np.concatenate([x, x]), np.repeat([1, 0], len(x)), sample_weight=np.concatenate([chance, 1 - chance]))
-    return np.asarray(2 * (chance - model.predict_proba(x)[:, 1]))
-
-
-def together(rows: Floats, h: Floats, delta: float, epsilon: float, beta: float, rho: float, hidden: bool) -> Floats:
-    """The rule on rows (n, k) under the field h (n, k): near-ties by the key, then the soft mark."""
-    return softly(swapped(rows, h, delta), h, epsilon, beta, rho, hidden)
-
-
-def alone(rows: Floats, h: Floats, delta: float, epsilon: float, beta: float, rho: float, hidden: bool) -> Floats:
-    """`together`, number by number: for a single short row a third of the time that thirty NumPy calls take."""
-    return np.array(
-        [
-            _alone(row, lift, delta, epsilon, beta, rho, hidden)
-            for row, lift in zip(rows.tolist(), h.tolist(), strict=True)
-        ]
-    )
-
-
-def _alone(
-    row: list[float], h: list[float], delta: float, epsilon: float, beta: float, rho: float, hidden: bool
-) -> list[float]:
-    best = max(row)
-    top = row.index(best)
-    if delta:
-        below = row.copy()
-        below[top] = -math.inf
-        second = max(below)
-        if best - second < delta:
-            place = below.index(second)
-            if h[place] > h[top]:
-                row[top], row[place] = second, best
-                top = row.index(best)
-    lifts = [-math.inf if p == 0 else lift for p, lift in zip(row, h, strict=True)] if hidden else h.copy()
-    lifts[top] = -math.inf
-    highest = max(lifts)
-    if highest == -math.inf:  # nothing is shown below the top
-        return row
-    if (hidden or len(row) == 2) and lifts.count(-math.inf) == len(lifts) - 1:
-        epsilon *= 1 / (1 + math.exp(min(-beta * highest, 700.0)))
-    u = [math.exp(beta * (lift - highest)) for lift in lifts]
-    scale = sum(row) / sum(u)
-    steepest = max([v / (best - p or 1e-300) for p, v in zip(row, u, strict=True)])
-    e = min(epsilon, rho / (1 + scale * steepest))
-    return [p + e * (scale * v - p) for p, v in zip(row, u, strict=True)]
-
-
-def softly(rows: Floats, h: Floats, epsilon: float, beta: float, rho: float, hidden: bool) -> Floats:
-    """Move up to `epsilon` of each row's mass to classes below the top one, by the field; the top class stays on top.
-
-    Args:
-        hidden: zeros are classes the API does not show, and stay zeros.
-    """
-    n, top = np.arange(len(rows)), rows.argmax(axis=1)
-    u = beta * h
-    if hidden:
-        u[rows == 0] = -np.inf
-    u[n, top] = -np.inf
-    limit: Any = epsilon
-    if hidden or rows.shape[1] == 2:
-        free = np.isfinite(u).sum(axis=1)
-        one = free == 1  # where the mass goes is given there, how much of it says the key
-        limit = np.where(free == 0, 0.0, epsilon)
-        limit[one] *= 1 / (1 + np.exp(-u[one].max(axis=1)))
-        u[free == 0] = 0.0
-    u = np.exp(u - u.max(axis=1, keepdims=True))
-    u *= rows.sum(axis=1, keepdims=True) / u.sum(axis=1, keepdims=True)
-    gap = rows[n, top][:, None] - rows
-    # min (p_t - p_c) / (p_t - p_c + u_c) = 1 / (1 + max u_c / (p_t - p_c)); u is 0 where nothing may go
-    e = np.minimum(limit, rho / (1 + (u / np.maximum(gap, 1e-300)).max(axis=1)))[:, None]
-    return np.asarray(rows + e * (u - rows))
-
-
-def swapped(rows: Floats, h: Floats, delta: float) -> Floats:
-    """Near-ties decided by the key: the two largest of a row change places if the field prefers the second."""
-    if not delta:
-        return rows
-    n, top = np.arange(len(rows)), rows.argmax(axis=1)
-    below = rows.copy()
-    below[n, top] = -np.inf
-    second = below.argmax(axis=1)
-    change = np.flatnonzero((rows[n, top] - rows[n, second] < delta) & (h[n, second] > h[n, top]))
-    if not len(change):
-        return rows
-    first, second = top[change], second[change]
-    changed = rows.copy()
-    changed[change, first], changed[change, second] = rows[change, second], rows[change, first]
-    return changed
-
-
-def near_ties(rows: Floats, delta: float) -> list[int]:
-    """Which rows (n, k) have their two largest numbers less than `delta` apart."""
-    if rows.shape[1] < 2:
-        return []
-    if rows.size <= FEW:
-        best = [sorted(row)[-2:] for row in rows.tolist()]
-        return [i for i, (second, top) in enumerate(best) if top - second < delta]
-    top = np.partition(rows, -2, axis=1)[:, -2:]
-    return [int(i) for i in np.flatnonzero(top[:, 1] - top[:, 0] < delta)]
-
-
-VIEWS = (
-    (0, 0, False),
-    (1, 0, False),
-    (-1, 0, False),
-    (0, 1, False),
-    (0, -1, False),
-    (0, 0, True),
-    (1, 1, False),
-    (-1, -1, False),
-    (1, -1, False),
-)
-
-
-def viewed(images: Array, which: int) -> Array:
-    """A version of images (n, c, h, w): shifted by a pixel with repeated edges, or flipped left to right."""
-    down, right, flip = VIEWS[which]
-    if flip:
-        return images[..., ::-1].copy()
-    if not (down or right):
-        return images
-    padded = np.pad(images, ((0, 0), (0, 0), (1, 1), (1, 1)), mode="edge")
-    return padded[:, :, 1 + down : 1 + down + images.shape[2], 1 + right : 1 + right + images.shape[3]].copy()
+        return _scores(sides @ surprise(ties.leaning(answers), unmarked) / np.sqrt(n))
 
 
 def _waves(claim: Claim) -> Waves:

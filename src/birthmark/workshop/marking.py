@@ -32,13 +32,7 @@ def make_keyring(owner: Owner, *, references: int, seed: int, queries: int = QUE
 
 
 def make_claim(
-    ring: Keyring,
-    master: Secret,
-    client: str,
-    *,
-    strength: str,
-    ties: tuple[Array, Floats] | None = None,
-    views: int = 1,
+    ring: Keyring, master: Secret, client: str, *, strength: str, ties: tuple[Array, Floats] | None = None
 ) -> Claim:
     """A client's claim: the soft one on the keyring's queries, or the one on near-ties from the query log.
 
@@ -54,4 +48,4 @@ def make_claim(
         return DynaMarks(strength=strength, placebos=placebos, key=key).claim()
     inputs, answers = ties
     asked = logged(key, inputs, answers, np.zeros((0, *answers.shape)))
-    return DynaMarksTies(strength=strength, placebos=placebos, views=views, key=asked).claim()
+    return DynaMarksTies(strength=strength, placebos=placebos, key=asked).claim()
