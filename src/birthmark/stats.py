@@ -55,8 +55,8 @@ def margin(alpha: float, key_correlation: float, keys: float = 0.95) -> float:
     alpha does.
 
     Scores of innocents that resemble each other are correlated over keys, by r = `key_correlation`: z = sqrt(r) b +
-    sqrt(1 - r) e, with b the key's and e the innocent's own. Over keys P(z >= z_alpha) = alpha, but an unlucky key has a large b for
-    all of them at once. Assumes that b and e are normal.
+    sqrt(1 - r) e, with b the key's and e the innocent's own. Over keys P(z >= z_alpha) = alpha, but an unlucky key
+    has a large b for all of them at once. Assumes that b and e are normal.
     """
     normal = NormalDist()
     return sqrt(1 - key_correlation) * normal.inv_cdf(1 - alpha) + sqrt(key_correlation) * normal.inv_cdf(keys)

@@ -13,8 +13,9 @@ class Watermark(ABC):
 
     Class attributes:
         name, needs, any_outputs, source_paper: as of `Method`.
-        key_correlation: of the scores, over keys, of unmarked models of one architecture and data; `supported` takes the margin that keeps one unlucky key from accusing all of them
-            (`birthmark.stats.margin`). 0 for keys without luck.
+        key_correlation: of the scores, over keys, of unmarked models of one architecture and data; `supported` takes
+            the margin that keeps one unlucky key from accusing all of them (`birthmark.stats.margin`).
+            0 for keys without luck.
     """
 
     name: ClassVar[str]
