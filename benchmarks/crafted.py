@@ -21,11 +21,11 @@ import numpy as np
 import torch
 
 from birthmark import registry, stats
+from birthmark.answers import softmax
 from birthmark.artifact import digest_of
 from birthmark.claim import Claim
 from birthmark.crafting.images import eight_bit
-from birthmark.oracle import softmax
-from birthmark.theft import RUINED
+from birthmark.theft.carrying_out import RUINED
 from birthmark.types import Samples
 from birthmark.workshop.architectures import build as network
 from birthmark.workshop.cohort import recipe

@@ -32,8 +32,9 @@ from birthmark import data
 from birthmark.claim import Claim
 from birthmark.evidence import Evidence
 from birthmark.methods.kinship import Kinship
-from birthmark.oracle import Oracle, Probabilities, Recorded, Rounded, TopK, Transcript
+from birthmark.oracle import Oracle, Probabilities, Rounded, TopK
 from birthmark.suspects.description import SuspectSpec
+from birthmark.transcript import Recorded, Transcript
 from birthmark.types import Answers
 from birthmark.verify import verify
 from birthmark.workshop.card import Card

@@ -29,12 +29,12 @@ Made from the attacks' own docstrings and from committed measurements by `script
 
 An attack turns access to a model into a model of the thief's own: `steal(target, data, *, seed)`. The same seed gives
 the same bits, the target is never touched, and every query goes through the oracle, so that budgets, records and real
-APIs all work alike. `birthmark.theft.carry_out` runs one under the budget contract and says what it cost (queries,
-data, seconds) and kept (accuracy, agreement). A theft that loses more than ten points of accuracy has *failed*: it is
-reported as such and never counts as a defeat of a fingerprint.
+APIs all work alike. `birthmark.theft.carrying_out.carry_out` runs one under the budget contract and says what it cost
+(queries, data, seconds) and kept (accuracy, agreement). A theft that loses more than ten points of accuracy has
+*failed*: it is reported as such and never counts as a defeat of a fingerprint.
 
     from birthmark import registry
-    from birthmark.theft import carry_out
+    from birthmark.theft.carrying_out import carry_out
 
     attack = registry.make("attacks", "distill", {"student": "res", "temperature": 3})
     stolen, theft = carry_out(attack, target, data, test, seed=0, budget=5000, answers="answers.jsonl")

@@ -15,7 +15,7 @@ from birthmark.method import Method
 from birthmark.methods.akh import AKH
 from birthmark.methods.kinship import Kinship
 from birthmark.oracle import Oracle
-from birthmark.theft import train_student
+from birthmark.theft.asking import train_student
 from birthmark.types import Access, Answers, Floats, Samples
 from birthmark.workshop.owner import Owner
 from birthmark.workshop.training import Training, probabilities

@@ -6,22 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from birthmark.answers import checked, rounding_step
 from birthmark.errors import ArtifactError, BudgetError, OracleError
-from birthmark.oracle import (
-    Flaky,
-    Function,
-    HardLabels,
-    Metered,
-    Probabilities,
-    Quantised8Bit,
-    Recorded,
-    Replay,
-    Rounded,
-    TopK,
-    Transcript,
-    checked,
-    rounding_step,
-)
+from birthmark.oracle import Function, HardLabels, Metered, Probabilities, Rounded, TopK
+from birthmark.transcript import Recorded, Replay, Transcript
 from birthmark.types import Access, Answers, Array, Floats
 
 WEIGHTS = np.random.default_rng(0).normal(size=(4, 3))
@@ -46,13 +34,6 @@ def test_wrappers_show_less_and_agree_on_the_top_class() -> None:
     assert (TopK(model(), 2)(INPUTS) > 0).sum(1).tolist() == [2] * 20
     assert rounding_step(Rounded(model(), 2)(INPUTS)) == 0.01
     assert rounding_step(full) == 0
-
-
-def test_eight_bit_inputs_are_rounded_pixels() -> None:
-    seen = []
-    Quantised8Bit(Function(lambda x: seen.append(x) or logits(x), Answers.LOGITS))(INPUTS * 2)
-    assert np.allclose(seen[0] * 255, np.round(seen[0] * 255), atol=1e-4)
-    assert seen[0].max() <= 1
 
 
 def test_metered_refuses_before_it_sends() -> None:
@@ -109,21 +90,6 @@ def test_another_suspects_transcript_is_refused(tmp_path: Path) -> None:
     recorded.transcript.close()
     with pytest.raises(ArtifactError, match="expected a transcript of 'other'"):
         Transcript(path, suspect="other", answers=Answers.LOGITS)
-
-
-def test_flaky_fails_by_seed() -> None:
-    def failures(seed: int) -> list[bool]:
-        flaky, found = Flaky(model(), 0.3, seed=seed), []
-        for _ in range(40):
-            try:
-                flaky(INPUTS)
-                found.append(False)
-            except OracleError:
-                found.append(True)
-        return found
-
-    assert failures(1) == failures(1) != failures(2)
-    assert 2 <= sum(failures(1)) <= 24
 
 
 @pytest.mark.parametrize(

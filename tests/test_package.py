@@ -19,7 +19,7 @@ FAMILIES = ("methods", "attacks", "watermarks", "suspects")
 # Lowest first: a module imports from its own layer or from lower ones.
 LAYERS = (
     {"errors", "types"},
-    {"stats", "artifact", "oracle", "evidence", "workshop.card"},
+    {"stats", "artifact", "answers", "oracle", "transcript", "evidence", "workshop.card"},
     {"claim", "workshop.cohort"},
     {"workshop.owner"},
     {"method", "attack", "watermark"},

@@ -11,8 +11,9 @@ from birthmark.claim import Claim, Task
 from birthmark.errors import AccessError, BudgetError, NullError, OracleError
 from birthmark.evidence import Verdict
 from birthmark.methods.kinship import Kinship
-from birthmark.oracle import Flaky, Function, HardLabels, Metered, Replay, Rounded, TopK
-from birthmark.types import Access, Answers
+from birthmark.oracle import Function, HardLabels, Metered, Oracle, Rounded, TopK, Wrapper
+from birthmark.transcript import Replay
+from birthmark.types import Access, Answers, Array, Floats
 from birthmark.verify import decide, fitting, verify
 from birthmark.workshop.owner import Owner
 from birthmark.workshop.whitebox import Open
@@ -117,6 +118,19 @@ def test_a_budget_makes_a_smaller_test_and_is_never_overspent(digits_claim: Clai
         verify(digits_claim, Open(stolen), budget=0)
 
 
+class Flaky(Wrapper):
+    """Fails on every second call or so, by seed."""
+
+    def __init__(self, inner: Oracle, seed: int) -> None:
+        super().__init__(inner)
+        self.random = np.random.default_rng(seed)
+
+    def __call__(self, inputs: Array) -> Floats:
+        if self.random.random() < 0.5:
+            raise OracleError("injected failure")
+        return self.inner(inputs)
+
+
 def test_an_interrupted_verification_continues_and_agrees(
     digits_claim: Claim, stolen: nn.Module, tmp_path: Path
 ) -> None:
@@ -132,7 +146,7 @@ def test_an_interrupted_verification_continues_and_agrees(
     path = tmp_path / "t.jsonl"
     for seed in range(20):
         try:
-            found = verify(big, Flaky(metered, 0.5, seed=seed), alpha=0.05, transcript=path, repeats=0)
+            found = verify(big, Flaky(metered, seed), alpha=0.05, transcript=path, repeats=0)
             break
         except OracleError:
             continue

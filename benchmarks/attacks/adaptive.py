@@ -19,7 +19,7 @@ from birthmark import data as datasets
 from birthmark import registry
 from birthmark.checks import small_owner
 from birthmark.oracle import Probabilities
-from birthmark.theft import carry_out
+from birthmark.theft.carrying_out import carry_out
 from birthmark.verify import verify
 from birthmark.workshop.owner import Owner
 from birthmark.workshop.training import accuracy

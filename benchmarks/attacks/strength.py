@@ -19,7 +19,7 @@ from scipy.stats import t
 
 from birthmark import registry
 from birthmark.data import load
-from birthmark.theft import carry_out
+from birthmark.theft.carrying_out import carry_out
 from birthmark.workshop import architectures
 from birthmark.workshop.training import Training, accuracy, fit
 from birthmark.workshop.whitebox import Open

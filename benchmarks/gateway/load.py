@@ -28,10 +28,10 @@ from typing import Any
 import numpy as np
 
 from birthmark import data
+from birthmark.answers import softmax
 from birthmark.gateway.log import read
 from birthmark.marks.keyring import Keyring
 from birthmark.marks.keys import Secret, write_secret
-from birthmark.oracle import softmax
 from birthmark.watermarks.dynamarks import DynaMarks
 
 ROOT = Path(__file__).parents[2]
@@ -353,7 +353,7 @@ def faults(requests: int, connections: int) -> dict[str, Any]:
         )
         running["process"].terminate()
         running["process"].wait(60)
-        from birthmark.oracle import query_digest
+        from birthmark.transcript import query_digest
 
         logged = {digest for record in read(folder / "log-faulty") if record["marked"] for digest in record["inputs"]}
         lost = sum(query_digest(x[i]) not in logged for i in answered)

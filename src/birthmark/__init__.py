@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from birthmark.oracle import Metered as Metered
     from birthmark.oracle import Oracle as Oracle
     from birthmark.oracle import Probabilities as Probabilities
-    from birthmark.oracle import Recorded as Recorded
-    from birthmark.oracle import Replay as Replay
+    from birthmark.transcript import Recorded as Recorded
+    from birthmark.transcript import Replay as Replay
     from birthmark.types import Access as Access
     from birthmark.types import Answers as Answers
     from birthmark.types import Samples as Samples
@@ -47,7 +47,8 @@ if TYPE_CHECKING:
 _PLACES = {
     "errors": ("BirthmarkError",),
     "types": ("Access", "Answers", "Samples"),
-    "oracle": ("HardLabels", "Metered", "Oracle", "Probabilities", "Recorded", "Replay"),
+    "oracle": ("HardLabels", "Metered", "Oracle", "Probabilities", "WhiteBox"),
+    "transcript": ("Recorded", "Replay"),
     "workshop.card": ("Card",),
     "claim": ("Claim", "Scores", "Task"),
     "workshop.owner": ("Owner",),

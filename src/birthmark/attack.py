@@ -29,7 +29,7 @@ class Attack(ABC):
         """Make a derived model; the target is left untouched, and every query to it goes through the oracle.
 
         Args:
-            target: grants at least `needs`; with WEIGHTS it has the network as `.module`.
+            target: grants at least `needs`; a `WhiteBox` where that is WEIGHTS.
             data: what the thief has: inputs with true labels (extraction uses the inputs only).
 
         Raises:

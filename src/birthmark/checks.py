@@ -27,7 +27,8 @@ from birthmark.attack import Attack
 from birthmark.claim import Claim, Scores
 from birthmark.errors import AccessError, BirthmarkError, BudgetError, DataError, OracleError
 from birthmark.method import Method
-from birthmark.oracle import HardLabels, Metered, Oracle, Probabilities, Recorded, Replay, Transcript, Wrapper
+from birthmark.oracle import HardLabels, Metered, Oracle, Probabilities, Wrapper
+from birthmark.transcript import Recorded, Replay, Transcript
 from birthmark.types import Access, Answers, Array, Floats
 from birthmark.verify import verify
 from birthmark.watermark import Marked, Watermark

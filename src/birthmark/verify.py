@@ -19,25 +19,15 @@ from pathlib import Path
 import numpy as np
 
 from birthmark import registry, stats
+from birthmark.answers import checked, is_labels, rounding_step
 from birthmark.artifact import file_digest
 from birthmark.claim import Claim, Scores
 from birthmark.errors import AccessError, BudgetError, NullError, OracleError, SettingError
 from birthmark.evidence import Evidence, Verdict
 from birthmark.method import Method
-from birthmark.oracle import (
-    Function,
-    HardLabels,
-    Oracle,
-    Probabilities,
-    Recorded,
-    Rounded,
-    TopK,
-    Transcript,
-    checked,
-    is_labels,
-    rounding_step,
-)
+from birthmark.oracle import Function, HardLabels, Oracle, Probabilities, Rounded, TopK
 from birthmark.scoring.sanity import doubt
+from birthmark.transcript import Recorded, Transcript
 from birthmark.types import Access, Answers, Floats
 from birthmark.watermark import Watermark
 

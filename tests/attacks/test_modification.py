@@ -18,7 +18,7 @@ from birthmark.attacks.weight_noise import WeightNoise
 from birthmark.data import Data
 from birthmark.errors import SettingError
 from birthmark.oracle import Function
-from birthmark.theft import last_layer, layers_in_order
+from birthmark.theft.weights import last_layer, layers_in_order
 from birthmark.types import Answers
 from birthmark.workshop import architectures
 from birthmark.workshop.training import Training, accuracy, fit, outputs

@@ -10,8 +10,10 @@ from birthmark import registry
 from birthmark.checks import Breaking, small_owner
 from birthmark.data import Data
 from birthmark.errors import BudgetError, DataError, OracleError
-from birthmark.oracle import Function, HardLabels, Metered, Oracle, Recorded, Transcript
-from birthmark.theft import affordable, ask, carry_out, queries_left
+from birthmark.oracle import Function, HardLabels, Metered, Oracle
+from birthmark.theft.asking import affordable, ask, queries_left
+from birthmark.theft.carrying_out import carry_out
+from birthmark.transcript import Recorded, Transcript
 from birthmark.types import Answers, Samples
 from birthmark.workshop.whitebox import Open
 

@@ -3,7 +3,8 @@
 import numpy as np
 
 from birthmark.crafting.sampling import Sampled, latents, requests
-from birthmark.oracle import Function, Metered, Recorded, Transcript
+from birthmark.oracle import Function, Metered
+from birthmark.transcript import Recorded, Transcript
 from birthmark.types import Answers
 
 

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 import uvicorn
 
+from birthmark.answers import softmax
 from birthmark.gateway.app import Gateway
 from birthmark.gateway.codec import Wire
 from birthmark.gateway.config import Config
 from birthmark.gateway.log import LogSettings
 from birthmark.marks.keyring import Keyring
 from birthmark.marks.keys import Secret, write_secret
-from birthmark.oracle import softmax
 
 SECRET = Secret(b"s" * 32)
 WEIGHTS = np.random.default_rng(0).normal(size=(64, 10))

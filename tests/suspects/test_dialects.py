@@ -7,9 +7,9 @@ import pytest
 from servers import Reply, serving, speaks
 
 from birthmark import suspects
+from birthmark.answers import softmax
 from birthmark.claim import Task
 from birthmark.errors import OracleError, SettingError, UnknownName
-from birthmark.oracle import softmax
 from birthmark.suspects.description import SuspectSpec
 
 TASK = Task((1, 8, 8), 10)

@@ -18,8 +18,9 @@ from birthmark import suspects
 from birthmark.claim import Claim
 from birthmark.errors import OracleError
 from birthmark.evidence import Verdict
-from birthmark.oracle import Probabilities, Replay
+from birthmark.oracle import Probabilities
 from birthmark.suspects.description import SuspectSpec
+from birthmark.transcript import Replay
 from birthmark.verify import verify
 from birthmark.workshop.whitebox import Open
 

@@ -12,7 +12,8 @@ from torch import nn
 from birthmark.attack import Attack
 from birthmark.errors import SettingError
 from birthmark.oracle import Oracle
-from birthmark.theft import ask, at_least, copied, fits, labelled, new_student
+from birthmark.theft.asking import ask, at_least, labelled, new_student
+from birthmark.theft.weights import copied, fits
 from birthmark.types import Access, Answers, Samples
 from birthmark.workshop.training import Training, fit
 

@@ -14,7 +14,8 @@ from torch import nn
 from birthmark.attack import Attack
 from birthmark.errors import SettingError
 from birthmark.oracle import Oracle
-from birthmark.theft import at_least, fits, obtained, own_models
+from birthmark.theft.asking import at_least
+from birthmark.theft.weights import fits, obtained, own_models
 from birthmark.types import Access, Answers, Array, Samples
 from birthmark.workshop.training import Training, device, fit, outputs, pgd, seeded
 

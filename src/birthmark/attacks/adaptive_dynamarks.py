@@ -10,10 +10,12 @@ from typing import ClassVar
 import numpy as np
 from torch import nn
 
+from birthmark.answers import is_labels, softmax
 from birthmark.attack import Attack
 from birthmark.errors import SettingError
-from birthmark.oracle import Oracle, is_labels, softmax
-from birthmark.theft import affordable, ask, at_least, fits, labelled, new_student, train_student
+from birthmark.oracle import Oracle
+from birthmark.theft.asking import affordable, ask, at_least, labelled, new_student, train_student
+from birthmark.theft.weights import fits
 from birthmark.types import Access, Answers, Array, Floats, Samples
 from birthmark.workshop.training import Training, fit, probabilities
 

@@ -13,7 +13,8 @@ from torch import nn
 from birthmark.attack import Attack
 from birthmark.errors import SettingError
 from birthmark.oracle import Oracle
-from birthmark.theft import at_least, fits, named, obtained, own_models
+from birthmark.theft.asking import at_least
+from birthmark.theft.weights import fits, named, obtained, own_models
 from birthmark.types import Access, Answers, Samples
 from birthmark.workshop.architectures import Average
 from birthmark.workshop.training import Training, fit, probabilities

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from birthmark.attack import Attack
 from birthmark.errors import DataError, SettingError
 from birthmark.oracle import Oracle
-from birthmark.theft import at_least, fits, obtained
+from birthmark.theft.asking import at_least
+from birthmark.theft.weights import fits, obtained
 from birthmark.types import Access, Samples
 from birthmark.workshop.training import Training, fit
 

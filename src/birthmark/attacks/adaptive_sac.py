@@ -15,7 +15,8 @@ from birthmark.attack import Attack
 from birthmark.crafting.images import cutmix
 from birthmark.errors import SettingError
 from birthmark.oracle import Oracle
-from birthmark.theft import at_least, fits, obtained, own_models
+from birthmark.theft.asking import at_least
+from birthmark.theft.weights import fits, obtained, own_models
 from birthmark.types import Access, Answers, Samples
 from birthmark.workshop.training import Training, device, fit
 

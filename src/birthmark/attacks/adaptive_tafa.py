@@ -12,7 +12,8 @@ from torch import nn
 from birthmark.attack import Attack
 from birthmark.errors import SettingError
 from birthmark.oracle import Oracle
-from birthmark.theft import at_least, copied, fits, named
+from birthmark.theft.asking import at_least
+from birthmark.theft.weights import copied, fits, named
 from birthmark.types import Access, Samples
 from birthmark.workshop.architectures import smoothed
 from birthmark.workshop.training import Training, fit

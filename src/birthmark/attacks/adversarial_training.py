@@ -14,7 +14,8 @@ from torch.nn import functional
 from birthmark.attack import Attack
 from birthmark.errors import SettingError
 from birthmark.oracle import Oracle
-from birthmark.theft import at_least, copied, fits
+from birthmark.theft.asking import at_least
+from birthmark.theft.weights import copied, fits
 from birthmark.types import Access, Samples
 from birthmark.workshop.training import Training, fit, pgd
 

@@ -17,7 +17,8 @@ from torch.nn.utils import prune as masks
 from birthmark.attack import Attack
 from birthmark.errors import SettingError
 from birthmark.oracle import Oracle
-from birthmark.theft import at_least, copied, fits, last_layer, layers_in_order, restored
+from birthmark.theft.asking import at_least
+from birthmark.theft.weights import copied, fits, last_layer, layers_in_order, restored
 from birthmark.types import Access, Array, Samples
 from birthmark.workshop.training import Training, fit
 

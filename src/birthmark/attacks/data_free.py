@@ -18,7 +18,7 @@ from torch.nn import functional
 from birthmark.attack import Attack
 from birthmark.errors import SettingError
 from birthmark.oracle import Oracle
-from birthmark.theft import affordable, ask, labelled, new_student
+from birthmark.theft.asking import affordable, ask, labelled, new_student
 from birthmark.types import Access, Answers, Array, Floats, Samples
 from birthmark.workshop.training import Training, device, fit, seeded
 

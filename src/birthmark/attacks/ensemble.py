@@ -9,7 +9,8 @@ from torch import nn
 from birthmark.attack import Attack
 from birthmark.errors import DataError, SettingError
 from birthmark.oracle import Oracle
-from birthmark.theft import ask, named, train_student
+from birthmark.theft.asking import ask, train_student
+from birthmark.theft.weights import named
 from birthmark.types import Access, Answers, Samples
 from birthmark.workshop.architectures import Average
 from birthmark.workshop.training import Training

@@ -21,7 +21,8 @@ from scipy import ndimage
 
 from birthmark.crafting import images
 from birthmark.errors import DataError, SettingError, ShapeError, nearest
-from birthmark.oracle import HardLabels, Oracle, Probabilities, Rounded, TopK, Wrapper, query_digest
+from birthmark.oracle import HardLabels, Oracle, Probabilities, Rounded, TopK, Wrapper
+from birthmark.transcript import query_digest
 from birthmark.types import Answers, Array, Floats
 
 

@@ -12,7 +12,8 @@ from torch import nn
 
 from birthmark.attack import Attack
 from birthmark.oracle import Oracle
-from birthmark.theft import at_least, copied, fits, last_layer
+from birthmark.theft.asking import at_least
+from birthmark.theft.weights import copied, fits, last_layer
 from birthmark.types import Access, Samples
 from birthmark.workshop.training import Training, fit, seeded
 

@@ -15,7 +15,7 @@ from torch.nn import functional
 from birthmark.attack import Attack
 from birthmark.errors import SettingError
 from birthmark.oracle import Oracle
-from birthmark.theft import ask, at_least, labelled, new_student
+from birthmark.theft.asking import ask, at_least, labelled, new_student
 from birthmark.types import Access, Answers, Array, Samples
 from birthmark.workshop.training import Training, augment, device, fit
 

@@ -15,11 +15,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from birthmark.answers import softmax
 from birthmark.attack import Attack
 from birthmark.data.foreign import pictures
 from birthmark.errors import SettingError
-from birthmark.oracle import Oracle, softmax
-from birthmark.theft import affordable, ask, new_student, train_student
+from birthmark.oracle import Oracle
+from birthmark.theft.asking import affordable, ask, new_student, train_student
 from birthmark.types import Access, Answers, Array, Floats, Labels, Samples
 from birthmark.workshop.training import Training, device, outputs, seeded
 

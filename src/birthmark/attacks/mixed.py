@@ -12,7 +12,8 @@ from torch import nn
 from birthmark.attack import Attack
 from birthmark.errors import SettingError
 from birthmark.oracle import Oracle
-from birthmark.theft import ask, at_least, fits, new_student, train_student
+from birthmark.theft.asking import ask, at_least, new_student, train_student
+from birthmark.theft.weights import fits
 from birthmark.types import Access, Answers, Samples
 from birthmark.workshop.training import Training, fit, outputs, probabilities
 

@@ -13,7 +13,7 @@ from torch import nn
 from birthmark.attack import Attack
 from birthmark.errors import SettingError
 from birthmark.oracle import Oracle
-from birthmark.theft import affordable, ask, train_student
+from birthmark.theft.asking import affordable, ask, train_student
 from birthmark.types import Access, Answers, Array, Labels, Samples
 from birthmark.workshop.training import Training
 

@@ -13,7 +13,7 @@ from torch import nn
 from birthmark.attack import Attack
 from birthmark.errors import DataError, SettingError
 from birthmark.oracle import Oracle
-from birthmark.theft import ask, train_student
+from birthmark.theft.asking import ask, train_student
 from birthmark.types import Access, Array, Samples
 from birthmark.workshop.training import Training
 

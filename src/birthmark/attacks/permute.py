@@ -15,7 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from birthmark.attack import Attack
 from birthmark.errors import DataError
 from birthmark.oracle import Oracle
-from birthmark.theft import copied, layers_in_order
+from birthmark.theft.weights import copied, layers_in_order
 from birthmark.types import Access, Samples
 from birthmark.workshop.training import outputs
 

@@ -10,7 +10,8 @@ from torch.nn.utils import prune as masks
 from birthmark.attack import Attack
 from birthmark.errors import SettingError
 from birthmark.oracle import Oracle
-from birthmark.theft import at_least, copied, fits, restored
+from birthmark.theft.asking import at_least
+from birthmark.theft.weights import copied, fits, restored
 from birthmark.types import Access, Samples
 from birthmark.workshop.training import Training, fit
 

@@ -9,7 +9,7 @@ from torch import nn
 from birthmark.attack import Attack
 from birthmark.errors import SettingError
 from birthmark.oracle import Oracle
-from birthmark.theft import copied
+from birthmark.theft.weights import copied
 from birthmark.types import Access, Samples
 
 PRESETS = {"wrt": {"bits": 5}, "modelreuse": {"bits": 8}}

@@ -14,7 +14,7 @@ from torch.nn import functional
 from birthmark.attack import Attack
 from birthmark.errors import SettingError
 from birthmark.oracle import Oracle
-from birthmark.theft import copied, fits, last_layer
+from birthmark.theft.weights import copied, fits, last_layer
 from birthmark.types import Access, Samples
 from birthmark.workshop.training import Training, fit
 

@@ -9,7 +9,7 @@ from torch import nn
 from birthmark.attack import Attack
 from birthmark.errors import SettingError
 from birthmark.oracle import Oracle
-from birthmark.theft import copied
+from birthmark.theft.weights import copied
 from birthmark.types import Access, Samples
 from birthmark.workshop.training import seeded
 

@@ -18,10 +18,10 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from birthmark import data
+from birthmark.answers import softmax
 from birthmark.errors import SettingError
 from birthmark.marks.keyring import ClientKey, Keyring, logged
 from birthmark.marks.keys import Secret
-from birthmark.oracle import softmax
 from birthmark.types import Array, Floats, Samples
 from birthmark.watermarks.dawn import DAWN
 from birthmark.watermarks.dynamarks import DynaMarks

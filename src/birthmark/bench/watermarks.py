@@ -17,6 +17,7 @@ import numpy as np
 from torch import nn
 
 from birthmark import stats
+from birthmark.answers import softmax
 from birthmark.artifact import canonical, write_atomically
 from birthmark.bench.students import (
     ARCHITECTURES,
@@ -33,7 +34,6 @@ from birthmark.bench.students import (
 from birthmark.errors import ArtifactError
 from birthmark.marks.field import Ground, aligned
 from birthmark.marks.keyring import logged
-from birthmark.oracle import softmax
 from birthmark.types import Floats
 from birthmark.watermarks.dawn import DAWN
 from birthmark.watermarks.dynamarks import LEAST, DynaMarks, DynaMarksTies

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from birthmark.errors import ArtifactError, SettingError
-from birthmark.oracle import query_digest
+from birthmark.transcript import query_digest
 from birthmark.types import Array, Floats
 
 FORMAT = "birthmark/query-log/1"

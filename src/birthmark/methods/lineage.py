@@ -21,10 +21,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from birthmark.answers import is_labels
 from birthmark.claim import Claim, Scores
 from birthmark.errors import SettingError, ShapeError
 from birthmark.method import Method
-from birthmark.oracle import is_labels
 from birthmark.scoring.kinks import bend_weights, check, met, others_rows
 from birthmark.scoring.likeness import centred_closeness, disagreement
 from birthmark.types import Access, Floats

@@ -21,9 +21,9 @@ from birthmark.artifact import file_digest, write_atomically
 from birthmark.claim import Claim
 from birthmark.errors import ArtifactError, SettingError
 from birthmark.evidence import Evidence, Verdict
-from birthmark.oracle import Replay
 from birthmark.report import plots, words
 from birthmark.report.samples import is_picture, png, samples, source_answers
+from birthmark.transcript import Replay
 from birthmark.types import Floats
 
 FORMAT = "birthmark/report/1"

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from birthmark.answers import is_labels, rounding_step, softmax
 from birthmark.errors import ShapeError
-from birthmark.oracle import is_labels, rounding_step, softmax
 from birthmark.types import Floats
 
 EPS = 1e-4  # floor of probabilities in the logarithm

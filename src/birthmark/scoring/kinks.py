@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from birthmark.answers import is_labels, rounding_step
 from birthmark.errors import SettingError, ShapeError
-from birthmark.oracle import is_labels, rounding_step
 from birthmark.scoring.mixture import owner_mixture
 from birthmark.types import Floats
 

@@ -5,9 +5,10 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 import numpy as np
 
+from birthmark.answers import checked
 from birthmark.claim import Task
 from birthmark.errors import BirthmarkError, OracleError
-from birthmark.oracle import Oracle, Part, checked
+from birthmark.oracle import Oracle, Part
 from birthmark.suspects.description import access, rows
 from birthmark.suspects.dialect import Dialect, Request, Response
 from birthmark.types import Array, Floats, Labels

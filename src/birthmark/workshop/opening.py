@@ -10,7 +10,7 @@ from birthmark import registry
 from birthmark.artifact import file_digest
 from birthmark.errors import SettingError
 from birthmark.oracle import Oracle
-from birthmark.theft import carry_out
+from birthmark.theft.carrying_out import carry_out
 from birthmark.types import Answers, Samples
 from birthmark.workshop.card import Card
 from birthmark.workshop.cohort import reference_cards, twin_cards

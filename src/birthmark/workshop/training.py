@@ -293,7 +293,7 @@ def outputs(model: nn.Module, inputs: Array, batch: int = 1000) -> Floats:
 
 def probabilities(model: nn.Module, inputs: Array) -> Floats:
     """Softmax of a classifier's logits (n, k)."""
-    from birthmark.oracle import softmax
+    from birthmark.answers import softmax
 
     return softmax(outputs(model, inputs))
 

@@ -5,19 +5,17 @@ import torch
 from torch import nn
 
 from birthmark.errors import OracleError
-from birthmark.oracle import Oracle
-from birthmark.types import Access, Answers, Array, Floats
+from birthmark.oracle import WhiteBox
+from birthmark.types import Answers, Array, Floats
 from birthmark.workshop.training import outputs
 
 
-class Open(Oracle):
-    """A network in memory: grants its weights as `.module`.
+class Open(WhiteBox):
+    """A network in memory.
 
     Raises:
         OracleError: its weights are not finite.
     """
-
-    access = Access.WEIGHTS
 
     def __init__(self, module: nn.Module, answers: Answers = Answers.LOGITS, name: str = "model") -> None:
         bad = [

@@ -1,0 +1,1 @@
+"""What attacks share; left of `attacks/`, whose files never import each other."""

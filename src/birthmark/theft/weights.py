@@ -1,0 +1,151 @@
+"""What a thief does with weights: copies them, finds their layers, trains them further, or makes models like them."""
+
+import copy
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from birthmark.errors import AccessError, DataError, SettingError
+from birthmark.oracle import Oracle, WhiteBox
+from birthmark.theft.asking import ask, at_least, train_student
+from birthmark.types import Answers, Array, Floats, Samples
+from birthmark.workshop.architectures import build
+from birthmark.workshop.training import Training, fit, seeded
+
+
+def copied(target: Oracle) -> nn.Module:
+    """A deep copy of the target's network.
+
+    Raises:
+        AccessError: the target does not grant its weights.
+    """
+    if not isinstance(target, WhiteBox):
+        raise AccessError(f"expected a target that grants its weights, but {target.name} grants {target.access.name}")
+    return copy.deepcopy(target.module)
+
+
+def restored(target: Oracle, changed: nn.Module) -> nn.Module:
+    """The changed weights in a fresh copy of the target: masks leave hooks and another order of parameters behind."""
+    whole = copied(target)
+    whole.load_state_dict(changed.state_dict())
+    return whole.eval()
+
+
+def fits(module: nn.Module, data: Samples) -> Samples:
+    """The data, if the network can be trained further on them.
+
+    Raises:
+        DataError: no data, one class only, or more classes than the network answers.
+    """
+    if not len(data):
+        raise DataError("expected labelled data to train on, got none")
+    if not data.classes:
+        return data
+    seen = np.unique(data.targets)
+    if len(seen) < 2:
+        raise DataError(
+            f"expected data of at least two classes, got class {seen[0]} only; training on it would ruin the model"
+        )
+    with torch.no_grad():
+        width = _run(module, data.inputs[:1]).shape[-1]
+    if int(seen.max()) >= width:
+        raise DataError(
+            f"expected labels below {width}, the number of classes the model answers; got label {int(seen.max())}"
+        )
+    return data
+
+
+def _run(module: nn.Module, inputs: Array) -> Tensor:
+    where = next((p.device for p in module.parameters()), torch.device("cpu"))
+    mode = module.training
+    try:
+        return module.eval()(torch.from_numpy(inputs).to(where))
+    finally:
+        module.train(mode)
+
+
+def layers_in_order(module: nn.Module, inputs: Array) -> list[nn.Module]:
+    """Linear, convolutional and batch-norm layers in the order in which a forward pass calls them, each once."""
+    called = list[nn.Module]()
+    kinds = (nn.Linear, nn.modules.conv._ConvNd, nn.modules.batchnorm._BatchNorm)
+
+    def note(layer: nn.Module, *_: object) -> None:
+        if all(layer is not other for other in called):
+            called.append(layer)
+
+    hooks = [layer.register_forward_hook(note) for layer in module.modules() if isinstance(layer, kinds)]
+    try:
+        with torch.no_grad():
+            _run(module, inputs[:1])
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return called
+
+
+def last_layer(module: nn.Module, inputs: Array) -> nn.Linear | nn.modules.conv._ConvNd:
+    """The layer that makes the answers: the last linear one that a forward pass calls, or the last convolution without
+    one.
+
+    Raises:
+        SettingError: the network has neither.
+    """
+    called = layers_in_order(module, inputs)
+    for kind in (nn.Linear, nn.modules.conv._ConvNd):
+        for layer in reversed(called):
+            if isinstance(layer, kind):
+                return layer
+    raise SettingError(
+        "expected a network with a linear or convolutional layer to re-train, found none; use distill or retrain"
+    )
+
+
+def named(module: nn.Module, like: nn.Module, **extra: int) -> nn.Module:
+    """The module under the architecture name of `like` with more settings, so that it can be written and read again."""
+    name = like.__dict__.get("architecture", "")
+    if name:
+        module.__dict__["architecture"] = (
+            name + (":" if ":" not in name else ",") + ",".join(f"{key}={value}" for key, value in extra.items())
+        )
+    return module
+
+
+def fresh_like(module: nn.Module, shape: tuple[int, ...], outputs: int, *, seed: int) -> nn.Module:
+    """A freshly initialised network of the module's architecture: by its name, or a copy whose layers are all reset."""
+    name = module.__dict__.get("architecture", "")
+    if name:
+        return build(name, shape, outputs, seed=seed)
+    fresh = copy.deepcopy(module)
+    with seeded(seed):
+        for layer in fresh.modules():
+            if callable(reset := getattr(layer, "reset_parameters", None)):
+                reset()
+    return fresh
+
+
+def obtained(
+    target: Oracle, inputs: Array, name: str, how: Training, *, seed: int, least_steps: int, hard: bool = False
+) -> tuple[nn.Module, Floats]:
+    """What an adaptive thief starts from.
+
+    A copy of the weights if they are granted, else a student; and the target's answers.
+    """
+    answers = ask(target, inputs, hard=hard)
+    if isinstance(target, WhiteBox):
+        return copied(target), answers
+    kind = Answers.LABELS if hard else target.answers
+    return train_student(name, inputs[: len(answers)], answers, kind, how, seed=seed, least_steps=least_steps), answers
+
+
+def own_models(
+    n: int, like: nn.Module, data: Samples, outputs: int, how: Training, *, seed: int, least_steps: int
+) -> list[nn.Module]:
+    """n independent models of the thief's own, of the same architecture, trained from scratch on the data's true
+    labels.
+    """
+    found = list[nn.Module]()
+    for i in range(n):
+        fresh = fresh_like(like, data.shape, outputs, seed=seed + 1 + i)
+        found.append(fit(fresh, fits(fresh, data), at_least(how, len(data), least_steps), seed=seed + 1 + i))
+    return found
