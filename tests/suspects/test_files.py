@@ -14,7 +14,6 @@ from birthmark.claim import Claim, Task
 from birthmark.errors import ArtifactError, SettingError
 from birthmark.evidence import Verdict
 from birthmark.suspects.description import SuspectSpec, Translated
-from birthmark.suspects.local import Program
 from birthmark.types import Access, Answers
 from birthmark.verify import verify
 from birthmark.workshop.modelfile import ModelHead, save_model
@@ -78,17 +77,11 @@ def test_onnx_with_a_fixed_batch_and_several_outputs(tmp_path: Path) -> None:
         suspects.open(tmp_path / "torn.onnx", task=task)
 
 
-def test_safetensors_and_programs_by_the_same_entry(stolen: nn.Module, digits_claim: Claim, tmp_path: Path) -> None:
+def test_safetensors_by_the_same_entry(stolen: nn.Module, digits_claim: Claim, tmp_path: Path) -> None:
     save_model(tmp_path / "m.safetensors", stolen, ModelHead("mlp", (1, 8, 8), 10))
-    torch.export.save(
-        torch.export.export(stolen, (torch.rand(2, 1, 8, 8),), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},)),
-        tmp_path / "m.pt2",
-    )
     x = digits_claim.queries[:9]
     opened = suspects.open(tmp_path / "m.safetensors")
     assert isinstance(opened, Open)
-    assert isinstance(suspects.open(tmp_path / "m.pt2"), Program)
-    assert np.allclose(opened(x), suspects.open(tmp_path / "m.pt2")(x), atol=1e-5)
     scaled = suspects.open(tmp_path / "m.safetensors", spec=SuspectSpec(high=0.5))
     assert isinstance(scaled, Translated)
     assert scaled.access is Access.PROBS
@@ -96,7 +89,35 @@ def test_safetensors_and_programs_by_the_same_entry(stolen: nn.Module, digits_cl
     with pytest.raises(ArtifactError, match="no such file or folder; a remote suspect's address starts with"):
         suspects.open("nowhere.onnx", task=digits_claim.task)
     with pytest.raises(SettingError, match="declare order"):
-        suspects.open(tmp_path / "m.pt2", spec=SuspectSpec(labels=("a", "b")))
+        suspects.open(tmp_path / "m.safetensors", spec=SuspectSpec(labels=("a", "b")))
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("m.pt2", "an exported program"),
+        ("M.PT2", "an exported program"),
+        ("m.pt", "pickle"),
+        ("m.PTH", "pickle"),
+        ("m.h5", "Keras"),
+        ("m.keras", "Keras"),
+        ("m.tflite", "TensorFlow Lite"),
+        ("m.Gguf", "GGUF"),
+    ],
+)
+def test_other_kinds_of_file_are_named_with_the_way_on(name: str, kind: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"\x00" * 64)
+    with pytest.raises(ArtifactError, match=f"{kind}.*safetensors, or export the model as ONNX") as error:
+        suspects.open(tmp_path / name, task=Task((1, 8, 8), 10))
+    assert error.value.exit_code == 5
+
+
+def test_endings_in_capitals_are_understood(tmp_path: Path) -> None:
+    linear_onnx(tmp_path / "M.ONNX")
+    assert suspects.open(tmp_path / "M.ONNX", task=Task((1, 8, 8), 10))(np.zeros((3, 1, 8, 8), np.float32)).shape == (
+        3,
+        10,
+    )
 
 
 @pytest.fixture(scope="module")

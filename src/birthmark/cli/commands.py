@@ -212,7 +212,7 @@ def enroll(
 def verify(
     claim: Annotated[Path, typer.Argument(help="The claim's folder.")],
     suspect: Annotated[
-        str, typer.Option("--suspect", help="A file (safetensors, .pt2, .onnx), a local Hugging Face folder, or a URL.")
+        str, typer.Option("--suspect", help="A file (.safetensors, .onnx), a local Hugging Face folder, or a URL.")
     ],
     alpha: Annotated[float, typer.Option("--alpha", help="Share of innocents that may be accused.")] = 0.01,
     budget: Annotated[int | None, typer.Option("--budget", help="Most queries to send.")] = None,

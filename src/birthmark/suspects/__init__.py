@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from birthmark.suspects.dialect import Dialect, Response
 
 OTHERS = frozenset(
-    {"description", "dialect", "programs", "local", "onnx", "folder", "client", "remote"}
+    {"description", "dialect", "local", "onnx", "folder", "client", "remote"}
 )  # modules here that are no dialects
 
 
@@ -35,11 +35,11 @@ def open(
     authorisation: str = "",
     transport: Any = None,
 ) -> "Oracle":
-    """A suspect from a URL, a TOML description, a model file (safetensors, .pt2, .onnx) or a Hugging Face folder.
+    """A suspect from a URL, a TOML description, a model file (safetensors, .onnx) or a Hugging Face folder.
 
     Args:
         spec: what is declared of it; what its own metadata says completes it.
-        task: what it must answer to be comparable; needed for all but safetensors and .pt2 files.
+        task: what it must answer to be comparable; needed for all but safetensors files.
         authorisation: on what ground a remote suspect is queried; needed for every URL, goes into the evidence.
         transport: an httpx2 transport to use instead of the network, for tests.
 
@@ -70,12 +70,13 @@ def open(
 
         known = declared(replace(spec, answers=spec.answers or "logits"), _needed(task, text))
         return Open(folder.load_folder(path, known, _needed(task, text)), known.kind or Answers.LOGITS, path.name)
-    if path.suffix == ".onnx":
+    if path.suffix.lower() == ".onnx":
         from birthmark.suspects import onnx
 
         return onnx.open_onnx(path, spec, _needed(task, text))
     from birthmark.suspects import local
 
+    local.refuse_others(path)
     if spec.labels:
         raise SettingError(f"{path}: its rows have columns, not names; declare order")
     said = {"architecture": spec.architecture, "shape": spec.shape, "classes": spec.classes}

@@ -57,8 +57,7 @@ def load_folder(path: Path, spec: SuspectSpec, task: Task) -> nn.Module:
         )
     if "auto_map" in config:
         raise ArtifactError(
-            f"{path}: its config names code to run (auto_map), which birthmark does not; export the model as .pt2 or "
-            "ONNX"
+            f"{path}: its config names code to run (auto_map), which birthmark does not; export the model as ONNX"
         )
     try:
         from transformers import AutoModelForImageClassification

@@ -1,45 +1,52 @@
-"""Suspects in files on this machine: safetensors with a head inside, exported programs (.pt2)."""
+"""Suspects in safetensors files on this machine; other kinds of file are refused by name."""
 
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import torch
-from torch import nn
-
-from birthmark.errors import OracleError
-from birthmark.oracle import Oracle
-from birthmark.suspects.programs import open_program
-from birthmark.types import Access, Answers, Array, Floats
+from birthmark.errors import ArtifactError
+from birthmark.types import Answers
 from birthmark.workshop.modelfile import load_module
 from birthmark.workshop.whitebox import Open
 
+SAVE = "save the state dict with safetensors, or export the model as ONNX"
+OTHERS = {
+    ".pt2": "an exported program, which can run code when opened",
+    ".pt": "a pickle or a TorchScript archive, which can run code when opened",
+    ".pth": "a pickle, which can run code when opened",
+    ".bin": "a pickle, which can run code when opened",
+    ".ckpt": "a pickle, which can run code when opened",
+    ".pkl": "a pickle, which can run code when opened",
+    ".joblib": "a pickle, which can run code when opened",
+    ".h5": "a Keras file",
+    ".hdf5": "a Keras file",
+    ".keras": "a Keras file",
+    ".pb": "a TensorFlow graph",
+    ".tflite": "a TensorFlow Lite file",
+    ".mlmodel": "a Core ML file",
+    ".mlpackage": "a Core ML file",
+    ".gguf": "a GGUF file",
+    ".ort": "an optimised ONNX Runtime file",
+    ".engine": "a TensorRT engine",
+}
 
-class Program(Oracle):
-    """An exported program: answers, but grants no weights to train further."""
 
-    access = Access.PROBS
+def refuse_others(path: Path) -> None:
+    """Name the kinds of model file that birthmark does not open, and the way on.
 
-    def __init__(self, module: nn.Module, answers: Answers, name: str) -> None:
-        self.module, self.answers, self.name = module, answers, name
-
-    @torch.no_grad()
-    def __call__(self, inputs: Array) -> Floats:
-        rows = list[torch.Tensor]()
-        try:
-            for part in torch.from_numpy(np.ascontiguousarray(inputs, dtype=np.float32)).split(500):
-                rows.append(self.module(part).float().reshape(len(part), -1))
-        except (RuntimeError, ValueError, AssertionError) as error:
-            raise OracleError(
-                f"{self.name}: cannot answer inputs of shape {inputs.shape}: {str(error).splitlines()[0]}; export it "
-                "with a dynamic batch dimension"
-            ) from None
-        return torch.cat(rows).double().numpy()
+    Raises:
+        ArtifactError: by the file's ending, in capitals too.
+    """
+    kind = OTHERS.get(path.suffix.lower())
+    if kind:
+        raise ArtifactError(f"{path}: {kind}; birthmark reads .safetensors and .onnx: {SAVE}")
 
 
-def open_file(path: Path, *, answers: Answers | None = None, **known: Any) -> Oracle:
-    """A suspect from a file: .pt2 answers only; safetensors grants its weights too."""
-    if path.suffix == ".pt2":
-        return Program(open_program(path), answers or Answers.LOGITS, str(path.name))
-    module, card, _ = load_module(path, answers=answers, **known)
-    return Open(module, card.answers, path.name)
+def open_file(
+    path: Path, *, architecture: str = "", shape: tuple[int, ...] = (), classes: int = 0, answers: Answers | None = None
+) -> Open:
+    """A suspect from a safetensors file; grants its weights.
+
+    Raises:
+        ArtifactError: another kind of file, or one that is not what it says.
+    """
+    module, head, _ = load_module(path, architecture=architecture, shape=shape, classes=classes, answers=answers)
+    return Open(module, head.answers, path.name)

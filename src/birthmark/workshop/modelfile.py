@@ -143,7 +143,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     if pickled or head[:4] == b"PK\x03\x04":
         raise ArtifactError(
             f"{path}: this is a pickle or a torch archive, which can run code when read; save the state dict with "
-            "safetensors, or export the program as .pt2"
+            "safetensors, or export the model as ONNX"
         )
     try:
         with safe_open(path, framework="pt") as file:
