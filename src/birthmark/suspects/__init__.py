@@ -79,8 +79,9 @@ def open(
     local.refuse_others(path)
     if spec.labels:
         raise SettingError(f"{path}: its rows have columns, not names; declare order")
-    said = {"architecture": spec.architecture, "shape": spec.shape, "classes": spec.classes}
-    model = local.open_file(path, answers=spec.kind, **{key: value for key, value in said.items() if value})
+    model = local.open_file(
+        path, answers=spec.kind, architecture=spec.architecture, shape=spec.shape, classes=spec.classes
+    )
     plain = (
         spec.layout in ("", "nchw"),
         spec.datatype in ("", "FP32"),
