@@ -1,12 +1,13 @@
 """Models of one small family on digits, made once a test run and kept between the run's workers."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-from birthmark import data
+from birthmark import data, secrets
 from birthmark.claim import Claim
 from birthmark.methods.kinship import Kinship
 from birthmark.workshop.owner import Owner
@@ -20,6 +21,14 @@ from cards import digits_card, theft_card
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> None:
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _no_secrets() -> Iterator[None]:
+    """What one test keeps secret is no secret in the next."""
+    secrets._kept.clear()
+    yield
+    secrets._kept.clear()
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ SOURCE = Path(birthmark.__file__).parent
 FAMILIES = ("methods", "attacks", "watermarks", "suspects")
 # Lowest first: a module imports from its own layer or from lower ones.
 LAYERS = (
+    {"secrets"},
     {"errors", "types"},
     {"stats", "artifact", "answers", "oracle", "transcript", "evidence", "workshop.card"},
     {"claim", "workshop.cohort"},

@@ -19,11 +19,17 @@ A message says what was expected, what came, and what to do. `exit_code` is what
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from birthmark.secrets import printable
+
 
 class BirthmarkError(Exception):
     """The root: catch this one to catch them all."""
 
     exit_code = 2
+
+    def __str__(self) -> str:
+        """The message on one line, without secrets or escape sequences, whatever a stranger put into it."""
+        return printable(super().__str__())
 
 
 class AccessError(BirthmarkError):

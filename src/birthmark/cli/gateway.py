@@ -11,6 +11,7 @@ import typer
 
 from birthmark.cli.bench import ours
 from birthmark.errors import SettingError
+from birthmark.secrets import Redacting
 
 key = typer.Typer(help="Keys of watermarks: make them, make claims with them.", no_args_is_help=True)
 
@@ -181,7 +182,9 @@ def gateway(
     from birthmark.gateway.app import Keys, serve
     from birthmark.gateway.config import read_config
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(Redacting("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging.getLogger("httpx2").setLevel(logging.WARNING)
     chosen = read_config(config, upstream=upstream, secret=secret, keyring=keyring)
     if check:

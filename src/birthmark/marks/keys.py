@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from birthmark.errors import ArtifactError, SettingError
+from birthmark.secrets import keep
 from birthmark.types import Floats
 
 BYTES = 32
@@ -119,4 +120,5 @@ def _parsed(text: str, where: str) -> Secret:
         raise ArtifactError(
             f"{where}: expected {2 * BYTES} hex digits, found something else; make a key with `birthmark key new`"
         )
+    keep(text.strip(), bytes.fromhex(text.strip()))
     return Secret(bytes.fromhex(text.strip()))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit, urlunsplit
 
 from birthmark.errors import ArtifactError, BirthmarkError, OracleError, SettingError, nearest
+from birthmark.secrets import printable
 from birthmark.suspects.description import SuspectSpec, Translated, declared
 from birthmark.types import Answers
 
@@ -168,7 +169,7 @@ def _probed(
         dialect = "generic"
     for name, kind in dialects().items():
         if dialect in ("", name) and (found := kind.probe(get, spec, task)) is not None:
-            return kind, found.spec, tuple(f"probed: {line}" for line in found.lines)
+            return kind, found.spec, tuple(printable(f"probed: {line}", 1000) for line in found.lines)
     if dialect:
         return dialects()[dialect], spec, (f"declared: dialect {dialect}; the server says nothing of itself",)
     described = _described(get)
@@ -191,7 +192,7 @@ def _described(get: Callable[[str], "Response | None"]) -> str:
                 posts = [p for p, verbs in response.json("probe")["paths"].items() if "post" in verbs]
             except (BirthmarkError, KeyError, AttributeError, TypeError):
                 continue
-            return f"; its {path} lists POST {', '.join(posts[:5])}"[:200]
+            return printable(f"; its {path} lists POST {', '.join(posts[:5])}", 200)
     return ""
 
 

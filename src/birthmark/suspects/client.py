@@ -8,6 +8,7 @@ last byte (slow drips included), bodies are bounded before they are read, and re
 import ipaddress
 import os
 import random
+import re
 import threading
 import time
 import weakref
@@ -24,12 +25,14 @@ import httpx2
 
 from birthmark import __version__
 from birthmark.errors import OracleError, SettingError
+from birthmark.secrets import keep, keep_password, printable
 from birthmark.suspects.description import SuspectSpec
 from birthmark.suspects.dialect import Request, Response, said
 
 GENTLE = 10.0  # requests a second to another machine, unless declared
 PUT_OFF = frozenset({408, 425, 429, 502, 503, 504})  # the server did not do it: sending again is what it asks for
 UNSURE = 2  # resends after 500, a timeout or a cut connection: it may have been done, and it may fail for ever
+SECRET_HEADER = re.compile("auth|key|token|secret|cookie|password", re.IGNORECASE)
 LONGEST_WAIT = 120.0  # seconds that a server may ask to wait before we rather stop and resume later
 
 
@@ -108,8 +111,9 @@ class Client:
         self.pace = Pace.of(f"{parts.hostname}:{self.origin[2]}")
         self.requests = 0
         self.trouble = ""
-        self._secrets, headers = _secret_headers(spec)
-        if self._secrets and parts.scheme == "http" and not self.local:
+        headers, secret_ones = _headers(spec)
+        keep_password(spec.proxy)
+        if secret_ones and parts.scheme == "http" and not self.local:
             raise SettingError(f"{self.base}: a secret must not travel unencrypted; use https")
         limits = httpx2.Limits(
             max_connections=spec.concurrency, max_keepalive_connections=spec.concurrency, keepalive_expiry=30
@@ -147,7 +151,7 @@ class Client:
                 status = response.status
                 if 200 <= status < 300:
                     return Response(status, response.headers, response.body, tries)
-                reason = f"HTTP {status}: {self._safe(said(response))}"
+                reason = f"HTTP {status}: {said(response)}"
                 never_arrived, asked = status in PUT_OFF, _retry_after(response.headers.get("retry-after", ""))
                 if status < 500 and status not in PUT_OFF:
                     raise Failed(f"{self.base}: {reason}{_advice(status)}", status, tries)
@@ -182,7 +186,7 @@ class Client:
             if 200 <= response.status < 300:
                 return response
             if response.status != 404:
-                self.trouble = f"HTTP {response.status}: {self._safe(said(response))}{_advice(response.status)}"
+                self.trouble = f"HTTP {response.status}: {said(response)}{_advice(response.status)}"
         return None
 
     def _once(self, request: Request) -> Response:
@@ -255,11 +259,6 @@ class Client:
                 raise too_large
         return body
 
-    def _safe(self, text: str) -> str:
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
-        return text
-
 
 def printable_url(url: str) -> str:
     """A URL without name, password, query and fragment."""
@@ -294,22 +293,20 @@ def secret(reference: str) -> str:
             raise SettingError(f"the secret file {place!r} cannot be read") from None
     else:
         raise SettingError("expected a secret as env:NAME or file:PATH")
+    keep(value)
     if not value or not value.isprintable():
         raise SettingError(f"the secret {kind}:{place} is empty or not one line of text")
     return value
 
 
-def _secret_headers(spec: SuspectSpec) -> tuple[list[str], dict[str, str]]:
-    secrets, headers = [], {}
+def _headers(spec: SuspectSpec) -> tuple[dict[str, str], bool]:
+    """The declared headers with their secrets in place, and whether there are any."""
+    refers = {key: value for key, value in spec.headers.items() if value.startswith(("env:", "file:"))}
+    keep(*(value for key, value in spec.headers.items() if SECRET_HEADER.search(key)))
+    headers = {**spec.headers, **{key: secret(value) for key, value in refers.items()}}
     if spec.auth:
-        secrets.append(secret(spec.auth))
-        headers[spec.auth_header] = spec.auth_prefix + secrets[-1]
-    for key, value in spec.headers.items():
-        if value.startswith(("env:", "file:")):
-            value = secret(value)
-            secrets.append(value)
-        headers[key] = value
-    return secrets, headers
+        headers[spec.auth_header] = spec.auth_prefix + secret(spec.auth)
+    return headers, bool(refers or spec.auth)
 
 
 def _trusted(spec: SuspectSpec) -> Any:
@@ -343,7 +340,11 @@ def _reason(error: httpx2.HTTPError) -> str:
     }
     text = next((text for kind, text in kinds.items() if isinstance(error, kind)), type(error).__name__)
     detail = str(error)
-    return f"{text} ({detail[:120]})" if "CERTIFICATE" in detail or "resolve" in detail or "known" in detail else text
+    return (
+        f"{text} ({printable(detail, 120)})"
+        if "CERTIFICATE" in detail or "resolve" in detail or "known" in detail
+        else text
+    )
 
 
 def _advice(status: int) -> str:

@@ -20,6 +20,7 @@ import numpy as np
 from birthmark.claim import Task
 from birthmark.errors import OracleError, SettingError
 from birthmark.oracle import Oracle, Wrapper
+from birthmark.secrets import printable
 from birthmark.types import Access, Answers, Array, Floats
 
 KINDS = {
@@ -321,7 +322,7 @@ def rows(value: Any, n: int, spec: SuspectSpec, task: Task, name: str) -> Floats
     try:
         count = len(value)
     except TypeError:
-        raise OracleError(f"{name}: expected {n} answers, got {str(value)[:60]!r}") from None
+        raise OracleError(f"{name}: expected {n} answers, got {printable(value, 60)!r}") from None
     if count != n:
         raise OracleError(f"{name}: expected {n} answers, got {count}")
     if n == 0:
@@ -347,10 +348,10 @@ def numbers(value: Any, n: int, spec: SuspectSpec, name: str) -> Floats:
     try:
         array = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError, OverflowError):
-        sample = json.dumps(value[0] if not isinstance(value, np.ndarray) else value[0].tolist(), default=str)[:80]
+        sample = json.dumps(value[0] if not isinstance(value, np.ndarray) else value[0].tolist(), default=str)
         raise OracleError(
-            f"{name}: expected {n} rows of equal length with numbers, got for example {sample}; declare answers, "
-            "output_name or labels"
+            f"{name}: expected {n} rows of equal length with numbers, got for example {printable(sample, 80)}; declare "
+            "answers, output_name or labels"
         ) from None
     if array.ndim < 2 and spec.answers != "values":
         raise OracleError(f"{name}: expected rows of {spec.answers}, got one number a query; declare answers labels")
@@ -371,7 +372,7 @@ def _ordered(array: Floats, spec: SuspectSpec, task: Task, name: str) -> Floats:
 
 def _text(item: Any, key: str, name: str) -> str:
     if not isinstance(item, Mapping) or key not in item:
-        raise OracleError(f"{name}: expected objects with label and score, got {str(item)[:80]}")
+        raise OracleError(f"{name}: expected objects with label and score, got {printable(item, 80)}")
     return str(item[key])
 
 
@@ -381,7 +382,7 @@ def _place(label: Any, spec: SuspectSpec, task: Task, name: str) -> int:
         text = str(label)
         if text not in spec.labels:
             raise OracleError(
-                f"{name}: answers a label {text[:40]!r} that labels does not hold; labels: "
+                f"{name}: answers a label {printable(text, 40)!r} that labels does not hold; labels: "
                 f"{', '.join(spec.labels)[:200]}"
             )
         return spec.labels.index(text)
@@ -395,8 +396,8 @@ def _place(label: Any, spec: SuspectSpec, task: Task, name: str) -> int:
             return number
         raise OracleError(f"{name}: answers class {number}; the source has classes 0 to {task.outputs - 1}")
     raise OracleError(
-        f"{name}: answers with class names such as {str(label)[:40]!r}; declare labels, the suspect's name for each "
-        f"of the source's {task.outputs} classes"
+        f"{name}: answers with class names such as {printable(label, 40)!r}; declare labels, the suspect's name for "
+        f"each of the source's {task.outputs} classes"
     )
 
 
@@ -410,7 +411,9 @@ def _named(scores: Mapping[str, Any], spec: SuspectSpec, task: Task, name: str) 
     row = np.zeros(task.outputs)
     for label, score in scores.items():
         if isinstance(score, bool) or not isinstance(score, (int, float)):
-            raise OracleError(f"{name}: expected a number for class {label[:40]!r}, got {str(score)[:40]!r}")
+            raise OracleError(
+                f"{name}: expected a number for class {printable(label, 40)!r}, got {printable(score, 40)!r}"
+            )
         row[_place(label, spec, task, name)] = score
     if len(scores) < task.outputs and spec.answers not in ("topk", "labels"):
         raise OracleError(

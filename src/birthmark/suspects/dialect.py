@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 from birthmark.claim import Task
 from birthmark.errors import OracleError
+from birthmark.secrets import MOST_READ, printable
 from birthmark.suspects.description import SuspectSpec
 from birthmark.types import Array
 
@@ -45,7 +46,7 @@ class Response:
         try:
             return json.loads(self.body)
         except (ValueError, RecursionError):
-            text = self.body[:200].decode("utf-8", "replace").strip()
+            text = self.body[:MOST_READ].decode("utf-8", "replace").strip()
             kind = (
                 "an HTML page"
                 if text[:1] == "<"
@@ -54,17 +55,12 @@ class Response:
             raise OracleError(f"{name}: expected JSON, got {kind}: {printable(text, 80)!r}") from None
 
 
-def printable(text: str, most: int) -> str:
-    """Text from elsewhere, cut and without control characters, fit for a message."""
-    return "".join(c if c.isprintable() else " " for c in text)[:most]
-
-
 def said(response: Response) -> str:
     """What a server says went wrong, in any of the forms servers use: {"error"}, {"detail"}, {"message"}, or text."""
     try:
         value = json.loads(response.body)
     except (ValueError, RecursionError):
-        text = response.body[:300].decode("utf-8", "replace")
+        text = response.body[:MOST_READ].decode("utf-8", "replace")
         return "an HTML page" if text.lstrip()[:1] == "<" else printable(text.strip(), 200)
     for key in ("error", "message", "detail"):
         if isinstance(value, Mapping) and value.get(key):

@@ -20,6 +20,7 @@ from jmespath.exceptions import JMESPathError
 
 from birthmark.claim import Task
 from birthmark.errors import OracleError, SettingError
+from birthmark.secrets import MOST_READ, printable
 from birthmark.suspects.description import SuspectSpec, base64_text, encoded, picture
 from birthmark.suspects.dialect import Dialect, Request, Response, json_request
 from birthmark.types import Array
@@ -77,7 +78,7 @@ class Generic(Dialect):
             if value is None:
                 raise OracleError(
                     f"{name}: rows {self.spec.rows!r} finds nothing in the answer "
-                    f"{response.body[:100].decode('utf-8', 'replace')!r}"
+                    f"{printable(response.body[:MOST_READ].decode('utf-8', 'replace'), 100)!r}"
                 )
         if self.placeholder == BATCH:
             return value

@@ -14,6 +14,7 @@ import numpy as np
 
 from birthmark.claim import Task
 from birthmark.errors import OracleError, SettingError
+from birthmark.secrets import printable
 from birthmark.suspects.description import DATATYPES, SuspectSpec, encoded, layout_of
 from birthmark.suspects.dialect import Dialect, Found, Get, Request, Response, field_of, json_request
 from birthmark.types import Array
@@ -132,7 +133,7 @@ def head_length(headers: Mapping[str, str], body: bytes, name: str) -> int:
     """
     length = headers.get(HEAD)
     if length is not None and (not length.isdigit() or int(length) > len(body)):
-        raise OracleError(f"{name}: its header {HEAD} is {length[:20]!r} for a body of {len(body)} bytes")
+        raise OracleError(f"{name}: its header {HEAD} is {printable(length, 20)!r} for a body of {len(body)} bytes")
     return len(body) if length is None else int(length)
 
 
@@ -162,8 +163,8 @@ def tensors(head: Any, body: bytes, at: int, name: str, part: str) -> dict[str, 
                 ).reshape(shape)
         except (ValueError, TypeError, OverflowError, KeyError) as error:
             raise OracleError(
-                f"{name}: {part[:-1]} {str(label)[:40]!r} does not fit its shape {str(shape)[:40]} and datatype "
-                f"{str(kind)[:10]} ({str(error)[:80]})"
+                f"{name}: {part[:-1]} {printable(label, 40)!r} does not fit its shape {printable(shape, 40)} and "
+                f"datatype {printable(kind, 10)} ({printable(error, 80)})"
             ) from None
     return found
 
@@ -189,7 +190,7 @@ def _ranked(text: str, name: str) -> tuple[float, Any]:
     try:
         return float(parts[0]), parts[2] if len(parts) > 2 else int(parts[1])
     except (ValueError, IndexError):
-        raise OracleError(f"{name}: expected 'score:index', got {text[:40]!r}") from None
+        raise OracleError(f"{name}: expected 'score:index', got {printable(text, 40)!r}") from None
 
 
 def _object(response: Response | None) -> dict[str, Any] | None:

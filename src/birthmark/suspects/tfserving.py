@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from birthmark.claim import Task
 from birthmark.errors import OracleError, SettingError
+from birthmark.secrets import printable
 from birthmark.suspects.description import SuspectSpec, encoded
 from birthmark.suspects.dialect import Dialect, Found, Get, Request, Response, field_of, json_request
 from birthmark.types import Array
@@ -34,7 +35,8 @@ class TFServing(Dialect):
             models = about.get("models") or []
             if len(models) != 1:
                 raise SettingError(
-                    f"TensorFlow Serving or KServe V1 with models {', '.join(map(str, models))[:200]}; declare model"
+                    f"TensorFlow Serving or KServe V1 with models {printable(', '.join(map(str, models)), 200)}; "
+                    "declare model"
                 )
             spec = spec.completed(model=str(models[0]))
         return Found(spec, (f"TensorFlow Serving or KServe V1, model {spec.model}",))
