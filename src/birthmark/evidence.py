@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from birthmark.secrets import printable
+
 FORMAT = "birthmark/evidence/1"
 
 
@@ -72,7 +74,7 @@ class Evidence:
         return EXIT[self.verdict]
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain JSON data; numbers that are not finite become null."""
+        """Plain JSON data; numbers that are not finite become null, text is without secrets and control characters."""
         return {"format": FORMAT, **{key: _finite(value) for key, value in asdict(self).items()}}
 
 
@@ -83,4 +85,6 @@ def _finite(value: Any) -> Any:
         return [_finite(item) for item in value]
     if isinstance(value, Mapping):
         return {key: _finite(item) for key, item in value.items()}
-    return value.value if isinstance(value, StrEnum) else value
+    if isinstance(value, StrEnum):
+        return value.value
+    return printable(value) if isinstance(value, str) else value
