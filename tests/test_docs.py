@@ -13,7 +13,7 @@ from birthmark import claim, errors, evidence, oracle, report
 from birthmark.evidence import EXIT
 from birthmark.oracle import Function
 from birthmark.types import Answers
-from birthmark.verify import verify
+from birthmark.verify import Terms, verify
 from birthmark.workshop import modelfile
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -66,7 +66,7 @@ def case(tmp_path: Path, digits_claim: claim.Claim) -> tuple[Path, Path, Path]:
         for q, row in zip(digits_claim.queries, digits_claim.tensors["owners"][0], strict=True)
     }
     suspect = Function(lambda x: [answers[oracle.query_digest(row)] for row in x], Answers.PROBABILITIES, "copy")
-    found = verify(digits_claim, suspect, alpha=0.05, digest=digest, transcript=tmp_path / "t.jsonl")
+    found = verify(digits_claim, suspect, alpha=0.05, transcript=tmp_path / "t.jsonl", terms=Terms(digest=digest))
     (tmp_path / "evidence.json").write_text(json.dumps(found.as_dict()))
     return tmp_path / "claim", tmp_path / "evidence.json", tmp_path / "t.jsonl"
 

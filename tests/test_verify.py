@@ -14,7 +14,7 @@ from birthmark.methods.kinship import Kinship
 from birthmark.oracle import Function, HardLabels, Metered, Oracle, Rounded, TopK, Wrapper
 from birthmark.transcript import Replay
 from birthmark.types import Access, Answers, Array, Floats
-from birthmark.verify import decide, fitting, verify
+from birthmark.verify import Terms, fitting, verify
 from birthmark.workshop.owner import Owner
 from birthmark.workshop.whitebox import Open
 from cards import theft_card
@@ -47,29 +47,6 @@ def test_too_few_placebos_are_inconclusive_never_no(digits_claim: Claim, stolen:
     assert evidence.exit_code == 3
 
 
-def test_a_suspect_no_closer_than_a_reference_is_not_accused() -> None:
-    assert decide(0.05, 19, 0.05, "placebos", 1 / 9, 8)[0] is Verdict.SUPPORTED
-    verdict, reason = decide(0.05, 19, 0.05, "placebos", 2 / 9, 8)
-    assert verdict is Verdict.INCONCLUSIVE
-    assert "independent models is as close" in reason
-    assert decide(0.10, 19, 0.05, "placebos", 1 / 9, 8)[0] is Verdict.NOT_SUPPORTED
-
-
-def test_a_suspect_no_closer_than_the_sources_own_reruns_is_not_accused() -> None:
-    assert decide(0.05, 19, 0.05, "placebos", 1 / 9, 8, p_reruns=0.05)[0] is Verdict.SUPPORTED
-    verdict, reason = decide(0.05, 19, 0.05, "placebos", 1 / 9, 8, p_reruns=0.1)
-    assert verdict is Verdict.INCONCLUSIVE
-    assert "reruns of the source's own recipe come as close" in reason
-    assert decide(0.10, 19, 0.05, "placebos", 1 / 9, 8, p_reruns=0.1)[0] is Verdict.NOT_SUPPORTED
-
-
-def test_a_key_that_gives_innocents_of_one_kind_as_much_accuses_nobody() -> None:
-    assert decide(0.001, 999, 0.01, "placebos", 1 / 25, 24, beyond=0.1)[0] is Verdict.SUPPORTED
-    verdict, reason = decide(0.008, 999, 0.01, "placebos", 1 / 25, 24, beyond=-0.4)
-    assert verdict is Verdict.INCONCLUSIVE
-    assert "z is 0.40 short of the margin" in reason
-
-
 def test_left_out_twins_guard_a_source_that_a_rerun_comes_close_to() -> None:
     """One twin is almost the source.
 
@@ -88,7 +65,9 @@ def test_left_out_twins_guard_a_source_that_a_rerun_comes_close_to() -> None:
             {"queries": random.random((60, 2), dtype=np.float32), "owners": owners},
         )
         suspect = owners[0] + random.normal(size=(60, 4))
-        evidence = verify(claim, Function(lambda x, s=suspect: s[: len(x)], Answers.VALUES), alpha=0.05, repeats=0)
+        evidence = verify(
+            claim, Function(lambda x, s=suspect: s[: len(x)], Answers.VALUES), alpha=0.05, terms=Terms(repeats=0)
+        )
         assert len(evidence.reruns_z) == 19
         assert np.argmax(evidence.reruns_z) == 6
         found += [evidence] if evidence.p_value <= 0.05 else []
@@ -146,7 +125,7 @@ def test_an_interrupted_verification_continues_and_agrees(
     path = tmp_path / "t.jsonl"
     for seed in range(20):
         try:
-            found = verify(big, Flaky(metered, seed), alpha=0.05, transcript=path, repeats=0)
+            found = verify(big, Flaky(metered, seed), alpha=0.05, transcript=path, terms=Terms(repeats=0))
             break
         except OracleError:
             continue
@@ -156,8 +135,8 @@ def test_an_interrupted_verification_continues_and_agrees(
 
 def test_replay_reaches_the_same_evidence(digits_claim: Claim, stolen: nn.Module, tmp_path: Path) -> None:
     path = tmp_path / "t.jsonl"
-    live = verify(digits_claim, Open(stolen, name="m"), alpha=0.05, transcript=path, repeats=0)
-    again = verify(digits_claim, Replay(path), alpha=0.05, repeats=0)
+    live = verify(digits_claim, Open(stolen, name="m"), alpha=0.05, transcript=path, terms=Terms(repeats=0))
+    again = verify(digits_claim, Replay(path), alpha=0.05, terms=Terms(repeats=0))
     assert (again.score, again.placebos, again.p_value, again.verdict) == (
         live.score,
         live.placebos,
@@ -205,7 +184,9 @@ def test_an_innocent_is_accused_no_more_often_than_alpha() -> None:
         )
         suspect = common + random.normal(size=(40, 4)) * random.random() * 2
         accused += (
-            verify(claim, Function(lambda x, s=suspect: s[: len(x)], Answers.LOGITS), alpha=0.05, repeats=0).verdict
+            verify(
+                claim, Function(lambda x, s=suspect: s[: len(x)], Answers.LOGITS), alpha=0.05, terms=Terms(repeats=0)
+            ).verdict
             is Verdict.SUPPORTED
         )
     assert accused <= 36  # binomial(400, .05) exceeds 36 once in 2,000

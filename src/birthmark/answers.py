@@ -49,3 +49,22 @@ def rounding_step(answers: Floats) -> float:
         if np.abs(answers - np.round(answers, digits)).max() < 1e-9:
             return float(10.0**-digits)
     return 0.0
+
+
+def as_shown(rows: Floats, answers: Floats, values: bool) -> Floats:
+    """An owner's, a reference's or a twin's rows (q, k) as the suspect shows its answers: labels, top-k, or rounded."""
+    if values:
+        return rows
+    if is_labels(answers):
+        return as_labels(rows)
+    shown = int((answers > 0).sum(axis=1).max())
+    if shown < answers.shape[1]:
+        floor = np.sort(rows, axis=1)[:, -shown][:, None]
+        rows = np.where(rows >= floor, rows, 0.0)
+    step = rounding_step(answers)
+    return np.round(rows, round(-np.log10(step))) if step else rows
+
+
+def as_labels(rows: Floats) -> Floats:
+    """One-hot rows (..., k) of the top class."""
+    return np.eye(rows.shape[-1])[rows.argmax(axis=-1)]

@@ -33,8 +33,8 @@ class Evidence:
         p_references: rank p of the suspect among the owner's independent references, beside the placebos' p.
         p_reruns: rank p among the twins, each judged by the claim without it: how often an innocent rerun comes as
             close to this very source.
-        placebos: their scores. z: the score standardised by them. references_z, reruns_z: the same z of each
-            reference (then of its copies and students, where the claim holds them) and left-out twin.
+        placebos: their scores. z: the score standardised by them. references_z, treated_z, reruns_z: the same z of each
+            reference, of each copy and student of one, and of each left-out twin, where the claim holds them.
         queries: distinct queries sent for the whole test; repeats: queries asked again to see whether answers hold
             still.
         sent: all queries that left for the suspect, those sent again after failures included.
@@ -61,6 +61,7 @@ class Evidence:
     references_z: tuple[float, ...]
     queries: int
     p_reruns: float | None = None
+    treated_z: tuple[float, ...] = ()
     reruns_z: tuple[float, ...] = ()
     repeats: int = 0
     sent: int = 0

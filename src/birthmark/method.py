@@ -17,6 +17,8 @@ class Method(ABC):
         tasks: "classification", "values", or both.
         any_outputs: whether suspects with another number of classes can be scored.
         source_paper: where it comes from, one line; "ours" if it is.
+        crafted_against: whether queries are crafted against independent models. References resemble those and score
+            lower than innocents of another kind do, so that ranks among references support nothing (docs/results.md).
     """
 
     name: ClassVar[str]
@@ -24,6 +26,7 @@ class Method(ABC):
     tasks: ClassVar[frozenset[str]] = frozenset({"classification"})
     any_outputs: ClassVar[bool] = False
     source_paper: ClassVar[str]
+    crafted_against: ClassVar[bool] = False
 
     @abstractmethod
     def fit(self, owner: Owner, *, seed: int) -> Claim:

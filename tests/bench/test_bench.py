@@ -82,7 +82,7 @@ def test_one_record_per_method_access_and_source(records: list[dict[str, Any]]) 
 
 def test_a_copy_is_found_and_agrees_with_verify(place: Path, records: list[dict[str, Any]]) -> None:
     from birthmark.claim import Claim
-    from birthmark.verify import verify
+    from birthmark.verify import Terms, verify
     from birthmark.workshop.whitebox import Open
     from birthmark.zoo.store import Store
 
@@ -94,7 +94,7 @@ def test_a_copy_is_found_and_agrees_with_verify(place: Path, records: list[dict[
         if digest == record["claim"]
     )
     key = next(s for s in record["suspects"] if s["name"] == "ft")["key"]
-    evidence = verify(claim, Open(Store(place / "zoo").load(key)), alpha=0.2, budget=50, repeats=0)
+    evidence = verify(claim, Open(Store(place / "zoo").load(key)), alpha=0.2, budget=50, terms=Terms(repeats=0))
     assert cell["p"] == pytest.approx(evidence.p_value, rel=1e-5)
     assert cell["verdict"] == evidence.verdict.value
     assert cell["z"] == pytest.approx(evidence.z, rel=1e-3)

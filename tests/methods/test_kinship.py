@@ -14,7 +14,8 @@ from birthmark.methods.lineage import Lineage
 from birthmark.oracle import Function
 from birthmark.scoring.likeness import disagreement
 from birthmark.types import Answers
-from birthmark.verify import reference_scores, verify
+from birthmark.verdict import nulls_of
+from birthmark.verify import Terms, verify
 from birthmark.workshop.cohort import reference_cards, treated_cards
 from birthmark.workshop.owner import Owner
 
@@ -111,7 +112,7 @@ def test_references_and_what_was_made_of_them_are_enrolled(owner: Owner, made: C
 
 
 def test_a_reference_is_judged_without_what_was_made_of_it(made: Claim) -> None:
-    scores = reference_scores(made, made.references[0])
+    scores = nulls_of(made, made.references[0]).references
     for i, found in enumerate(scores):
         rest = {
             key: np.delete(value, i, axis=0) if key in ("references", "treated") else value
@@ -132,18 +133,21 @@ def test_a_suspect_no_closer_than_a_treated_reference_is_not_accused() -> None:
     claim = replace(plain, tensors={**tensors, "treated": treated})
 
     def judged(claim: Claim, null: str = "placebos") -> Evidence:
-        return verify(claim, Function(lambda x: suspect[: len(x)], Answers.VALUES), alpha=0.05, null=null, repeats=0)
+        return verify(
+            claim, Function(lambda x: suspect[: len(x)], Answers.VALUES), alpha=0.05, null=null, terms=Terms(repeats=0)
+        )
 
     evidence = judged(claim)
     assert judged(plain).verdict is Verdict.SUPPORTED
-    assert (evidence.p_value, evidence.verdict, len(evidence.references_z)) == (0.05, Verdict.INCONCLUSIVE, 8)
-    assert np.argmax(evidence.references_z) == 4
+    assert (evidence.p_value, evidence.verdict) == (0.05, Verdict.INCONCLUSIVE)
+    assert (len(evidence.references_z), len(evidence.treated_z)) == (4, 4)
+    assert evidence.treated_z[0] > evidence.z > max(evidence.references_z)
     assert judged(claim, null="references").n_placebos == 4
 
 
 def test_labels_are_judged_without_treated_references(made: Claim) -> None:
     labels = np.eye(10)[made.tensors["owners"][0].argmax(1)]
-    evidence = verify(made, Function(lambda x: labels[: len(x)], Answers.LABELS), alpha=0.2, repeats=0)
+    evidence = verify(made, Function(lambda x: labels[: len(x)], Answers.LABELS), alpha=0.2, terms=Terms(repeats=0))
     assert len(evidence.references_z) == 2
 
 

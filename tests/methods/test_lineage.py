@@ -11,7 +11,7 @@ from birthmark.errors import SettingError, ShapeError
 from birthmark.methods.lineage import Lineage, _in_turns
 from birthmark.oracle import HardLabels
 from birthmark.scoring.kinks import others_rows
-from birthmark.verify import verify
+from birthmark.verify import Terms, verify
 from birthmark.workshop.training import outputs, probabilities
 from birthmark.workshop.whitebox import Open
 from tasks_bench import Workshop, diabetes, digits
@@ -94,7 +94,7 @@ def test_a_left_out_twin_takes_its_own_kinks_with_it(classes: tuple[Workshop, Cl
     assert (len(rows), len(small.tensors["owners"])) == (180 - 9, 9)
     twin = task.owner().twins(9)[3]
     assert np.allclose(rows, probabilities(twin, small.queries), atol=1e-5)
-    assert len(verify(claim, Open(task.stolen("quantise", bits=8)), alpha=0.1, repeats=0).reruns_z) == 9
+    assert len(verify(claim, Open(task.stolen("quantise", bits=8)), alpha=0.1, terms=Terms(repeats=0)).reruns_z) == 9
 
 
 def test_bad_settings_and_shapes(regression: tuple[Workshop, Claim]) -> None:

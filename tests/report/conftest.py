@@ -13,7 +13,7 @@ from birthmark.claim import Claim, Task
 from birthmark.methods.kinship import Kinship
 from birthmark.oracle import Function, HardLabels
 from birthmark.types import Answers
-from birthmark.verify import verify
+from birthmark.verify import Terms, verify
 
 TWINS = 9
 
@@ -69,5 +69,6 @@ def tested(claim, models, tmp_path_factory):
     suspects = [copy, HardLabels(copy), Function(probabilities(others[3]), Answers.PROBABILITIES, "independent forest")]
     paths = [folder / f"{i}.jsonl" for i in range(len(suspects))]
     return [
-        verify(claim, s, alpha=0.1, digest="0" * 64, transcript=p) for s, p in zip(suspects, paths, strict=True)
+        verify(claim, s, alpha=0.1, transcript=p, terms=Terms(digest="0" * 64))
+        for s, p in zip(suspects, paths, strict=True)
     ], paths

@@ -19,7 +19,7 @@ from birthmark.evidence import Evidence, Verdict
 from birthmark.oracle import HardLabels, Oracle, Probabilities, Rounded, TopK
 from birthmark.suspects import client as http
 from birthmark.suspects.description import SuspectSpec
-from birthmark.verify import verify
+from birthmark.verify import Terms, verify
 from birthmark.workshop.whitebox import Open
 
 MINE = "own service"
@@ -38,7 +38,7 @@ def asked(digits_claim: Claim, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
                 server.url, spec=SuspectSpec(batch=10, timeout=0.8, **spec), task=digits_claim.task, authorisation=MINE
             )
             try:
-                return verify(digits_claim, suspect, alpha=0.05, authorisation=MINE)
+                return verify(digits_claim, suspect, alpha=0.05, terms=Terms(authorisation=MINE))
             finally:
                 assert time.monotonic() - started < 20
 

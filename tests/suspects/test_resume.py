@@ -21,7 +21,7 @@ from birthmark.evidence import Verdict
 from birthmark.oracle import Probabilities
 from birthmark.suspects.description import SuspectSpec
 from birthmark.transcript import Replay
-from birthmark.verify import verify
+from birthmark.verify import Terms, verify
 from birthmark.workshop.whitebox import Open
 
 SCRIPT = """
@@ -30,10 +30,10 @@ from pathlib import Path
 from birthmark import suspects
 from birthmark.claim import Claim
 from birthmark.suspects.description import SuspectSpec
-from birthmark.verify import verify
+from birthmark.verify import Terms, verify
 claim, _ = Claim.load(Path(sys.argv[1]))
 suspect = suspects.open(sys.argv[2], spec=SuspectSpec(batch=4), task=claim.task, authorisation="own service")
-verify(claim, suspect, alpha=0.05, transcript=Path(sys.argv[3]), authorisation="own service")
+verify(claim, suspect, alpha=0.05, transcript=Path(sys.argv[3]), terms=Terms(authorisation="own service"))
 """
 
 
@@ -68,7 +68,9 @@ def test_a_killed_verification_asks_nothing_twice(digits_claim: Claim, stolen: n
         suspect = suspects.open(
             server.url, spec=SuspectSpec(batch=4), task=digits_claim.task, authorisation="own service"
         )
-        found = verify(digits_claim, suspect, alpha=0.05, transcript=transcript, authorisation="own service")
+        found = verify(
+            digits_claim, suspect, alpha=0.05, transcript=transcript, terms=Terms(authorisation="own service")
+        )
         first, asked = seen[len(before) :][: 60 - answered], len(seen)
         again = verify(digits_claim, suspect, alpha=0.05, transcript=transcript)
         assert len(seen) == asked  # a finished one asks nothing at all
@@ -82,7 +84,7 @@ def test_a_killed_verification_asks_nothing_twice(digits_claim: Claim, stolen: n
     assert (again.score, again.sent) == (found.score, found.sent)
     assert found.queries == 60
     assert found.sent >= asked  # what was on its way at the kill is counted
-    replayed = verify(digits_claim, Replay(transcript), alpha=0.05, repeats=0)
+    replayed = verify(digits_claim, Replay(transcript), alpha=0.05, terms=Terms(repeats=0))
     assert (replayed.score, replayed.verdict) == (found.score, found.verdict)
 
 

@@ -21,14 +21,14 @@ from typing import Any
 
 import numpy as np
 
-from birthmark import registry, stats
+from birthmark import registry
 from birthmark.artifact import canonical, digest_of, disk_errors, plain, write_atomically
 from birthmark.attacks.evasion import evade
 from birthmark.claim import Claim
-from birthmark.errors import ArtifactError, BirthmarkError, SettingError, ShapeError
+from birthmark.errors import ArtifactError, BirthmarkError, NullError, SettingError, ShapeError
 from birthmark.oracle import Oracle, Probabilities
 from birthmark.types import Access, Answers, Floats
-from birthmark.verify import decide, opposed, reference_scores, rerun_z, treated_scores
+from birthmark.verdict import Nulls, conclude, nulls_of
 from birthmark.workshop.card import VERSION, Card
 from birthmark.workshop.enroll import self_check, versions
 from birthmark.workshop.owner import Owner
@@ -292,7 +292,7 @@ def score(
     for access, level in ACCESSES.items():
         if level < scorer.needs or (claim.task.values and level is Access.LABELS):
             continue
-        begun, null, rows = time.monotonic(), dict[Any, tuple[float, ...]](), list[dict[str, Any]]()
+        begun, nulls, rows = time.monotonic(), dict[Any, Nulls](), list[dict[str, Any]]()
         for entry in entries:
             answers = _answers(store, entry, key)
             if answers is None:
@@ -307,7 +307,7 @@ def score(
             cells = {
                 str(size): cell
                 for size in sizes
-                if (cell := _cell(claim, scorer, shown[:size], null, entry.evasion, facts["alpha"])) is not None
+                if (cell := _cell(claim, shown[:size], nulls, entry.evasion, facts["alpha"])) is not None
             }
             rows.append(
                 {
@@ -345,44 +345,33 @@ def score(
     return {"seconds": time.monotonic() - started}
 
 
-def _cell(
-    claim: Claim, scorer: Any, answers: Floats, null: dict[Any, tuple[float, ...]], like: Any, alpha: float
-) -> dict[str, Any] | None:
+def _cell(claim: Claim, answers: Floats, nulls: dict[Any, Nulls], like: Any, alpha: float) -> dict[str, Any] | None:
     """One suspect at one budget.
 
     Score, raw score, z and p among placebos (or references), verdict; None if the budget is too small.
+
+    Args:
+        nulls: kept between suspects whose answers are shown alike, as `like` says.
     """
-    q = (len(answers), like)
     try:
-        scores = scorer.score(claim, answers)
+        alike = (len(answers), like)
+        if alike not in nulls:
+            nulls[alike] = nulls_of(claim, answers)
+        found = conclude(claim, answers, alpha, nulls=nulls[alike])
     except (ShapeError, SettingError):
         return None
-    if q not in null:  # the same for all suspects that show their answers alike
-        others = [*reference_scores(claim, answers), *(treated_scores(claim, answers) if scores.placebos else ())]
-        null[q] = tuple(stats.standardised(s.source, s.placebos) if s.placebos else s.raw for s in others)
-        null[(*q, "reruns")] = rerun_z(claim, answers)
-    if scores.placebos:
-        z, p, n = (
-            stats.standardised(scores.source, scores.placebos),
-            stats.rank_p(scores.source, scores.placebos),
-            len(scores.placebos),
-        )
-        guard = stats.rank_p(z, null[q]) if null[q] else None
-        reruns = stats.rank_p(z, null[(*q, "reruns")]) if null[(*q, "reruns")] else None
-        verdict, _ = decide(p, n, alpha, "placebos", guard, len(null[q]), p_reruns=reruns)
-    elif null[q]:
-        z, p, guard, reruns = stats.standardised(scores.raw, null[q]), stats.rank_p(scores.raw, null[q]), None, None
-        verdict, _ = decide(p, len(null[q]), alpha, "references", None, 0, opposed(claim))
-    else:
+    except NullError:
+        scores = registry.scorer(claim).score(claim, answers)
         return {"score": scores.source, "raw": scores.raw}
+    standing = found.standing
     return {
-        "score": scores.source,
-        "raw": scores.raw,
-        "z": z,
-        "p": p,
-        "p_references": guard,
-        "p_reruns": reruns,
-        "verdict": verdict.value,
+        "score": found.scores.source,
+        "raw": found.scores.raw,
+        "z": standing.z,
+        "p": standing.p,
+        "p_references": standing.p_references,
+        "p_reruns": standing.p_reruns,
+        "verdict": found.verdict.value,
     }
 
 

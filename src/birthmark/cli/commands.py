@@ -252,6 +252,7 @@ def verify(
     from birthmark.artifact import canonical, write_atomically
     from birthmark.claim import Claim
     from birthmark.cli.progress import bar
+    from birthmark.verify import Terms
     from birthmark.verify import verify as test
 
     made, digest = Claim.load(claim)
@@ -272,10 +273,8 @@ def verify(
             alpha=alpha,
             budget=budget,
             null=null,
-            digest=digest,
-            authorisation=authorisation,
             transcript=out / "transcript.jsonl" if out else None,
-            progress=progress,
+            terms=Terms(digest=digest, authorisation=authorisation, progress=progress),
         )
     if out:
         write_atomically(out / "evidence.json", canonical(evidence.as_dict()))

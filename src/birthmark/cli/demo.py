@@ -15,7 +15,7 @@ from birthmark.claim import Claim
 from birthmark.cli.progress import bar
 from birthmark.evidence import Evidence
 from birthmark.methods.kinship import Kinship
-from birthmark.verify import verify
+from birthmark.verify import Terms, verify
 from birthmark.workshop.card import Card
 from birthmark.workshop.cohort import reference_cards, surrogate_cards, treated_cards, twin_cards
 from birthmark.workshop.enroll import enroll
@@ -128,7 +128,11 @@ def run(out: Path, *, seed: int, workers: int, quiet: bool) -> dict[str, Any]:
         transcript = out / "transcripts" / f"{suspect.card.key}.jsonl"
         transcript.unlink(missing_ok=True)
         transcripts.append(transcript)
-        found.append(verify(claim, Open(model, name=suspect.name), alpha=ALPHA, digest=digest, transcript=transcript))
+        found.append(
+            verify(
+                claim, Open(model, name=suspect.name), alpha=ALPHA, transcript=transcript, terms=Terms(digest=digest)
+            )
+        )
     rows = [_row(s, e, module, m, parts["test"].inputs) for s, e, m in zip(accused, found, models, strict=True)]
     report = out / "report.html"
     _report(found, claim, rows, transcripts, report)

@@ -59,6 +59,7 @@ class CEM(Method):
     name: ClassVar[str] = "cem"
     needs: ClassVar[Access] = Access.LABELS
     source_paper: ClassVar[str] = "Lukas, Zhang & Kerschbaum, ICLR 2021, arXiv:1912.00888"
+    crafted_against: ClassVar[bool] = True
 
     queries: int = 100
     placebos: int = 0

@@ -52,6 +52,7 @@ class LiteGuard(Method):
     name: ClassVar[str] = "liteguard"
     needs: ClassVar[Access] = Access.LABELS
     source_paper: ClassVar[str] = "LiteGuard, ICLR 2026"
+    crafted_against: ClassVar[bool] = True
 
     queries: int = 100
     placebos: int = 0

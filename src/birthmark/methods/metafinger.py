@@ -51,6 +51,7 @@ class MetaFinger(Method):
     name: ClassVar[str] = "metafinger"
     needs: ClassVar[Access] = Access.LABELS
     source_paper: ClassVar[str] = "Yang, Wang & Wang, IJCAI 2022"
+    crafted_against: ClassVar[bool] = True
 
     queries: int = 100
     placebos: int = 0

@@ -47,6 +47,7 @@ class MetaV(Method):
     name: ClassVar[str] = "metav"
     needs: ClassVar[Access] = Access.LABELS
     source_paper: ClassVar[str] = "Pan, Yan, Zhang & Yang, KDD 2022, arXiv:2201.07391v3"
+    crafted_against: ClassVar[bool] = True
 
     queries: int = 100
     references: int = 19

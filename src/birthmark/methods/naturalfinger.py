@@ -71,6 +71,7 @@ class NaturalFinger(Method):
     name: ClassVar[str] = "naturalfinger"
     needs: ClassVar[Access] = Access.LABELS
     source_paper: ClassVar[str] = "Yang & Lai 2023, arXiv:2305.17868"
+    crafted_against: ClassVar[bool] = True
 
     queries: int = 100
     placebos: int = 0

@@ -38,11 +38,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from birthmark.answers import as_labels, is_labels
 from birthmark.claim import Claim, Scores
 from birthmark.crafting.images import cutmix, eight_bit, jpeg
 from birthmark.errors import DataError, SettingError, ShapeError
 from birthmark.method import Method
-from birthmark.scoring.correlation import closeness, shown_alike
+from birthmark.scoring.correlation import closeness
 from birthmark.types import Access, Array, Floats, Labels
 from birthmark.workshop.owner import Owner
 
@@ -351,8 +352,8 @@ def scores(method: Sac, claim: Claim, answers: Floats) -> Scores:
     plain = _closeness(method, claim, places, answers)
     if not len(claim.references) or not method.centring:
         return Scores(float(plain[0]), tuple(float(s) for s in plain[1:]), float(plain[0]))
-    others = [shown_alike(rows[: len(answers)], answers) for rows in claim.references]
-    common = np.mean([_closeness(method, claim, places, rows) for rows in others], axis=0)
+    others = as_labels(claim.references) if is_labels(answers) else claim.references
+    common = np.mean([_closeness(method, claim, places, rows) for rows in others[:, : len(answers)]], axis=0)
     centred = plain - method.centring * common
     return Scores(float(centred[0]), tuple(float(s) for s in centred[1:]), float(plain[0]))
 

@@ -73,7 +73,9 @@ def stand(evidence: Evidence) -> Stand:
     return Stand(
         stats.standardised(evidence.score, evidence.placebos) if len(null) else float("nan"),
         tuple(((null - null.mean()) / spread).tolist()) if spread else (0.0,) * len(null),
-        tuple(z for z in evidence.references_z if isfinite(z)) if evidence.null == "placebos" else (),
+        tuple(z for z in (*evidence.references_z, *evidence.treated_z) if isfinite(z))
+        if evidence.null == "placebos"
+        else (),
     )
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from birthmark.answers import is_labels, rounding_step, softmax
+from birthmark.answers import as_labels, is_labels, rounding_step, softmax
 from birthmark.errors import ShapeError
 from birthmark.types import Floats
 
@@ -43,10 +43,5 @@ def closeness(owner: Floats, suspect: Floats, outputs: str, kernel: str) -> floa
         raise ShapeError(
             f"expected answers to the same 2 or more queries, got {len(suspect)} and the owner's {len(owner)}"
         )
-    mine, yours = features(shown_alike(owner, suspect), outputs), features(suspect, outputs)
+    mine, yours = features(as_labels(owner) if is_labels(suspect) else owner, outputs), features(suspect, outputs)
     return -float(np.abs(correlation(yours, kernel) - correlation(mine, kernel)).mean())
-
-
-def shown_alike(rows: Floats, answers: Floats) -> Floats:
-    """An owner's rows as the suspect's are shown: one-hot if those are."""
-    return np.eye(rows.shape[1])[rows.argmax(axis=1)] if is_labels(answers) and not is_labels(rows) else rows

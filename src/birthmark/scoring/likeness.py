@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from birthmark.answers import is_labels, rounding_step
+from birthmark.answers import as_labels, is_labels, rounding_step
 from birthmark.claim import Claim
 from birthmark.scoring.mixture import owner_mixture
 from birthmark.types import Floats
@@ -41,7 +41,7 @@ def closeness(
     if values:
         return owner_mixture(owners, answers, others=others, ridge=ridge, affine=affine)
     if is_labels(answers) or visible(answers).sum(axis=1).max() == 1:
-        return owner_mixture(owners, np.eye(answers.shape[1])[answers.argmax(axis=1)], ridge=ridge, scaled=False)
+        return owner_mixture(owners, as_labels(answers), ridge=ridge, scaled=False)
     eps, seen = max(eps, rounding_step(answers)), visible(answers)
     known = None if others is None else log_centred(others, eps, seen)
     return owner_mixture(
@@ -72,8 +72,11 @@ def centred_closeness(
         rows: the queries among the claim's that were answered.
     """
     values = claim.task.values
-    owners, references = claim.tensors["owners"][:, rows], hardened(claim.references[:, rows], answers, values)
-    if regress and not (not values and is_labels(answers)):
+    owners, references = claim.tensors["owners"][:, rows], claim.references[:, rows]
+    labels = not values and is_labels(answers)
+    if labels:
+        references = as_labels(references)
+    if regress and not labels:
         treated = claim.treated[:, :, rows].reshape(-1, *references.shape[1:])
         enough = answers.size >= EQUATIONS * (len(owners) + len(references) + len(treated))
         others = np.concatenate([references, treated]) if enough else references
@@ -106,10 +109,3 @@ def visible(answers: Floats) -> np.ndarray[Any, np.dtype[np.bool_]]:
     counts = shown.sum(axis=1)
     top_k = counts.max() < answers.shape[1] and (answers.sum(axis=1) < 1 - 1e-6).mean() > 0.5
     return shown if top_k else np.ones_like(shown)
-
-
-def hardened(references: Floats, answers: Floats, values: bool) -> Floats:
-    """References' answers (r, q, k) shown as the suspect's are: as one-hot rows if those are."""
-    if values or not is_labels(answers):
-        return references
-    return np.eye(references.shape[2])[references.argmax(axis=2)]

@@ -15,11 +15,11 @@ from torch import nn
 
 from birthmark import registry, stats
 from birthmark.claim import Claim
-from birthmark.errors import BirthmarkError, ShapeError
+from birthmark.errors import BirthmarkError, NullError, ShapeError
 from birthmark.method import Method
 from birthmark.oracle import Function, Probabilities
 from birthmark.types import Answers, Floats, Samples
-from birthmark.verify import reference_scores
+from birthmark.verdict import Nulls, conclude, without
 from birthmark.workshop.cohort import surrogate_cards
 from birthmark.workshop.owner import Owner
 from birthmark.workshop.training import accuracy, outputs
@@ -103,14 +103,14 @@ def check_source(owner: Owner, test: Samples) -> None:
 
 def self_check(claim: Claim) -> dict[str, Any]:
     """The references' own verdicts: how often the claim would accuse models that the owner knows to be innocent."""
-    answers = claim.references[0] if len(claim.references) else np.zeros((len(claim.queries), claim.task.outputs))
-    scores = reference_scores(claim, answers)
-    rows = [
-        {"z": stats.standardised(s.source, s.placebos), "p": stats.rank_p(s.source, s.placebos)}
-        if s.placebos
-        else {"raw": s.raw}
-        for s in scores
-    ]
+    rows = list[dict[str, float]]()
+    for i, answers in enumerate(claim.references):
+        try:
+            found = conclude(without(claim, i), answers, 0.05, "placebos", nulls=Nulls()).standing
+        except NullError:
+            rows.append({})  # no placebos: nothing to rank among
+        else:
+            rows.append({"z": found.z, "p": found.p})
     accused = sum(row.get("p", 1.0) <= 0.05 for row in rows)
     chance = float(1 - _binomial_below(accused, len(rows), 0.05)) if rows else 1.0
     if chance < REFUSED:

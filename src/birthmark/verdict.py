@@ -1,0 +1,269 @@
+"""The placebo test: the only place where a verdict is reached. NumPy only.
+
+    p = (1 + #{placebos scoring at least as high}) / (1 + #placebos)
+
+exact over the randomness of the source's seed (or the key) for any method and any innocent suspect. A verdict of
+`supported` takes p <= alpha and more, all of which can only withhold an accusation, so that the error rate stays exact:
+
+* a fingerprint's suspect is closer to the source than each of at least four references, and than every copy and student
+  that the owner made of them: a source that lies close to everybody accuses many innocents together;
+* where the claim holds its twins' answers, its rank among those has p <= alpha too, each twin scored as a suspect by
+  the claim without it: they show how close innocents come to this very source;
+* a watermark's z reaches the margin of one key: an unlucky one accuses innocents that resemble each other together;
+* every number is finite, and the answers are read as they were meant (`birthmark.scoring.sanity`).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from birthmark import registry, stats
+from birthmark.answers import as_shown, is_labels
+from birthmark.claim import Claim, Scores
+from birthmark.errors import NullError
+from birthmark.evidence import Verdict
+from birthmark.method import Method
+from birthmark.scoring.sanity import Doubt, doubt
+from birthmark.types import Floats
+from birthmark.watermark import Watermark
+
+NULLS = ("placebos", "references")
+LEAST_REFERENCES = 4  # fewer say nothing about a suspect that lies close to everybody
+Scorer = Method | Watermark
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a suspect stands: all that a verdict rests on.
+
+    Attributes:
+        p: rank p among `null`; z: the score standardised by its placebos (by the references where there are none).
+        placebos, references, treated: how many scores of each the suspect was held against.
+        p_references: rank p of z among those of references and treated references; None without any.
+        p_reruns: rank p of z among the left-out twins'; None if the claim does not hold their answers.
+        margin: the z that one key takes, -inf for keys without luck; None for fingerprints, which references guard.
+        crafted_against: whether the queries were crafted against models like the references, which then score lower
+            than innocents of another kind do: ranks among them support nothing.
+        doubt: whether the answers seem misread.
+        unsound: why the numbers mean nothing; empty if they do.
+    """
+
+    p: float
+    z: float
+    null: str = "placebos"
+    placebos: int = 0
+    references: int = 0
+    treated: int = 0
+    p_references: float | None = None
+    p_reruns: float | None = None
+    margin: float | None = None
+    crafted_against: bool = False
+    doubt: Doubt = field(default_factory=Doubt)
+    unsound: str = ""
+
+    @property
+    def ranked(self) -> int:
+        """How many scores p is a rank among."""
+        return self.placebos if self.null == "placebos" else self.references
+
+    @property
+    def guarded(self) -> bool:
+        """Whether references guard it: not where they are the null, and not by fewer than four."""
+        return self.null == "placebos" and self.references >= LEAST_REFERENCES
+
+    @property
+    def others(self) -> str:
+        """The owner's innocents, references and what was made of them counted apart."""
+        made = f" and the {self.treated} copies and students of them" if self.treated else ""
+        return f"{self.references} independent models{made}"
+
+
+@dataclass(frozen=True)
+class Nulls:
+    """Scores of the owner's innocents, shown as a suspect shows its answers.
+
+    Attributes:
+        references, treated: of each reference, scored without itself and what was made of it, and of each copy and
+            student of one, scored as that is.
+        reruns_z: z of each twin, by the claim without it; empty if the claim does not hold their answers.
+    """
+
+    references: tuple[Scores, ...] = ()
+    treated: tuple[Scores, ...] = ()
+    reruns_z: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """A verdict, its reason, and the numbers behind it.
+
+    Attributes:
+        scores: the suspect's, and its placebos'.
+        against: the scores that p is a rank among.
+        references_z, treated_z, reruns_z: z of each reference, of each copy and student of one, of each left-out twin.
+        notes: guards that the claim could not offer.
+    """
+
+    verdict: Verdict
+    reason: str
+    standing: Standing
+    scores: Scores
+    against: tuple[float, ...]
+    references_z: tuple[float, ...] = ()
+    treated_z: tuple[float, ...] = ()
+    reruns_z: tuple[float, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def score(self) -> float:
+        """What p ranks: the calibrated score among placebos, the method's own among references."""
+        return self.scores.source if self.standing.null == "placebos" else self.scores.raw
+
+
+def conclude(
+    claim: Claim, answers: Floats, alpha: float, null: str | None = None, *, nulls: Nulls | None = None
+) -> Conclusion:
+    """The verdict on a suspect by its answers (q', k) to the claim's first q' queries.
+
+    Args:
+        alpha: share of innocents that may be accused, 0 to 1.
+        null: "placebos" (exact) or "references" (assumes that an innocent could have been one of them); default the
+            placebos where the claim makes some.
+        nulls: of answers shown alike, if they are known already (`nulls_of`).
+
+    Raises:
+        SettingError: alpha out of range.
+        NullError: nothing of that kind to rank against.
+        ShapeError: too few answers for the method, or of another width.
+    """
+    stats.needed(alpha)
+    scorer = registry.scorer(claim)
+    with np.errstate(all="ignore"):
+        scores = scorer.score(claim, answers)
+        nulls = nulls or nulls_of(claim, answers)
+    null = null or ("placebos" if scores.placebos or not nulls.references else "references")
+    against = scores.placebos if null == "placebos" else tuple(s.raw for s in nulls.references)
+    if not against:
+        have = "references" if nulls.references else "nothing"
+        raise NullError(
+            f"no {null} to rank against, so no verdict: the claim holds {have}; enrol with twins (--twins) or "
+            "references (--references)"
+        )
+    score = scores.source if null == "placebos" else scores.raw
+    z = stats.standardised(scores.source if scores.placebos else score, scores.placebos or against)
+    references_z, treated_z = (
+        tuple(stats.standardised(s.source, s.placebos) for s in some if s.placebos)
+        for some in (nulls.references, nulls.treated)
+    )
+    others = (*references_z, *treated_z)
+    standing = Standing(
+        p=stats.rank_p(score, against),
+        z=z,
+        null=null,
+        placebos=len(scores.placebos),
+        references=len(nulls.references),
+        treated=len(nulls.treated),
+        p_references=stats.rank_p(z, others) if others else None,
+        p_reruns=stats.rank_p(z, nulls.reruns_z) if nulls.reruns_z else None,
+        margin=_margin(scorer, alpha),
+        crafted_against=isinstance(scorer, Method) and scorer.crafted_against,
+        doubt=doubt(claim, answers),
+    )
+    verdict, reason = verdict_of(standing, alpha)
+    return Conclusion(verdict, reason, standing, scores, against, references_z, treated_z, nulls.reruns_z)
+
+
+def verdict_of(standing: Standing, alpha: float) -> tuple[Verdict, str]:
+    """The verdict and its reason, from the numbers alone."""
+    verdict, reason = _by_ranks(standing, alpha)
+    misread = standing.doubt
+    if misread.shuffled or (misread.why and verdict is not Verdict.SUPPORTED):
+        return Verdict.INCONCLUSIVE, f"{reason}; but {misread.why}"
+    return verdict, reason
+
+
+def _by_ranks(s: Standing, alpha: float) -> tuple[Verdict, str]:
+    n, best = s.ranked, stats.smallest_p(s.ranked)
+    found = f"p = {s.p:.3g} among {n} {s.null}"
+    if best > alpha:
+        return Verdict.INCONCLUSIVE, (
+            f"{n} {s.null} cannot give a p below {best:.3g}, and alpha is {alpha:g}; enrol with at least "
+            f"{stats.needed(alpha)} {s.null}, or choose alpha {best:.3g}"
+        )
+    if s.p > alpha:
+        return (
+            Verdict.NOT_SUPPORTED,
+            f"{found}: such a score is what an innocent model would get in {s.p:.0%} of cases",
+        )
+    for obstacle in _obstacles(s, alpha):
+        return Verdict.INCONCLUSIVE, f"{found}, but {obstacle}"
+    return Verdict.SUPPORTED, found + (f", and closer to the source than all {s.others}" if s.guarded else "")
+
+
+def _obstacles(s: Standing, alpha: float) -> Iterator[str]:
+    """Why so small a p supports nothing all the same, and what would settle it."""
+    if s.null == "references" and s.crafted_against:
+        yield (
+            "the claim was crafted against independents much like them, and an innocent model of another kind may "
+            "score higher than all; enrol with placebos, or use a method that has them (kinship)"
+        )
+    if s.guarded and s.p_references is not None and s.p_references > stats.smallest_p(s.references + s.treated):
+        yield (
+            f"one of the owner's own {s.others} is as close to the source; enrol with more twins and queries, or look "
+            "for other evidence"
+        )
+    if s.null == "placebos" and s.p_reruns is not None and s.p_reruns > alpha:
+        yield (
+            f"reruns of the source's own recipe come as close to this source in {s.p_reruns:.0%} of cases; it lies "
+            "close to innocents: enrol with more queries, or under another seed"
+        )
+    if s.margin is not None and not s.z >= s.margin:
+        yield (
+            f"z is {s.margin - s.z:.2f} short of the margin that keeps an unlucky key from accusing all innocents of "
+            "one kind; ask more queries"
+        )
+
+
+def nulls_of(claim: Claim, answers: Floats) -> Nulls:
+    """Scores of the claim's references, of what was made of them, and of its twins, each shown as `answers` are.
+
+    Copies and students guard no labels, which they are no regressors of.
+    """
+    scorer, q, values = registry.scorer(claim), len(answers), claim.task.values
+    alone = [without(claim, i) for i in range(len(claim.references))]
+
+    def scored(rest: Claim, rows: Floats) -> Scores:
+        return scorer.score(rest, as_shown(rows[:q], answers, values))
+
+    treated = claim.treated if values or not is_labels(answers) else claim.treated[:, :0]
+    return Nulls(
+        tuple(scored(rest, rows) for rest, rows in zip(alone, claim.references, strict=True)),
+        tuple(scored(rest, rows) for rest, models in zip(alone, treated, strict=True) for rows in models),
+        _reruns(scorer, claim, answers),
+    )
+
+
+def without(claim: Claim, i: int) -> Claim:
+    """The claim without reference i and what was made of it."""
+    fewer = {key: np.delete(claim.tensors[key], i, axis=0) for key in ("references", "treated") if key in claim.tensors}
+    return replace(claim, tensors={**claim.tensors, **fewer})
+
+
+def _reruns(scorer: Scorer, claim: Claim, answers: Floats) -> tuple[float, ...]:
+    if not isinstance(scorer, Method):
+        return ()
+    found = []
+    for place in range(int(claim.settings.get("placebos", 0))):
+        alone = scorer.left_out(claim, place, len(answers))
+        if alone is None:
+            return ()
+        scores = scorer.score(alone[0], as_shown(alone[1], answers, claim.task.values))
+        found.append(stats.standardised(scores.source, scores.placebos))
+    return tuple(found)
+
+
+def _margin(scorer: Scorer, alpha: float) -> float | None:
+    if isinstance(scorer, Method):
+        return None
+    return stats.margin(alpha, scorer.key_correlation) if scorer.key_correlation else float("-inf")
