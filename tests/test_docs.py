@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from birthmark import claim, errors, evidence, oracle, report
+from birthmark import claim, errors, evidence, report, transcript
 from birthmark.evidence import EXIT
 from birthmark.oracle import Function
 from birthmark.types import Answers
@@ -62,10 +62,10 @@ def case(tmp_path: Path, digits_claim: claim.Claim) -> tuple[Path, Path, Path]:
     """A saved claim, the evidence on its own source, and the transcript."""
     digest = digits_claim.save(tmp_path / "claim")
     answers = {
-        oracle.query_digest(q): row
+        transcript.query_digest(q): row
         for q, row in zip(digits_claim.queries, digits_claim.tensors["owners"][0], strict=True)
     }
-    suspect = Function(lambda x: [answers[oracle.query_digest(row)] for row in x], Answers.PROBABILITIES, "copy")
+    suspect = Function(lambda x: [answers[transcript.query_digest(row)] for row in x], Answers.PROBABILITIES, "copy")
     found = verify(digits_claim, suspect, alpha=0.05, transcript=tmp_path / "t.jsonl", terms=Terms(digest=digest))
     (tmp_path / "evidence.json").write_text(json.dumps(found.as_dict()))
     return tmp_path / "claim", tmp_path / "evidence.json", tmp_path / "t.jsonl"
