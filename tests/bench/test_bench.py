@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from birthmark.bench import tables
 from birthmark.bench.run import run
 from birthmark.cli.bench import bench
-from birthmark.errors import ArtifactError, SettingError, UnknownName
+from birthmark.errors import ArtifactError, BirthmarkError, SettingError, UnknownName
 from birthmark.report.leaderboard import page
 from birthmark.zoo.executors import Serial
 from birthmark.zoo.plan import Plan, parse
@@ -169,6 +169,30 @@ def test_what_is_wrong_is_said(tmp_path: Path, place: Path) -> None:
     (tmp_path / "x.json").write_text("{")
     with pytest.raises(ArtifactError, match="damaged"):
         tables.load(tmp_path)
+
+
+def test_a_suspect_that_fails_costs_nobody_elses_record_whatever_its_name(tmp_path: Path) -> None:
+    said = {
+        **SMALL,
+        "sources": [0],
+        "methods": {},
+        "rule": [
+            {"name": "ft: at 12:30", "of": "source", "attack": "ftal", "split": "attacker"},
+            {"name": "ft", "of": "source", "attack": "ftal", "split": "attacker"},
+            {"name": "jpeg: of ft", "of": "ft", "evasion": ["round:digits=two"]},
+            {"name": "other", "split": "innocent", "training": {"epochs": 6}},
+        ],
+    }
+    plan = parse("small", said)
+    build_plan(plan, tmp_path / "zoo", Serial())
+    with pytest.raises(BirthmarkError, match=r"1 jobs failed, the first: ask jpeg: of ft 0: round: expected digits"):
+        run(plan, tmp_path / "zoo", tmp_path / "records", Serial(), budgets=(10,))
+    records = tables.load(tmp_path / "records")
+    assert {record["method"] for record in records} == {"akh", "random-queries"}
+    names = ["copy", "ft: at 12:30", "ft", "other"]
+    assert all([suspect["name"] for suspect in record["suspects"]] == names for record in records)
+    told = json.loads((tmp_path / "records" / "suspects-0.json").read_bytes())
+    assert [suspect["name"] for suspect in told["suspects"]] == names
 
 
 def test_listing_says_what_is_there(place: Path, tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ from birthmark.errors import ArtifactError, BirthmarkError, SettingError
 from birthmark.workshop.card import Card
 from birthmark.workshop.cohort import reference_cards, twin_cards
 from birthmark.workshop.training import Training, accuracy, fit
-from birthmark.zoo.build import Progress, build, workshop
+from birthmark.zoo.build import build, workshop
+from birthmark.zoo.crew import Progress
 from birthmark.zoo.executors import Pool, Serial
 from birthmark.zoo.store import Store, tensors_digest
 

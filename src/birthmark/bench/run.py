@@ -34,7 +34,8 @@ from birthmark.workshop.enroll import self_check, versions
 from birthmark.workshop.owner import Owner
 from birthmark.workshop.training import accuracy, outputs
 from birthmark.workshop.whitebox import Open
-from birthmark.zoo.build import Progress, title, workshop
+from birthmark.zoo.build import title, workshop
+from birthmark.zoo.crew import Crew, Progress
 from birthmark.zoo.executors import Executor, Job, Serial
 from birthmark.zoo.plan import Entry, Plan
 from birthmark.zoo.store import Store, as_card
@@ -91,8 +92,7 @@ def run(
             f"{len(missing)} models of the plan are not in {folder}, the first: {missing[0]!r}; run birthmark zoo "
             f"build {plan.name} --store {folder}"
         )
-    kept, files, failures = store.keep_data(data), list[Path](), list[str]()
-    crew = _Crew(executor, progress)
+    kept, files, failures = store.keep_data(data), list[Path](), dict[str, str]()
     for source in sources or plan.sources:
         entries = plan.of(source)
         owner = next(entry.card for entry in entries if entry.role == "source")
@@ -100,7 +100,7 @@ def run(
         claims = {
             name: digest_of([owner.key, name, settings, seed, VERSION, kept])[:16] for name, settings in wanted.items()
         }
-        failures += crew.all(
+        failures |= Crew(executor, progress).run(
             Job(
                 f"enrol {name} {source}",
                 "birthmark.bench.run:enrol",
@@ -113,7 +113,7 @@ def run(
             name: key for name, key in claims.items() if (store.folder / "claims" / key / "manifest.json").is_file()
         }
         suspects = [entry for entry in entries if entry.role in ("positive", "negative")]
-        failures += crew.all(
+        failures |= Crew(executor, progress).run(
             Job(
                 f"ask {entry.name} {source}",
                 "birthmark.bench.run:ask",
@@ -121,13 +121,9 @@ def run(
             )
             for entry in suspects
         )
-        asked = [
-            entry
-            for entry in suspects
-            if f"ask {entry.name} {source}" not in {line.partition(":")[0] for line in failures}
-        ]
+        asked = [entry for entry in suspects if f"ask {entry.name} {source}" not in failures]
         facts = {"plan": plan.name, "task": plan.data, "title": plan.title, "source_seed": source, "alpha": alpha}
-        failures += crew.all(
+        failures |= Crew(executor, progress).run(
             Job(
                 f"score {name} {source}",
                 "birthmark.bench.run:score",
@@ -145,53 +141,12 @@ def run(
         write_atomically(out / f"suspects-{source}.json", canonical(_suspects(store, owner, asked, facts)) + b"\n")
         files += sorted(out.glob(f"*-{source}.json"))
     if failures:
+        first = next(iter(failures))
         raise BirthmarkError(
-            f"{len(failures)} jobs failed, the first: {failures[0]}; the other records are in {out}, and a new run "
-            "tries these again"
+            f"{len(failures)} jobs failed, the first: {first}: {failures[first]}; the other records are in {out}, and "
+            "a new run tries these again"
         )
     return files
-
-
-class _Crew:
-    """Runs batches of jobs on an executor and reports their progress."""
-
-    def __init__(self, executor: Executor, progress: Callable[[Progress], None] | None) -> None:
-        self.executor, self.progress = executor, progress
-
-    def all(self, jobs: Any) -> list[str]:
-        """Run jobs to the end; returns one line a failure."""
-        waiting, failures, running, done, started = list(jobs), list[str](), set[str](), 0, time.monotonic()
-        total = len(waiting)
-        try:
-            while waiting or running:
-                while waiting and len(running) < self.executor.slots:
-                    job = waiting.pop(0)
-                    running.add(job.name)
-                    self.executor.submit(job)
-                outcome = self.executor.wait()
-                running.discard(outcome.name)
-                done += 1
-                if outcome.error:
-                    failures.append(f"{outcome.name}: {outcome.error}")
-                    if outcome.fatal:
-                        raise BirthmarkError(f"{failures[-1]}; the run stopped, and continues when it is started again")
-                if self.progress is not None:
-                    event = f"{outcome.name} {outcome.error or '{:.1f} s'.format(outcome.result.get('seconds', 0))}"
-                    self.progress(
-                        Progress(
-                            total,
-                            done - len(failures),
-                            done,
-                            tuple(running),
-                            len(failures),
-                            time.monotonic() - started,
-                            event,
-                        )
-                    )
-        except BaseException:
-            self.executor.close()
-            raise
-        return failures
 
 
 def enrol(

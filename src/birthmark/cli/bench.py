@@ -13,7 +13,7 @@ import typer
 from birthmark.errors import BirthmarkError, SettingError
 
 if TYPE_CHECKING:
-    from birthmark.zoo.build import Progress
+    from birthmark.zoo.crew import Progress
 
 zoo = typer.Typer(help="Build a plan's models, or list them.", no_args_is_help=True)
 bench = typer.Typer(help="Run methods on a plan's models; tables, comparisons, a leaderboard.", no_args_is_help=True)

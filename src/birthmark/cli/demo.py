@@ -22,8 +22,9 @@ from birthmark.workshop.enroll import enroll
 from birthmark.workshop.owner import Owner
 from birthmark.workshop.training import accuracy, outputs
 from birthmark.workshop.whitebox import Open
-from birthmark.zoo.build import Progress, workshop
+from birthmark.zoo.build import workshop
 from birthmark.zoo.catalogue import executor
+from birthmark.zoo.crew import Progress
 from birthmark.zoo.make import make
 from birthmark.zoo.store import Store
 

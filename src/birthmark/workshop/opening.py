@@ -17,7 +17,8 @@ from birthmark.workshop.cohort import reference_cards, twin_cards
 from birthmark.workshop.modelfile import ModelHead, load_module, save_model
 from birthmark.workshop.owner import Owner
 from birthmark.workshop.training import outputs
-from birthmark.zoo.build import Progress, workshop
+from birthmark.zoo.build import workshop
+from birthmark.zoo.crew import Progress
 from birthmark.zoo.executors import Executor
 from birthmark.zoo.make import is_code
 from birthmark.zoo.store import Store, architecture_of, as_card

@@ -8,7 +8,7 @@ import os
 import resource
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import lru_cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -21,38 +21,10 @@ from birthmark.data import Data
 from birthmark.errors import BirthmarkError, SettingError
 from birthmark.workshop.card import Card
 from birthmark.workshop.modelfile import load_module
-from birthmark.zoo.executors import Executor, Job
+from birthmark.zoo.crew import Crew, Progress
+from birthmark.zoo.executors import Executor, Job, Outcome
 from birthmark.zoo.make import make
 from birthmark.zoo.store import Store, architecture_of, as_card, tensors_digest
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where a build stands.
-
-    `made` counts this build's own models; `seconds` since it began; `event` is what just happened.
-    """
-
-    total: int
-    done: int
-    made: int
-    running: tuple[str, ...]
-    failed: int
-    seconds: float
-    event: str = ""
-
-    @property
-    def left(self) -> int:
-        return self.total - self.done - self.failed - len(self.running)
-
-    @property
-    def per_minute(self) -> float:
-        return 60 * self.made / self.seconds if self.seconds > 0 else 0.0
-
-    @property
-    def eta(self) -> float:
-        """Seconds left at the present pace; NaN before the first model."""
-        return (self.total - self.done - self.failed) * self.seconds / self.made if self.made else float("nan")
 
 
 def build(
@@ -77,71 +49,56 @@ def build(
         BirthmarkError: some models could not be made (the others were), or the disk is full.
     """
     by_key = {card.key: card for card in cards}
-    rank = {key: place for place, key in enumerate(by_key)}
     for card in by_key.values():
         if card.data.get("name") != data.name:
             raise SettingError(f"card {card.key} is about the data set {card.data.get('name')!r}, got {data.name!r}")
     for key in by_key.keys() & (given or {}).keys():
         _keep_given(by_key[key], (given or {})[key], store, data)
-    order = _order(by_key, store)
-    kept = store.keep_data(data)
-    started, running, made, failures = time.monotonic(), dict[str, Card](), 0, dict[str, str]()
+    order, kept = _order(by_key, store), store.keep_data(data)
     done = {key for key in by_key if _there(key, store)}
-    queue = list[str]()
+    rank = {key: place for place, key in enumerate(by_key)}
+    crew = Crew(executor, progress, len(by_key), len(done))
 
-    def report(event: str) -> None:
-        if progress is not None:
-            progress(
-                Progress(len(by_key), len(done), made, tuple(running), len(failures), time.monotonic() - started, event)
-            )
+    def job(card: Card) -> Job:
+        arguments = {
+            "card": plain(asdict(card)),
+            "folder": str(store.folder),
+            "data": kept,
+            "trusted": list(store.trusted),
+        }
+        return Job(card.key, "birthmark.zoo.build:make_card", arguments, 1.0, gpus(card), title(card), rank[card.key])
 
-    report("started")
-    try:
-        while order.is_active():
-            for key in order.get_ready():
-                if key in done or key not in by_key:
-                    order.done(key)
-                elif any(parent in failures for parent in by_key[key].parents):
-                    failures[key] = "a parent could not be made"
-                    order.done(key)
-                else:
-                    queue.append(key)
-            queue.sort(key=rank.__getitem__)
-            while queue and len(running) < executor.slots:
-                card = by_key[queue.pop(0)]
-                running[card.key] = card
-                arguments = {
-                    "card": plain(asdict(card)),
-                    "folder": str(store.folder),
-                    "data": kept,
-                    "trusted": list(store.trusted),
-                }
-                executor.submit(Job(card.key, "birthmark.zoo.build:make_card", arguments, gpus=gpus(card)))
-            if not running:
-                continue
-            outcome = executor.wait()
-            card = running.pop(outcome.name)
-            if outcome.error:
-                failures[outcome.name] = outcome.error
-                store.log("failed", outcome.name, error=outcome.error)
-                if outcome.fatal:
-                    raise BirthmarkError(
-                        f"{title(card)}: {outcome.error}; the build stopped, and continues when it is started again"
-                    )
-            else:
-                made += 1
-                done.add(outcome.name)
-            order.done(outcome.name)
-            report(f"{outcome.error or outcome.result.get('event', 'built')} {title(card)}")
-    except BaseException:
-        executor.close()
-        raise
+    def after(outcome: Outcome) -> list[Job]:
+        if outcome.error:
+            store.log("failed", outcome.name, error=outcome.error)
+        order.done(outcome.name)
+        return [job(by_key[key]) for key in _ready(order, by_key, done, crew.failures)]
+
+    crew.report("started")
+    failures = crew.run([job(by_key[key]) for key in _ready(order, by_key, done, crew.failures)], after)
     if failures:
         first = next(iter(failures))
         raise BirthmarkError(
             f"{len(failures)} of {len(by_key)} models could not be made; the first: {title(by_key[first])}: "
             f"{failures[first]}; the others are there, a new build tries these again"
         )
+
+
+def _ready(
+    order: TopologicalSorter[str], by_key: Mapping[str, Card], done: set[str], failures: dict[str, str]
+) -> list[str]:
+    """Cards whose parents are there and that are not; those whose parents failed are added to the failures."""
+    found = list[str]()
+    while order.is_active() and (keys := order.get_ready()):
+        for key in keys:
+            lost = key in by_key and any(parent in failures for parent in by_key[key].parents)
+            if key in by_key and key not in done and not lost:
+                found.append(key)
+                continue
+            if lost and key not in done:
+                failures[key] = "a parent could not be made"
+            order.done(key)
+    return found
 
 
 def make_card(card: Mapping[str, Any], folder: str, data: str, trusted: Sequence[str]) -> dict[str, Any]:

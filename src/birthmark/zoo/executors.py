@@ -24,10 +24,12 @@ class Job:
     """One unit of work.
 
     Attributes:
-        name: unique among the jobs in flight; for messages.
+        name: unique among the jobs in flight.
         function: "module:function" inside this package; takes `arguments`, returns plain JSON data.
         arguments: plain JSON data.
         cpus, gpus: what it takes on a cluster; a pool on this machine gives every job one processor.
+        title: for people; empty where the name serves.
+        rank: jobs of lower rank go first.
     """
 
     name: str
@@ -35,6 +37,8 @@ class Job:
     arguments: Mapping[str, Any]
     cpus: float = 1.0
     gpus: float = 0.0
+    title: str = ""
+    rank: int = 0
 
 
 @dataclass(frozen=True)

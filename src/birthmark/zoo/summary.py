@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from birthmark.zoo.build import Progress, build
+from birthmark.zoo.build import build
+from birthmark.zoo.crew import Progress
 from birthmark.zoo.executors import Executor
 from birthmark.zoo.plan import Plan, check_splits
 from birthmark.zoo.store import Store
