@@ -1,13 +1,13 @@
 """Data sets and their splits."""
 
-import gzip
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from birthmark import data
+from birthmark.data.known import digits as read_digits
+from birthmark.data.stored import Read, Stored
 from birthmark.errors import BirthmarkError, DataError
+from birthmark.types import Samples
 
 
 def test_splits_are_disjoint_deterministic_and_whole() -> None:
@@ -15,10 +15,12 @@ def test_splits_are_disjoint_deterministic_and_whole() -> None:
     rows = [row.tobytes() for part in parts.values() for row in part.inputs]
     assert len(rows) == 1797
     assert {name: len(p) for name, p in parts.items()} == {
-        name: len(p) for name, p in data.split("digits", *data.digits(None), seed=3).parts.items()
+        name: len(p) for name, p in data.split("digits", *read_digits(None)[:2], seed=3).parts.items()
     }
     for name in parts:
-        assert np.array_equal(parts[name].inputs, data.split("digits", *data.digits(None), seed=3).parts[name].inputs)
+        assert np.array_equal(
+            parts[name].inputs, data.split("digits", *read_digits(None)[:2], seed=3).parts[name].inputs
+        )
         assert set(parts[name].targets) == set(range(10))
     assert not np.array_equal(parts["owner"].inputs, data.load("digits", seed=4)["owner"].inputs)
 
@@ -33,68 +35,69 @@ def test_pieces_of_a_split() -> None:
         digits["atacker"]
 
 
-def idx(path: Path, array: np.ndarray) -> None:
-    head = b"\0\0\x08" + bytes([array.ndim]) + b"".join(size.to_bytes(4, "big") for size in array.shape)
-    path.write_bytes(gzip.compress(head + array.astype(np.uint8).tobytes()))
+def stored(inputs: np.ndarray, targets: np.ndarray | None = None) -> Stored:
+    return Stored(inputs, np.arange(len(inputs)) % 3 if targets is None else targets, 3)
 
 
-def test_fashion_mnist_is_read_from_a_directory(tmp_path: Path) -> None:
-    random = np.random.default_rng(0)
-    for which, n in (("train", 120), ("t10k", 40)):
-        idx(tmp_path / f"{which}-images-idx3-ubyte.gz", random.integers(0, 256, (n, 28, 28)))
-        idx(tmp_path / f"{which}-labels-idx1-ubyte.gz", random.integers(0, 10, n))
-    found = data.load("fashion-mnist", directory=tmp_path)
-    assert found.shape == (1, 28, 28)
-    assert sum(len(part) for part in found.parts.values()) == 160
-    assert 0 <= found["owner"].inputs.min() < found["owner"].inputs.max() <= 1
-    cut = tmp_path / "train-labels-idx1-ubyte.gz"
-    cut.write_bytes(gzip.compress(gzip.decompress(cut.read_bytes())[:-5]))
-    with pytest.raises(DataError, match="expected 120 bytes of data, got 115; the file is truncated"):
-        data.fashion_mnist(tmp_path)
+def kinds(samples: Samples) -> set[bytes]:
+    return {row.tobytes() for row in samples.inputs}
 
 
-def test_cifar10_in_its_binary_format(tmp_path: Path) -> None:
-    random = np.random.default_rng(0)
-    rows = random.integers(0, 256, (60, 3073), dtype=np.uint8)
-    rows[:, 0] %= 10
-    for name in ("data_batch_1", "data_batch_2", "test_batch"):
-        (tmp_path / f"{name}.bin").write_bytes(rows.tobytes())
-    train, test = data.cifar10(tmp_path)
-    assert train.inputs.shape == (120, 3, 32, 32)
-    assert np.allclose(test.inputs[0, 1, 0, :3] * 255, rows[0, 1 + 1024 : 1 + 1027])
-    (tmp_path / "test_batch.bin").write_bytes(rows.tobytes()[:-1])
-    with pytest.raises(DataError, match="expected rows of 3,073 bytes"):
-        data.cifar10(tmp_path)
+def test_copies_share_a_part_count_once_as_queries_and_are_said() -> None:
+    different = np.random.default_rng(0).normal(size=(120, 4)).astype(np.float32)
+    every = np.concatenate([different, different[:60], different[:30]])
+    found = data.own("own", Read(stored(every)), seed=0)
+    assert found.notes == ("90 of 210 inputs are copies of others: they share a part and count once as queries",)
+    parts = {name: kinds(part) for name, part in found.parts.items()}
+    assert sum(map(len, parts.values())) == 120
+    assert set.union(*parts.values()) == kinds(stored(different)[:])
+    for name in ("queries", "test"):
+        assert len(parts[name]) == len(found[name])
+    assert sum(len(found[name]) for name in data.SHARES) > sum(len(parts[name]) for name in data.SHARES)
+    rows, targets = found["owner"].inputs, found["owner"].targets
+    assert {row.tobytes(): t for row, t in zip(rows, targets, strict=True)}.keys() == parts["owner"]
 
 
-def test_npz_of_images_and_of_values(tmp_path: Path) -> None:
-    random = np.random.default_rng(0)
-    np.savez(
-        tmp_path / "a.npz", inputs=random.integers(0, 256, (90, 8, 9, 3), dtype=np.uint8), targets=np.arange(90) % 4
+def test_without_copies_a_set_of_ones_own_is_cut_like_any_other() -> None:
+    inputs = np.random.default_rng(0).normal(size=(90, 4))
+    one, other = data.own("a", Read(stored(inputs)), seed=4), data.split("a", stored(inputs), None, seed=4)
+    assert all(np.array_equal(one[name].inputs, other[name].inputs) for name in other.parts)
+    assert one.notes == ()
+
+
+def test_held_out_inputs_that_are_trained_on_are_left_out_and_said() -> None:
+    inputs = np.random.default_rng(0).normal(size=(90, 4))
+    held = np.concatenate([inputs[:70] + 9, inputs[:30] + 9, inputs[50:75]])
+    found = data.own("own", Read(stored(inputs), stored(held), ("first",)), seed=0)
+    assert found.notes == (
+        "first",
+        "of 125 held-out inputs 25 lie in the training data, too, and 30 are copies of others: left out",
     )
-    found = data.load(str(tmp_path / "a.npz"))
-    assert (found.shape, found.classes) == ((3, 8, 9), 4)
-    np.savez(tmp_path / "b.npz", inputs=random.normal(size=(90, 5)), targets=random.normal(size=90))
-    values = data.load(str(tmp_path / "b.npz"))["owner"]
-    assert (values.classes, values.outputs, values.targets.ndim) == (0, 1, 2)
-    np.savez(tmp_path / "c.npz", inputs=np.array([{}], dtype=object), targets=np.zeros(1))
-    with pytest.raises(DataError, match="without pickles"):
-        data.load(str(tmp_path / "c.npz"))
+    assert len(found["queries"]) + len(found["test"]) == 70
+    assert not (kinds(found["queries"]) | kinds(found["test"])) & kinds(stored(inputs)[:])
+    with pytest.raises(DataError, match="all held-out inputs lie in the training data"):
+        data.own("own", Read(stored(inputs), stored(inputs[:50])), seed=0)
 
 
-def test_a_folder_of_images(tmp_path: Path) -> None:
-    from PIL import Image
+def few(counts: list[int]) -> data.Data:
+    targets = np.repeat(np.arange(len(counts)), counts)
+    inputs = np.random.default_rng(0).normal(size=(len(targets), 4))
+    return data.split("own", Stored(inputs, targets, len(counts)), None, seed=0)
 
-    random = np.random.default_rng(0)
-    for label in ("cat", "dog"):
-        (tmp_path / label).mkdir()
-        for i in range(40):
-            Image.fromarray(random.integers(0, 256, (12, 10, 3), dtype=np.uint8)).save(tmp_path / label / f"{i}.png")
-    found = data.load(str(tmp_path))
-    assert (found.shape, found.classes) == ((3, 12, 10), 2)
-    (tmp_path / "dog" / "notes.txt").write_text("no image")
-    with pytest.raises(DataError, match=r"notes\.txt: not an image"):
-        data.image_folder(tmp_path)
+
+@pytest.mark.parametrize("counts", [[5] * 10, [6] * 10, [990, 10], [10_000, 100], [400, 2, 2]])
+def test_too_few_or_too_much_of_one_class_is_refused_with_the_way_on(counts: list[int]) -> None:
+    with pytest.raises(DataError, match=r"outside the largest: too few.*give more samples, merge or leave out rare"):
+        data.require_enough(few(counts), "owner")
+
+
+def test_thin_classes_are_named() -> None:
+    assert data.require_enough(few([300, 300, 8]), "owner[:200]") == (
+        "owner[:200] has fewer than 5 samples of class 2: models may never name them",
+        "reserve has fewer than 5 samples of class 2: models may never name them",
+    )
+    assert data.require_enough(few([300] * 10), "owner") == ()
+    assert data.require_enough(data.load("friedman1"), "owner") == ()
 
 
 def test_unknown_names_get_near_misses() -> None:

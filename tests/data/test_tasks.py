@@ -7,6 +7,7 @@ import torch
 from birthmark import data as datasets
 from birthmark import registry
 from birthmark.data import tasks
+from birthmark.data.stored import Read, Stored
 from birthmark.errors import SettingError, UnknownName
 from birthmark.types import Answers, Samples
 from birthmark.workshop import architectures
@@ -21,18 +22,13 @@ from birthmark.zoo.task_plans import plan, source_card
 TABLES = ("diabetes", "friedman1", "autoencoder", "forecast")
 
 
-def pictures() -> tuple[Samples, Samples]:
+def pictures() -> Read:
     """Garments of the right shapes, for tests that must not look for files."""
     random = np.random.default_rng(0)
     made = [
-        Samples(
-            random.random((14_000 if i == 0 else 5_000, 1, 28, 28), dtype=np.float32),
-            random.integers(0, 10, 14_000 if i == 0 else 5_000),
-            10,
-        )
-        for i in range(2)
+        Stored(random.random((n, 28, 28), dtype=np.float32), random.integers(0, 10, n), 10) for n in (14_000, 5_000)
     ]
-    return made[0], made[1]
+    return Read(*made)
 
 
 @pytest.mark.parametrize("name", TABLES)

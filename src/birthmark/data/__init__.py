@@ -1,34 +1,28 @@
 """Data sets, and their deterministic disjoint splits: owner, reserve, attacker, innocent, queries, test.
 
-`digits` ships with scikit-learn. `fashion-mnist` is read where Debian's package `dataset-fashion-mnist` puts it, from
-`--data-dir` or BIRTHMARK_DATA, or downloaded from its home with a checksum. CIFAR-10 is read in its official binary
-format. Anything else comes as an .npz file or as a folder of images, one sub-folder a class.
+A set is one with a name (`known`, `tasks`), an .npz file of the user's (`archive`), or a folder of pictures (`folder`).
+What of a user's own set is not as one would expect (words for labels, pictures turned, copies) is said in `Data.notes`.
 """
 
-import gzip
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 
-from birthmark.artifact import write_atomically
 from birthmark.data import tasks
+from birthmark.data.archive import npz
+from birthmark.data.folder import image_folder
+from birthmark.data.known import DATASETS, cifar10, fashion_mnist
+from birthmark.data.stored import Read, Stored, copies
 from birthmark.errors import DataError, nearest
-from birthmark.types import Samples
+from birthmark.types import Labels, Samples
 
-FASHION_PLACES = ("/usr/share/datasets/fashion-mnist", "/usr/share/dataset/fashion-mnist")
-FASHION_HOME = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
-FASHION_FILES = {  # SHA-256 of the uncompressed idx files: mirrors compress them differently
-    "train-images-idx3-ubyte.gz": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
-    "train-labels-idx1-ubyte.gz": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
-    "t10k-images-idx3-ubyte.gz": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
-    "t10k-labels-idx1-ubyte.gz": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
-}
+__all__ = ["DATASETS", "Data", "cifar10", "fashion_mnist", "image_folder", "load", "npz", "own", "require", "split"]
+LEAST = 50  # different samples that can be split
 
 
 @dataclass(frozen=True)
@@ -37,13 +31,22 @@ class Data:
 
     The official test images (or a share of the rest where there are none) are held out: "queries" is where claims
     choose from, "test" measures accuracy and nothing else.
+
+    Attributes:
+        notes: what the owner must know of how the set was read.
     """
 
     name: str
     parts: Mapping[str, Samples]
+    notes: tuple[str, ...] = ()
 
     def __getitem__(self, split: str) -> Samples:
-        """A part, or a piece of it: "attacker", "attacker[:5000]", "reserve[1/3]" (the second third)."""
+        """A part, or a piece of it: "attacker", "attacker[:5000]", "reserve[1/3]" (the second third).
+
+        Raises:
+            UnknownName: no such part.
+            DataError: no such piece.
+        """
         match = re.fullmatch(r"([a-z]+)(?:\[(\d*):(\d*)\]|\[(\d+)/(\d+)\])?", split)
         if match is None or match[1] not in self.parts:
             raise nearest("data split", split, self.parts)
@@ -57,10 +60,12 @@ class Data:
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """One input's own shape."""
         return next(iter(self.parts.values())).shape
 
     @property
     def classes(self) -> int:
+        """Number of classes; 0 for real-valued targets."""
         return next(iter(self.parts.values())).classes
 
 
@@ -75,217 +80,96 @@ def load(name: str, *, seed: int = 0, directory: str | Path | None = None) -> Da
     Raises:
         DataError: not found, damaged, or too small to split.
     """
-    return _load(name, seed, str(directory or os.environ.get("BIRTHMARK_DATA") or ""))
+    place = str(directory or os.environ.get("BIRTHMARK_DATA") or "")
+    if name in tasks.TASKS or name in DATASETS:
+        return _known(name, seed, place)
+    try:
+        return own(name, _from_path(Path(name)), seed=seed)
+    except (OSError, ValueError) as error:  # too long a name, no right to read, inputs that are not finite
+        raise DataError(f"{name[:200]}: cannot be read ({error})") from None
 
 
 @lru_cache(maxsize=4)
-def _load(name: str, seed: int, directory: str) -> Data:
+def _known(name: str, seed: int, directory: str) -> Data:
+    place = Path(directory) if directory else None
     if name in tasks.TASKS:
-        return Data(name, tasks.parts(name, seed, lambda: fashion_mnist(Path(directory) if directory else None)))
-    if name in DATASETS:
-        train, held = DATASETS[name](Path(directory) if directory else None)
-    elif Path(name).exists():
-        train, held = _from_path(Path(name))
-    else:
-        raise nearest("data set", name, [*DATASETS, *tasks.TASKS])
-    return split(name, train, held, seed=seed)
+        return Data(name, tasks.parts(name, seed, lambda: fashion_mnist(place)))
+    read = DATASETS[name](place)
+    return split(name, read.train, read.held, seed=seed)
 
 
-def split(name: str, train: Samples, held: Samples | None, *, seed: int) -> Data:
-    """Cut samples into disjoint parts by seed; without official test samples 30 % are held out."""
-    if len(train) < 50:
-        raise DataError(f"{name}: expected at least 50 samples to split, got {len(train)}")
-    random = np.random.default_rng(seed)
-    train = train[random.permutation(len(train))]
-    if held is None:
-        cut = round(0.3 * len(train))
-        held, train = train[:cut], train[cut:]
-    else:
-        held = held[random.permutation(len(held))]
-    ends = np.round(np.cumsum(list(SHARES.values())) * len(train)).astype(int)
-    starts = [0, *ends[:-1]]
-    half = len(held) // 2 if len(held) >= 4000 else round(len(held) * 0.6)
-    parts = {part: train[int(a) : int(b)] for part, a, b in zip(SHARES, starts, ends, strict=True)}
-    return Data(name, {**parts, "queries": held[:half], "test": held[half:]})
-
-
-def digits(directory: Path | None) -> tuple[Samples, None]:
-    """The 1,797 8x8 digits that ship with scikit-learn, in [0, 1]."""
-    from sklearn.datasets import load_digits
-
-    raw = load_digits()
-    return Samples((raw.images[:, None] / 16).astype(np.float32), raw.target.astype(np.int64), 10), None
-
-
-def fashion_mnist(directory: Path | None) -> tuple[Samples, Samples]:
-    """Fashion-MNIST: 60,000 + 10,000 images of 28x28, 10 classes (Xiao, Rasul & Vollgraf 2017)."""
-    places = [directory, directory / "fashion-mnist"] if directory else [Path(place) for place in FASHION_PLACES]
-    place = next((p for p in places if p and (p / "train-images-idx3-ubyte.gz").is_file()), None) or _download_fashion(
-        directory
-    )
-    return _idx_pair(place, "train"), _idx_pair(place, "t10k")
-
-
-def _idx_pair(place: Path, which: str) -> Samples:
-    images, labels = (
-        read_idx(place / f"{which}-images-idx3-ubyte.gz"),
-        read_idx(place / f"{which}-labels-idx1-ubyte.gz"),
-    )
-    return Samples((images[:, None] / 255).astype(np.float32), labels.astype(np.int64), 10)
-
-
-def read_idx(path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    """Read an idx file of bytes, gzipped or not.
-
-    Raises:
-        DataError: not an idx file, or truncated.
-    """
-    try:
-        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError) as error:
-        raise DataError(f"{path}: cannot be read ({error})") from None
-    if len(raw) < 4 or raw[:3] != b"\0\0\x08":
-        raise DataError(f"{path}: expected an idx file of bytes, got something else")
-    shape = tuple(int.from_bytes(raw[4 + 4 * i : 8 + 4 * i], "big") for i in range(raw[3]))
-    body = np.frombuffer(raw, np.uint8, offset=4 + 4 * len(shape))
-    if body.size != np.prod(shape):
-        raise DataError(f"{path}: expected {np.prod(shape)} bytes of data, got {body.size}; the file is truncated")
-    return body.reshape(shape)
-
-
-def _download_fashion(directory: Path | None) -> Path:
-    import httpx2
-
-    cache = (
-        directory or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "birthmark" / "fashion-mnist"
-    )
-    for name, digest in FASHION_FILES.items():
-        if (cache / name).is_file():
-            continue
-        try:
-            blob = httpx2.get(FASHION_HOME + name, timeout=30, follow_redirects=False).raise_for_status().content
-        except httpx2.HTTPError as error:
-            raise DataError(
-                f"fashion-mnist: not found in {', '.join(FASHION_PLACES)} and the download failed ({error}); install "
-                "Debian's package dataset-fashion-mnist or give --data-dir"
-            ) from None
-        if sha256(gzip.decompress(blob)).hexdigest() != digest:
-            raise DataError(
-                f"fashion-mnist: {name} was downloaded with another checksum than expected; nothing was kept"
-            )
-        write_atomically(cache / name, blob)
-    return cache
-
-
-def cifar10(directory: Path | None) -> tuple[Samples, Samples]:
-    """CIFAR-10 in its official binary format (`cifar-10-batches-bin`): rows of one label byte and 3,072 pixel bytes."""
-    places = [p for p in (directory, directory and directory / "cifar-10-batches-bin") if p]
-    place = next((p for p in places if (p / "data_batch_1.bin").is_file()), None)
-    if place is None:
-        raise DataError(
-            "cifar10: expected --data-dir (or BIRTHMARK_DATA) to hold data_batch_1.bin ... test_batch.bin of the "
-            "official binary version"
-        )
-    train = [_cifar_rows(p) for p in sorted(place.glob("data_batch_*.bin"))]
-    return _joined(train), _cifar_rows(place / "test_batch.bin")
-
-
-def _cifar_rows(path: Path) -> Samples:
-    if not path.is_file():
-        raise DataError(f"{path}: missing")
-    raw = np.frombuffer(path.read_bytes(), np.uint8)
-    if not raw.size or raw.size % 3073:
-        raise DataError(f"{path}: expected rows of 3,073 bytes, got {raw.size} bytes; the file is truncated")
-    rows = raw.reshape(-1, 3073)
-    if rows[:, 0].max() > 9:
-        raise DataError(f"{path}: expected labels 0 to 9, got {rows[:, 0].max()}")
-    return Samples((rows[:, 1:].reshape(-1, 3, 32, 32) / 255).astype(np.float32), rows[:, 0].astype(np.int64), 10)
-
-
-def _joined(parts: list[Samples]) -> Samples:
-    return Samples(
-        np.concatenate([p.inputs for p in parts]), np.concatenate([p.targets for p in parts]), parts[0].classes
-    )
-
-
-def _from_path(path: Path) -> tuple[Samples, Samples | None]:
+def _from_path(path: Path) -> Read:
     if path.is_file():
         return npz(path)
-    if (path / "data_batch_1.bin").is_file():
-        return cifar10(path)
-    return image_folder(path), None
+    if path.is_dir():
+        return cifar10(path) if (path / "data_batch_1.bin").is_file() else image_folder(path)
+    raise nearest("data set", str(path), [*DATASETS, *tasks.TASKS])
 
 
-def npz(path: Path) -> tuple[Samples, Samples | None]:
-    """Arrays `inputs` (n, *d) and `targets` (n,) or (n, k), optionally `test_inputs` and `test_targets`; never pickles.
-
-    Images are given as (n, h, w), (n, c, h, w) or (n, h, w, c); bytes are divided by 255.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read as .npz without pickles ({error})") from None
-    if not {"inputs", "targets"} <= set(arrays):
-        raise DataError(f"{path}: expected arrays 'inputs' and 'targets', got {', '.join(sorted(arrays))}")
-    train = _samples(arrays["inputs"], arrays["targets"], 0)
-    if "test_inputs" not in arrays:
-        return train, None
-    return train, _samples(arrays["test_inputs"], arrays["test_targets"], train.classes)
-
-
-def _samples(
-    inputs: np.ndarray[tuple[int, ...], np.dtype[np.generic]],
-    targets: np.ndarray[tuple[int, ...], np.dtype[np.generic]],
-    classes: int,
-) -> Samples:
-    scale = 255 if inputs.dtype == np.uint8 else 1
-    x = inputs.astype(np.float32) / scale
-    if x.ndim == 3:
-        x = x[:, None]
-    elif x.ndim == 4 and x.shape[3] in (1, 3) and x.shape[1] not in (1, 3):
-        x = x.transpose(0, 3, 1, 2)
-    if np.issubdtype(targets.dtype, np.integer) and targets.ndim == 1:
-        return Samples(np.ascontiguousarray(x), targets.astype(np.int64), max(classes, int(targets.max()) + 1))
-    return Samples(np.ascontiguousarray(x), targets.reshape(len(targets), -1).astype(np.float32), 0)
-
-
-def image_folder(path: Path, *, largest: int = 100_000) -> Samples:
-    """One sub-folder a class, sorted by name; images of one size, grey or RGB."""
-    from PIL import Image, UnidentifiedImageError
-
-    folders = sorted(p for p in path.iterdir() if p.is_dir())
-    if len(folders) < 2:
-        raise DataError(
-            f"{path}: expected an .npz file, CIFAR-10's binary files, or one sub-folder of images a class; found "
-            f"{len(folders)} sub-folders"
+def own(name: str, read: Read, *, seed: int) -> Data:
+    """Split a set of the user's own: copies of one input lie in one part, count once as queries, and are said."""
+    train, held, notes = read.train, read.held, list(read.notes)
+    first, *rest = copies(train, *([held] if held else []))
+    repeated = len(first) - len(np.unique(first))
+    if repeated:
+        notes.append(
+            f"{repeated} of {len(first)} inputs are copies of others: they share a part and count once as queries"
         )
-    files = [
-        (file, label) for label, folder in enumerate(folders) for file in sorted(folder.iterdir()) if file.is_file()
-    ]
-    if len(files) > largest:
-        raise DataError(f"{path}: {len(files)} images do not fit in memory here (limit {largest}); use a sample")
-    images, size = [], None
-    for file, _ in files:
-        try:
-            with Image.open(file) as image:
-                pixels = np.asarray(image.convert("L" if image.mode in ("1", "L", "I", "F") else "RGB"))
-        except (UnidentifiedImageError, OSError) as error:
-            raise DataError(f"{file}: not an image ({error})") from None
-        size = size or pixels.shape
-        if pixels.shape != size:
-            raise DataError(
-                f"{file}: expected an image of shape {size} as the first one, got {pixels.shape}; resize them alike"
+    if held:
+        fresh = np.unique(rest[0], return_index=True)[1]
+        fresh = np.sort(fresh[~np.isin(rest[0][fresh], first)])
+        if len(fresh) < len(held):
+            seen = int(np.isin(rest[0], first).sum())
+            again = len(held) - seen - len(fresh)
+            notes.append(
+                f"of {len(held)} held-out inputs {seen} lie in the training data, too, and {again} are copies of "
+                "others: left out"
             )
-        images.append(pixels)
-    return _samples(np.stack(images), np.array([label for _, label in files]), len(folders))
+        held = Stored(held.inputs[fresh], held.targets[fresh], held.classes, held.scale)
+        if len(held) < 2:
+            raise DataError(f"{name}: all held-out inputs lie in the training data, too; give others, or none")
+    parts = split(name, train, held, seed=seed, groups=first)
+    return Data(name, parts.parts, tuple(notes))
 
 
-DATASETS: dict[str, Callable[[Path | None], tuple[Samples, Samples | None]]] = {
-    "digits": digits,
-    "fashion-mnist": fashion_mnist,
-    "cifar10": cifar10,
-}
+def split(
+    name: str, train: Samples | Stored, held: Samples | Stored | None, *, seed: int, groups: Labels | None = None
+) -> Data:
+    """Cut samples into disjoint parts by seed; without official test samples 30 % are held out.
+
+    Args:
+        groups: of each sample its group (n,): a group is never torn apart, and has one query. Default each its own.
+
+    Raises:
+        DataError: fewer than LEAST samples, or groups.
+    """
+    sizes = np.unique(np.arange(len(train)) if groups is None else groups, return_inverse=True, return_counts=True)
+    _, member, count = sizes
+    if len(count) < LEAST:
+        same = "" if len(count) == len(train) else f" different ones among {len(train)}"
+        raise DataError(f"{name}: expected at least {LEAST} samples to split, got {len(count)}{same}; give more")
+    random = np.random.default_rng(seed)
+    rank = np.empty(len(count), dtype=np.int64)
+    rank[random.permutation(len(count))] = np.arange(len(count))
+    order = np.argsort(rank[member], kind="stable")  # samples, group by group
+    edges = np.concatenate([[0], np.cumsum(count[np.argsort(rank)])])  # of the groups in that order
+
+    def cut(start: int, end: int) -> Labels:
+        return order[edges[start] : edges[end]]
+
+    n, aside = len(count), 0
+    if held is None:
+        aside = round(0.3 * n)
+        held, chosen = train, order[edges[np.arange(aside)]]
+    else:
+        chosen = random.permutation(len(held))
+    ends = aside + np.round(np.cumsum(list(SHARES.values())) * (n - aside)).astype(int)
+    half = len(chosen) // 2 if len(chosen) >= 4000 else round(len(chosen) * 0.6)
+    parts = {
+        part: train[cut(int(start), int(end))]
+        for part, start, end in zip(SHARES, [aside, *ends[:-1]], ends, strict=True)
+    }
+    return Data(name, {**parts, "queries": held[chosen[:half]], "test": held[chosen[half:]]})
 
 
 def require(data: Data, task_shape: tuple[int, ...], outputs: int) -> None:
@@ -295,3 +179,35 @@ def require(data: Data, task_shape: tuple[int, ...], outputs: int) -> None:
             f"{data.name}: inputs of shape {data.shape} with {data.classes} classes do not fit a model for "
             f"{task_shape} with {outputs}"
         )
+
+
+def require_enough(data: Data, split: str) -> tuple[str, ...]:
+    """What is thin in the parts that an owner's models are trained on, before any of them is.
+
+    Args:
+        split: the part that source and twins are trained on; the reserve is looked at as well.
+
+    Returns:
+        Warnings: classes with hardly any sample.
+
+    Raises:
+        DataError: so few samples, or so many of one class, that models learn to answer one class alone.
+    """
+    if not data.classes:
+        return ()
+    notes = []
+    for part in (split, "reserve"):
+        count = np.bincount(data[part].targets.astype(np.int64), minlength=data.classes)
+        rest, total = int(count.sum() - count.max()), int(count.sum())
+        if total < 2 * data.classes or rest < max(5, 0.03 * total):
+            raise DataError(
+                f"{data.name}: {part} has {total} samples of {data.classes} classes, {rest} outside the largest: too "
+                "few to train models on that do more than name one class; give more samples, merge or leave out rare "
+                "classes, or thin out the largest one"
+            )
+        thin = np.flatnonzero(count < 5)
+        if len(thin):
+            notes.append(
+                f"{part} has fewer than 5 samples of class {', '.join(map(str, thin[:10]))}: models may never name them"
+            )
+    return tuple(notes)

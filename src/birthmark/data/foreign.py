@@ -12,6 +12,7 @@ not read them.
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -35,9 +36,8 @@ def with_foreign(data: Data, *, seed: int, directory: Path | None = None, size: 
             f"{data.name}: a foreign pool needs images (channels, height, width), got inputs of shape {data.shape}"
         )
     inputs = pictures(data.shape, size, seed=seed, directory=directory)
-    return Data(
-        data.name, {**data.parts, "foreign": Samples(inputs, np.zeros(len(inputs), dtype=np.int64), data.classes)}
-    )
+    foreign = Samples(inputs, np.zeros(len(inputs), dtype=np.int64), data.classes)
+    return replace(data, parts={**data.parts, "foreign": foreign})
 
 
 def pictures(shape: tuple[int, ...], size: int, *, seed: int, directory: Path | None = None) -> Array:

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from birthmark.data.stored import Read
 from birthmark.types import Array, Samples
 
-Images = Callable[[], tuple[Samples, Samples]]
+Images = Callable[[], Read]
 PARTS = ("owner", "reserve", "attacker", "innocent", "queries", "test")
 
 
@@ -149,11 +150,12 @@ def series(seed: int, images: Images, steps: int = 24, ahead: int = 4) -> dict[s
 def _garments(seed: int, images: Images) -> tuple[Array, np.ndarray[Any, Any], np.random.Generator]:
     """As many garments (n, 28, 28) as the parts take, shuffled by seed; the held-out ones last."""
     random = np.random.default_rng(seed)
-    train, held = images()
+    train, held, _ = images()
+    assert held is not None
     n = sum(SIZES.values())
     first, last = random.permutation(len(train))[: n - 4000], random.permutation(len(held))[:4000]
     return (
-        np.concatenate([train.inputs[first, 0], held.inputs[last, 0]]),
+        np.concatenate([train[first].inputs[:, 0], held[last].inputs[:, 0]]),
         np.concatenate([train.targets[first], held.targets[last]]),
         random,
     )

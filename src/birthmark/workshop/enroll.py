@@ -59,7 +59,7 @@ def enroll(
     placebos = int(claim.settings.get("placebos", 0))
     twins = list(owner.twins(placebos)) if placebos else []
     checked = self_check(claim)
-    warnings = [*claim.facts.get("warnings", ()), *kinds(owner, twins, test), *leaning(checked)]
+    warnings = [*owner.notes, *claim.facts.get("warnings", ()), *kinds(owner, twins, test), *leaning(checked)]
     facts = {
         **claim.facts,
         "versions": versions(),

@@ -49,7 +49,7 @@ def open_owner(
 
     Raises:
         SettingError: neither the file nor the caller says how the model was trained.
-        DataError: the data do not fit the model.
+        DataError: the data do not fit the model, or are too few to train its relatives on.
         ArtifactError: the file is not a model.
     """
     parts = datasets.load(data, seed=data_seed, directory=data_dir)
@@ -66,6 +66,7 @@ def open_owner(
     card = source_card(
         source, about.get("card"), recipe=recipe, data=data, data_seed=data_seed, split=split, training=training
     )
+    notes = (*parts.notes, *datasets.require_enough(parts, card.split))
     store = Store(cache, trusted=(architecture,) if is_code(architecture) else ())
     make = workshop(module, card, store, parts, engine, _shares(progress))
     make([*twin_cards(card, twins), *reference_cards(card, references)])
@@ -78,6 +79,7 @@ def open_owner(
         make,
         values=not parts.classes,
         scratch=cache / "crafted",
+        notes=notes,
     ), parts["test"]
 
 

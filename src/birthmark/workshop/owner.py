@@ -33,6 +33,7 @@ class Owner:
         values: true for regressors and generators.
         scratch: folder where long crafting keeps each owner's part, so that an interrupted enrolment continues; None
             keeps nothing.
+        notes: what must be known of the data, for the claim's warnings.
         reused: seconds that parts read from `scratch` took when they were made, for honest costs.
     """
 
@@ -44,6 +45,7 @@ class Owner:
     make: Callable[[Sequence[Card]], Sequence["nn.Module"]]
     values: bool = False
     scratch: Path | None = None
+    notes: tuple[str, ...] = ()
     reused: list[float] = field(default_factory=list, compare=False)
 
     @property
