@@ -26,7 +26,7 @@ def test_a_stolen_copy_is_supported_and_an_innocent_is_not(
     guilty = verify(digits_claim, Open(stolen), alpha=0.05)
     assert guilty.verdict is Verdict.SUPPORTED
     assert guilty.p_value == 1 / 20
-    assert guilty.exit_code == 1
+    assert guilty.exit_code == 10
     free = verify(digits_claim, Open(innocent), alpha=0.05)
     assert free.verdict is Verdict.NOT_SUPPORTED
     assert free.exit_code == 0

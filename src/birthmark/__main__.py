@@ -1,5 +1,5 @@
 """python -m birthmark."""
 
-from birthmark.cli.commands import main
+from birthmark.cli.edge import main
 
 main()

@@ -18,7 +18,7 @@ class Verdict(StrEnum):
     INCONCLUSIVE = "inconclusive"
 
 
-EXIT = {Verdict.NOT_SUPPORTED: 0, Verdict.SUPPORTED: 1, Verdict.INCONCLUSIVE: 3}
+EXIT = {Verdict.NOT_SUPPORTED: 0, Verdict.SUPPORTED: 10, Verdict.INCONCLUSIVE: 3}
 
 
 @dataclass(frozen=True)
@@ -76,16 +76,17 @@ class Evidence:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON data; numbers that are not finite become null, text is without secrets and control characters."""
-        return {"format": FORMAT, **{key: _finite(value) for key, value in asdict(self).items()}}
+        return {"format": FORMAT, **plain_data(asdict(self))}
 
 
-def _finite(value: Any) -> Any:
+def plain_data(value: Any) -> Any:
+    """Plain JSON data of what holds numbers, text, lists and mappings, as `Evidence.as_dict` says."""
     if isinstance(value, float):
         return value if abs(value) < float("inf") else None
     if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
+        return [plain_data(item) for item in value]
     if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: plain_data(item) for key, item in value.items()}
     if isinstance(value, StrEnum):
         return value.value
     return printable(value) if isinstance(value, str) else value

@@ -17,6 +17,7 @@ import numpy as np
 from birthmark import stats
 from birthmark.claim import Claim
 from birthmark.errors import SettingError
+from birthmark.evidence import EXIT, Verdict
 from birthmark.marks.field import Ground, aligned
 from birthmark.marks.keyring import Keyring
 from birthmark.marks.keys import Secret
@@ -57,6 +58,12 @@ class Trace:
     placebos: int
     queries: int
     reach: str = ""
+
+    @property
+    def exit_code(self) -> int:
+        """10 if a client or a pair is named, 3 if nobody could have been, else 0."""
+        named = bool(self.pair) or any(suspicion.named for suspicion in self.clients)
+        return EXIT[Verdict.SUPPORTED if named else Verdict.INCONCLUSIVE if self.reach else Verdict.NOT_SUPPORTED]
 
 
 def trace(

@@ -42,7 +42,7 @@ def verify(
     claim: Claim,
     oracle: Oracle,
     *,
-    alpha: float = 0.01,
+    alpha: float = 0.05,
     budget: int | None = None,
     null: str = "placebos",
     transcript: Path | None = None,

@@ -1,177 +1,188 @@
 """The commands `zoo` and `bench`: build a plan's models, run methods on them, print and compare tables."""
 
-import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from functools import wraps
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from birthmark.errors import BirthmarkError, SettingError
+from birthmark.cli.edge import say, say_json
+from birthmark.cli.options import Alpha, DataDir, Json, Workers, command, noun, settings_of
+from birthmark.cli.tables import table
+from birthmark.errors import SettingError
 
 if TYPE_CHECKING:
     from birthmark.zoo.crew import Progress
+    from birthmark.zoo.executors import Executor
+    from birthmark.zoo.plan import Plan
 
 zoo = typer.Typer(help="Build a plan's models, or list them.", no_args_is_help=True)
 bench = typer.Typer(help="Run methods on a plan's models; tables, comparisons, a leaderboard.", no_args_is_help=True)
 
-PlanName = Annotated[str, typer.Argument(help="A plan's name (birthmark list plans) or a .toml file.")]
-StoreFolder = Annotated[Path, typer.Option("--store", help="Folder of models; plans and owners may share one.")]
-Sources = Annotated[
-    list[int] | None, typer.Option("--source", help="Only this source's part of the plan, by seed; may be given again.")
-]
-ExecutorName = Annotated[
-    str, typer.Option("--executor", help="local: a pool of processes; ray: a cluster, address from RAY_ADDRESS.")
-]
-Workers = Annotated[int, typer.Option("--workers", help="Processes of the local pool; 0 means one a core.")]
-DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Where the data set's files are.")]
-RecordsOut = Annotated[Path | None, typer.Option("--out", help="Folder of records; default benchmarks/PLAN.")]
-Methods = Annotated[
-    list[str] | None, typer.Option("--method", help="Only this method (and the baselines); may be given again.")
-]
-Queries = Annotated[
-    list[int] | None, typer.Option("--queries", help="Numbers of queries that scores are taken at; may be given again.")
-]
-BenchSettings = Annotated[
-    list[str],
-    typer.Option(
-        "--set", help="A setting of one method in place of the plan's, METHOD.NAME=VALUE; may be given again."
-    ),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+Records = Annotated[Path, typer.Argument(help="Folder of records.")]
 
 
-def ours(function: Callable[..., None]) -> Callable[..., None]:
-    """Our errors become one line on standard error and their exit code."""
+@noun(
+    {
+        "name": Annotated[str, typer.Argument(help="A plan's name (birthmark list plans) or a .toml file.")],
+        "store": Annotated[Path, typer.Option("--store", help="Folder of models; plans and owners may share one.")],
+        "sources": Annotated[
+            list[int],
+            typer.Option("--source", help="Only this source's part of the plan, by seed; may be given again."),
+        ],
+        "data_dir": DataDir,
+    }
+)
+@dataclass(frozen=True)
+class PlanChoice:
+    """A plan, or some sources' parts of it, and where its models and data are."""
 
-    @wraps(function)
-    def run(*args: Any, **kwargs: Any) -> None:
-        try:
-            function(*args, **kwargs)
-        except BirthmarkError as error:
-            typer.echo(f"error: {error}", err=True)
-            raise typer.Exit(error.exit_code) from None
-        except KeyboardInterrupt:
-            typer.echo("interrupted; what was finished is kept, the same command continues from it", err=True)
-            raise typer.Exit(130) from None
+    name: str
+    store: Path = Path("zoo")
+    sources: Sequence[int] = ()
+    data_dir: Path | None = None
 
-    return run
+    def read(self) -> "Plan":
+        from birthmark.zoo.catalogue import read
 
-
-def settings_of(pairs: list[str]) -> dict[str, Any]:
-    """NAME=VALUE pairs; values are read as JSON where they are, else kept as text."""
-    found = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals:
-            raise SettingError(f"expected --set NAME=VALUE, got {pair!r}")
-        try:
-            found[key.replace("-", "_")] = json.loads(value)
-        except ValueError:
-            found[key.replace("-", "_")] = value
-    return found
+        return read(self.name)
 
 
-@zoo.command("build")
-@ours
-def zoo_build(
-    plan: PlanName,
-    store: StoreFolder = Path("zoo"),
-    source: Sources = None,
-    executor: ExecutorName = "local",
-    workers: Workers = 0,
-    data_dir: DataDir = None,
-    as_json: Json = False,
-) -> None:
+@noun(
+    {
+        "executor": Annotated[
+            str,
+            typer.Option("--executor", help="local: a pool of processes; ray: a cluster, address from RAY_ADDRESS."),
+        ],
+        "workers": Workers,
+    }
+)
+@dataclass(frozen=True)
+class EngineChoice:
+    """What carries out the jobs."""
+
+    executor: str = "local"
+    workers: int = 0
+
+    def open(self) -> "Executor":
+        from birthmark.zoo.catalogue import executor
+
+        return executor(self.executor, self.workers or None)
+
+
+@noun(
+    {
+        "methods": Annotated[
+            list[str], typer.Option("--method", help="Only this method (and the baselines); may be given again.")
+        ],
+        "queries": Annotated[
+            list[int],
+            typer.Option("--queries", help="Numbers of queries that scores are taken at; may be given again."),
+        ],
+        "alpha": Alpha,
+        "settings": Annotated[
+            list[str],
+            typer.Option(
+                "--set", help="A setting of one method in place of the plan's, METHOD.NAME=VALUE; may be given again."
+            ),
+        ],
+    }
+)
+@dataclass(frozen=True)
+class RunChoice:
+    """Which methods run, with which settings, at which numbers of queries."""
+
+    methods: Sequence[str] = ()
+    queries: Sequence[int] = ()
+    alpha: float = 0.05
+    settings: Sequence[str] = ()
+
+    def of(self, plan: "Plan") -> dict[str, dict[str, Any]]:
+        """Settings by method: the plan's, overruled by the options.
+
+        Raises:
+            SettingError: a setting of a method that is not run.
+        """
+        chosen = {name: dict(plan.methods.get(name, {})) for name in self.methods or plan.methods}
+        for key, value in settings_of(list(self.settings)).items():
+            name, dot, setting = key.partition(".")
+            name = name.replace("_", "-")
+            if not dot or name not in chosen:
+                raise SettingError(
+                    f"expected --set METHOD.NAME=VALUE with a method that is run ({', '.join(chosen)}), got {key!r}"
+                )
+            chosen[name][setting] = value
+        return chosen
+
+
+@command(zoo, "build")
+def zoo_build(plan: PlanChoice, engine: EngineChoice = EngineChoice(), as_json: Json = False) -> None:
     """Make the plan's models that the store does not hold yet, parents first."""
-    from birthmark.zoo.catalogue import executor as make_executor
-    from birthmark.zoo.catalogue import read
     from birthmark.zoo.summary import build_plan
 
-    with closing(make_executor(executor, workers or None)) as engine, _view(quiet=as_json) as progress:
-        result = build_plan(
-            read(plan), store, engine, sources=tuple(source or ()), data_dir=data_dir, progress=progress
+    with closing(engine.open()) as crew, _view(quiet=as_json) as progress:
+        made = build_plan(
+            plan.read(), plan.store, crew, sources=tuple(plan.sources), data_dir=plan.data_dir, progress=progress
         )
-    typer.echo(
-        json.dumps(result)
-        if as_json
-        else "{plan}: {models} models in {store}, {made} made now, {seconds:.0f} s".format(**result)
-    )
+    if as_json:
+        say_json(made)
+    else:
+        say("{plan}: {models} models in {store}, {made} made now, {seconds:.0f} s".format(**made))
 
 
-@zoo.command("list")
-@ours
-def zoo_list(plan: PlanName, store: StoreFolder = Path("zoo"), source: Sources = None, as_json: Json = False) -> None:
+@command(zoo, "list")
+def zoo_list(plan: PlanChoice, as_json: Json = False) -> None:
     """List the plan's models and which of them the store holds."""
-    from birthmark.zoo.catalogue import read
     from birthmark.zoo.summary import listing
 
-    rows = listing(read(plan), store, tuple(source or ()))
+    rows = listing(plan.read(), plan.store, tuple(plan.sources))
     if as_json:
-        typer.echo(json.dumps(rows))
+        say_json(rows)
         return
     for row in rows:
-        typer.echo(
-            f"{'x' if row['there'] else '.'} {row['key']}  {row['role']:<9} "
-            f"{row['source'] if row['source'] is not None else '-':>2}  {row['name']}"
-        )
-    typer.echo(f"{sum(row['there'] for row in rows)} of {len(rows)} are there")
+        source = "-" if row["source"] is None else row["source"]
+        say(f"{'x' if row['there'] else '.'} {row['key']}  {row['role']:<9} {source:>2}  {row['name']}")
+    say(f"{sum(row['there'] for row in rows)} of {len(rows)} are there")
 
 
-@bench.command("run")
-@ours
+@command(bench, "run")
 def bench_run(
-    plan: PlanName,
-    store: StoreFolder = Path("zoo"),
-    out: RecordsOut = None,
-    source: Sources = None,
-    method: Methods = None,
-    queries: Queries = None,
-    alpha: Annotated[float, typer.Option("--alpha", help="Level of the verdicts.")] = 0.05,
-    executor: ExecutorName = "local",
-    workers: Workers = 0,
-    data_dir: DataDir = None,
-    settings: BenchSettings = [],
+    plan: PlanChoice,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder of records; default benchmarks/PLAN.")] = None,
+    choice: RunChoice = RunChoice(),
+    engine: EngineChoice = EngineChoice(),
     as_json: Json = False,
 ) -> None:
     """Enrol the source with every method, ask every suspect, and write records."""
     from birthmark.bench.run import BUDGETS, run
-    from birthmark.zoo.catalogue import executor as make_executor
-    from birthmark.zoo.catalogue import read
 
-    said, place = read(plan), out or Path("benchmarks") / Path(plan).stem
-    chosen = {name: dict(said.methods.get(name, {})) for name in method or said.methods}
-    for key, value in settings_of(settings).items():
-        name, dot, setting = key.partition(".")
-        name = name.replace("_", "-")
-        if not dot or name not in chosen:
-            raise SettingError(
-                f"expected --set METHOD.NAME=VALUE with a method that is run ({', '.join(chosen)}), got {key!r}"
-            )
-        chosen[name][setting] = value
-    with closing(make_executor(executor, workers or None)) as engine, _view(quiet=as_json) as progress:
+    said, place = plan.read(), out or Path("benchmarks") / Path(plan.name).stem
+    chosen = choice.of(said)
+    with closing(engine.open()) as crew, _view(quiet=as_json) as progress:
         files = run(
             said,
-            store,
+            plan.store,
             place,
-            engine,
+            crew,
             methods=chosen,
-            sources=tuple(source or ()),
-            budgets=tuple(queries or BUDGETS),
-            alpha=alpha,
-            data_dir=data_dir,
+            sources=tuple(plan.sources),
+            budgets=tuple(choice.queries or BUDGETS),
+            alpha=choice.alpha,
+            data_dir=plan.data_dir,
             progress=progress,
         )
-    typer.echo(json.dumps([str(path) for path in files]) if as_json else f"{len(files)} records in {place}")
+    if as_json:
+        say_json([str(path) for path in files])
+    else:
+        say(f"{len(files)} records in {place}")
 
 
-@bench.command("table")
-@ours
+@command(bench, "table")
 def bench_table(
-    records: Annotated[Path, typer.Argument(help="Folder of records.")],
+    records: Records,
     group: Annotated[
         str,
         typer.Option(
@@ -195,58 +206,50 @@ def bench_table(
     if tables.of_marks(records):
         _marks(records, as_json)
         return
-    found = [
+    rows = [
         row
         for row in tables.rows(tables.load(records), fpr=fpr)
         if (not group or row["group"] == group) and at in (0, row["queries"])
     ]
     if as_json:
-        typer.echo(json.dumps(found))
+        say_json(rows)
         return
-    pooled = [row for row in found if row["group"] == row["tier"]]
-    _print("all thefts against all innocents", pooled)
-    for plan, task, method, access in dict.fromkeys(
-        (row["plan"], row["task"], row["method"], row["access"]) for row in found
-    ):
-        own = [
-            row
-            for row in found
-            if (row["plan"], row["task"], row["method"], row["access"]) == (plan, task, method, access)
-            and row["group"] != row["tier"]
-        ]
-        size = max(
-            (row["queries"] for row in own if row["queries"] <= 100),
-            default=max((row["queries"] for row in own), default=0),
-        )
-        _print(f"{method}, {access}, {task}", [row for row in own if row["queries"] == size])
+    _print("all thefts against all innocents", [row for row in rows if row["group"] == row["tier"]])
+    for kind in dict.fromkeys(map(_kind, rows)):
+        own = [row for row in rows if _kind(row) == kind and row["group"] != row["tier"]]
+        sizes = [row["queries"] for row in own]
+        size = max((n for n in sizes if n <= 100), default=max(sizes, default=0))
+        _print("{2}, {3}, {1}".format(*kind), [row for row in own if row["queries"] == size])
 
 
-@bench.command("compare")
-@ours
+def _kind(row: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(row[key] for key in ("plan", "task", "method", "access"))
+
+
+@command(bench, "compare")
 def bench_compare(
-    before: Annotated[Path, typer.Argument(help="Folder of records.")],
-    after: Annotated[Path, typer.Argument(help="Folder of records.")],
+    before: Records,
+    after: Records,
     least: Annotated[float, typer.Option("--least", help="Smallest change that is shown.")] = 0.005,
     as_json: Json = False,
 ) -> None:
     """Print what changed between two sets of records."""
     from birthmark.bench import tables
 
-    found = tables.compare(tables.rows(tables.load(before)), tables.rows(tables.load(after)), least=least)
+    rows = tables.compare(tables.rows(tables.load(before)), tables.rows(tables.load(after)), least=least)
     if as_json:
-        typer.echo(json.dumps(found))
+        say_json(rows)
         return
-    for row in found:
+    for row in rows:
         where = f"{row['method']} {row['access']} {row['queries']} queries, {row['group']} against {row['tier']}"
         moves = [f"{name} {row[name]['before']} -> {row[name]['after']}" for name in tables.COMPARED if name in row]
-        typer.echo(f"{row['change']:<8} {where}: {', '.join(moves)}" if moves else f"{row['change']:<8} {where}")
-    typer.echo(f"{len(found)} rows differ by {least} or more")
+        say(f"{row['change']:<8} {where}: {', '.join(moves)}" if moves else f"{row['change']:<8} {where}")
+    say(f"{len(rows)} rows differ by {least} or more")
 
 
-@bench.command("page")
-@ours
+@command(bench, "page")
 def bench_page(
-    records: Annotated[Path, typer.Argument(help="Folder of records.")],
+    records: Records,
     out: Annotated[Path, typer.Option("--out", help="The HTML file.")] = Path("leaderboard.html"),
     queries: Annotated[int, typer.Option("--queries", help="Most queries in the figures.")] = 100,
 ) -> None:
@@ -256,7 +259,7 @@ def bench_page(
     from birthmark.report.leaderboard import page
 
     write_atomically(out, page(tables.load(records), queries=queries).encode())
-    typer.echo(str(out))
+    say(str(out))
 
 
 HEADINGS = (
@@ -311,15 +314,12 @@ def _marks(records: Path, as_json: bool) -> None:
 
     found = rows(records)
     if as_json:
-        typer.echo(json.dumps(found))
+        say_json(found)
         return
     innocent = {row["source"]: row for row in found if row["n_unmarked"]}
     for title, columns, shown in (("marks", MARKS, found), ("unmarked models", INNOCENT, list(innocent.values()))):
-        lines = [columns, *([_plain(row[column]) for column in columns] for row in shown)]
-        widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
-        typer.echo(f"\n{title}")
-        for line in lines:
-            typer.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+        say()
+        table(title, columns, [[_plain(row[column]) for column in columns] for row in shown])
 
 
 def _plain(value: Any) -> str:
@@ -327,14 +327,10 @@ def _plain(value: Any) -> str:
 
 
 def _print(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Columns as wide as they need to be: figures are never squeezed."""
-    if not rows:
-        return
-    lines = [HEADINGS, *(_cells(row) for row in rows)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(HEADINGS))]
-    typer.echo(f"\n{title}; verdicts at alpha {rows[0]['alpha']:g}, TPR at FPR {rows[0]['tpr_fpr']:g}")
-    for line in lines:
-        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    if rows:
+        say()
+        limits = f"verdicts at alpha {rows[0]['alpha']:g}, TPR at FPR {rows[0]['tpr_fpr']:g}"
+        table(f"{title}; {limits}", HEADINGS, [_cells(row) for row in rows])
 
 
 def _cells(row: Mapping[str, Any]) -> list[str]:
@@ -362,7 +358,7 @@ def _view(*, quiet: bool = False) -> "Iterator[Callable[[Progress], None] | None
     if quiet:
         yield None
     elif not sys.stderr.isatty():
-        yield lambda state: typer.echo(
+        yield lambda state: say(
             f"{state.done}/{state.total} {state.per_minute:5.1f}/min {_minutes(state.eta)} left  {state.event}",
             err=True,
         )

@@ -12,7 +12,9 @@ import torch
 
 from birthmark import data as datasets
 from birthmark.claim import Claim
+from birthmark.cli.edge import say
 from birthmark.cli.progress import bar
+from birthmark.cli.tables import table
 from birthmark.evidence import Evidence
 from birthmark.methods.kinship import Kinship
 from birthmark.verify import Terms, verify
@@ -185,8 +187,6 @@ def _report(
 
 
 def _print(result: dict[str, Any]) -> None:
-    from birthmark.cli.tables import table
-
     rows = result["suspects"]
     table(
         f"digits, {TWINS} twins, {result['source']['queries']} queries, alpha {ALPHA}",
@@ -199,7 +199,7 @@ def _print(result: dict[str, Any]) -> None:
     caught = sum(r["verdict"] == "supported" for r in rows if r["kind"] == "derived")
     accused = sum(r["verdict"] == "supported" for r in rows if r["kind"] == "independent")
     thefts = sum(r["kind"] == "derived" for r in rows)
-    print(
+    say(
         f"{caught} of {thefts} thefts supported, {accused} of {len(rows) - thefts} innocents accused, "
         f"{result['seconds']} s; open {result['report']}"
     )

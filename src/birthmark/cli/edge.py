@@ -13,30 +13,41 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, cast
 
 import typer
-from typer._click.exceptions import ClickException, UsageError
 from typer.core import TyperGroup
 
 from birthmark import __version__
 from birthmark.errors import BirthmarkError
+from birthmark.evidence import plain_data
 from birthmark.secrets import printable
 
+MISTYPED = cast(type[typer.BadParameter], typer.BadParameter.__mro__[2])  # Click's error, Typer's own copy of it or not
 FAULT, INTERRUPTED = 70, 130
 
 
-def say(*lines: str, err: bool = False) -> None:
-    """Print lines; nothing that a stranger put into them steers the terminal, and a reader who left is no error."""
+def say(text: object = "", *, lead: str = "", colour: str = "", err: bool = False) -> None:
+    """Print a line, after a `lead` of our own; nothing that a stranger put into it steers the terminal.
+
+    A reader who has left (`| head`) is no error: the rest goes nowhere.
+    """
     stream = sys.stderr if err else sys.stdout
     try:
-        for line in lines:
-            print(printable(line) if "\x1b" not in line or not _styled(line) else line, file=stream)
-        if stream is not None:
-            stream.flush()
-    except BrokenPipeError:
+        if lead:
+            typer.secho(lead, fg=colour or None, bold=True, err=err, nl=False)
+        typer.echo(printable(text), err=err)
+    except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        if not isinstance(error, BrokenPipeError):
+            raise
+
+
+def say_json(value: Any) -> None:
+    """Print one JSON document; numbers that are not finite become null."""
+    typer.echo(json.dumps(plain_data(value)))
 
 
 def outcome(call: Callable[[], int | None], as_json: bool = False) -> int:
@@ -47,8 +58,10 @@ def outcome(call: Callable[[], int | None], as_json: bool = False) -> int:
         return end.exit_code
     except BirthmarkError as error:
         return _failed(str(error), error.exit_code, as_json)
-    except ClickException as error:
-        return _failed(f"{error.format_message()}{_see(error)}", 2, as_json)
+    except MISTYPED as error:
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context else "birthmark"
+        return _failed(f"{error.format_message()} (see {path} --help)", 2, as_json)
     except (KeyboardInterrupt, typer.Abort):
         return _failed("interrupted; what was finished is kept, run the same command again", INTERRUPTED, as_json)
     except OSError as error:
@@ -66,39 +79,41 @@ def fault(error: BaseException) -> str:
         f"arguments: {sys.argv[1:]}",
         *"".join(traceback.format_exception(error)).splitlines(),
     ]
-    text = "".join(f"{printable(line)}\n" for line in lines)
-    said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    said = "".join(traceback.format_exception_only(error)).strip() or type(error).__name__
+    place = _written("".join(f"{printable(line)}\n" for line in lines))
+    advice = (
+        f"the traceback is in {place}, without known secrets: read it through and open an issue with it"
+        if place
+        else "please open an issue with what you typed"
+    )
+    return f"a fault of ours, no verdict: {printable(said, 200)}; {advice}"
+
+
+def _written(text: str) -> str:
+    """The new file that the text was written to; "" if there is no place for it."""
     for folder in (_state_folder(), Path(tempfile.gettempdir())):
         try:
             folder.mkdir(parents=True, exist_ok=True)
             name = f"birthmark-fault-{time.strftime('%Y%m%d-%H%M%S')}-"
             handle, place = tempfile.mkstemp(prefix=name, suffix=".txt", dir=folder)
+            with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:
+                file.write(text)
         except OSError:
             continue
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        return (
-            f"a fault of ours, no verdict: {printable(said, 200)}; the traceback is in {place}, without the secrets "
-            "birthmark knows of: read it through and open an issue with it"
-        )
-    return f"a fault of ours, no verdict: {printable(said, 200)}; please open an issue with what you typed"
+        return place
+    return ""
 
 
 def _state_folder() -> Path:
     place = os.environ.get("XDG_STATE_HOME", "")
-    return (Path(place) if place.startswith("/") else Path.home() / ".local" / "state") / "birthmark"
+    return (Path(place) if place.startswith("/") else Path("~/.local/state").expanduser()) / "birthmark"
 
 
 def _failed(message: str, code: int, as_json: bool) -> int:
     if as_json:
-        say(json.dumps({"error": printable(message), "exit_code": code}))
+        say_json({"error": message, "exit_code": code})
     say(f"birthmark: {message}", err=True)
     return code
-
-
-def _see(error: ClickException) -> str:
-    path = error.ctx.command_path if isinstance(error, UsageError) and error.ctx else "birthmark"
-    return f" (see {path} --help)"
 
 
 class Commands(TyperGroup):
@@ -112,8 +127,8 @@ class Commands(TyperGroup):
         standalone_mode: bool = True,
         windows_expand_args: bool = True,
         **extra: Any,
-    ) -> NoReturn:
-        """Run what was typed and end with its exit code."""
+    ) -> int:
+        """Run what was typed and end with its exit code, or return it."""
         typed = list(sys.argv[1:] if args is None else args)
 
         def call() -> int | None:
@@ -121,25 +136,22 @@ class Commands(TyperGroup):
             with self.make_context(prog_name or "birthmark", typed, **extra) as context:
                 return self.invoke(context)
 
-        sys.exit(_flushed(outcome(call, "--json" in typed)))
-
-
-def _flushed(code: int) -> int:
-    """The code, once everything printed has left: what the reader or a full disk refuses must not change it late."""
-    return outcome(lambda: say()) or code
+        code = outcome(call, "--json" in typed)
+        code = outcome(sys.stdout.flush, "--json" in typed) or code if sys.stdout else code  # a full disk is noticed
+        return sys.exit(code) if standalone_mode else code
 
 
 def main() -> None:
     """Entry point of the `birthmark` command: not even a broken installation ends with a verdict's exit code."""
     threading.excepthook = lambda failed: say(f"birthmark: {fault(failed.exc_value or SystemExit())}", err=True)
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
+        if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that lacks a character shows another
 
-    def run() -> None:
+    def run() -> int:
         from birthmark.cli.commands import app
 
-        app()
+        return int(app(standalone_mode=False))
 
     try:
         sys.exit(outcome(run))

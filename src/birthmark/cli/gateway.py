@@ -1,135 +1,150 @@
 """The commands `key`, `gateway`, `trace` and `utility`: marks, who serves them, and whom they name."""
 
-import json
 import logging
+from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from birthmark.cli.bench import ours
+from birthmark.cli.edge import say, say_json
+from birthmark.cli.options import Alpha, Json, KeyFiles, Seed, SuspectChoice, Workplace, command, noun
+from birthmark.cli.tables import table
 from birthmark.errors import SettingError
 from birthmark.secrets import Redacting
+from birthmark.workshop.choices import DataChoice, Making, ModelFile
+
+if TYPE_CHECKING:
+    from birthmark.marks.keyring import Keyring
+    from birthmark.marks.keys import Secret
 
 key = typer.Typer(help="Keys of watermarks: make them, make claims with them.", no_args_is_help=True)
+top = typer.Typer()
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
-Ring = Annotated[Path, typer.Option("--keyring", help="The keyring's folder, made by birthmark key new.")]
-SecretPlace = Annotated[
-    str, typer.Option("--secret", help="The master key: a file that only you may read, or env:NAME.")
-]
 LogFolder = Annotated[Path | None, typer.Option("--log", help="The gateway's query log.")]
 
 
-@key.command("new")
-@ours
+@noun(
+    {
+        "secret": Annotated[
+            Path, typer.Option("--secret", help="New file for the master key, mode 600; never overwritten.")
+        ],
+        "keyring": Annotated[
+            Path | None,
+            typer.Option(
+                "--keyring", help="Folder for the keyring; needs --source. Without it only a master key is made."
+            ),
+        ],
+    }
+)
+@dataclass(frozen=True)
+class NewKeys:
+    """Where a new master key and a new keyring go."""
+
+    secret: Path = Path("birthmark.key")
+    keyring: Path | None = None
+
+    def master(self) -> "Secret":
+        """The master key: a new one, or for a keyring the one that is there."""
+        from birthmark.marks.keys import new_secret, read_secret, write_secret
+
+        if self.secret.exists() and self.keyring is not None:
+            return read_secret(self.secret)
+        made = new_secret()
+        write_secret(self.secret, made)
+        return made
+
+
+@noun(
+    {
+        "references": Annotated[
+            int,
+            typer.Option(
+                "--references",
+                min=0,
+                help="Unmarked models that keys are checked against and answers are read against.",
+            ),
+        ],
+        "queries": Annotated[int, typer.Option("--queries", min=1, help="Held-out inputs for claims.")],
+        "placebos": Annotated[int, typer.Option("--placebos", min=1, help="Placebo keys; 999 reach p = .001.")],
+        "seed": Seed,
+    }
+)
+@dataclass(frozen=True)
+class RingChoice:
+    """What a keyring holds."""
+
+    references: int = 6
+    queries: int = 1000
+    placebos: int = 999
+    seed: int = 0
+
+
+@command(key, "new")
 def key_new(
-    secret: Annotated[
-        Path, typer.Option("--secret", help="New file for the master key, mode 600; never overwritten.")
-    ] = Path("birthmark.key"),
-    out: Annotated[
-        Path | None,
-        typer.Option("--keyring", help="Folder for the keyring; needs --source. Without it only a master key is made."),
-    ] = None,
-    source: Annotated[
-        Path | None, typer.Option("--source", help="The model behind the API: a safetensors file.")
-    ] = None,
-    recipe: Annotated[str, typer.Option("--recipe", help="How the source was trained, if its file does not say.")] = "",
-    data: Annotated[
-        str, typer.Option("--data", help="Data set: a name, an .npz file, or a folder of images by class.")
-    ] = "digits",
-    split: Annotated[str, typer.Option("--split", help="Part of the data that the source was trained on.")] = "owner",
-    references: Annotated[
-        int,
-        typer.Option(
-            "--references", help="Unmarked models that keys are checked against and answers are read against."
-        ),
-    ] = 6,
-    queries: Annotated[int, typer.Option("--queries", help="Held-out inputs for claims.")] = 1000,
-    placebos: Annotated[int, typer.Option("--placebos", help="Placebo keys; 999 reach p = .001.")] = 999,
-    seed: Annotated[int, typer.Option("--seed", help="Of the placebo keys.")] = 0,
-    data_dir: Annotated[Path | None, typer.Option("--data-dir", help="Where the data set's files are.")] = None,
-    data_seed: Annotated[int, typer.Option("--data-seed", help="Seed of the splits.")] = 0,
-    cache: Annotated[Path, typer.Option("--cache", help="Folder of trained models; a rerun continues from it.")] = Path(
-        "zoo"
-    ),
-    workers: Annotated[
-        int, typer.Option("--workers", help="Processes that train side by side; 0 means one a core.")
-    ] = 0,
+    keys: NewKeys = NewKeys(),
+    source: ModelFile | None = None,
+    making: Making = Making(),
+    data: DataChoice = DataChoice(),
+    ring: RingChoice = RingChoice(),
+    place: Workplace = Workplace(),
     as_json: Json = False,
 ) -> None:
     """Make a master key, and the keyring that marks and claims need."""
-    from birthmark.marks.keys import new_secret, read_secret, write_secret
-
-    if secret.exists() and out is not None:
-        master = read_secret(secret)
-    else:
-        master = new_secret()
-        write_secret(secret, master)
-    result: dict[str, Any] = {"secret": str(secret), "fingerprint": master.fingerprint}
-    if out is not None:
-        if source is None:
-            raise SettingError(
-                "a keyring is made from the model behind the API: give --source, or leave --keyring out for a master "
-                "key alone"
-            )
-        from birthmark.cli.progress import bar
-        from birthmark.workshop.marking import make_keyring
-        from birthmark.workshop.opening import open_owner
-        from birthmark.zoo.catalogue import executor
-
-        with (
-            closing(executor("local", workers or None)) as engine,
-            bar("training references", quiet=as_json) as progress,
-        ):
-            owner, _ = open_owner(
-                source,
-                recipe=recipe,
-                data=data,
-                data_dir=data_dir,
-                data_seed=data_seed,
-                split=split,
-                training={},
-                cache=cache,
-                engine=engine,
-                architecture="",
-                shape=(),
-                classes=0,
-                twins=0,
-                references=references,
-                progress=progress,
-            )
-            ring = make_keyring(owner, references=references, seed=seed, queries=queries, placebos=placebos)
+    if keys.keyring is not None and source is None:
+        raise SettingError(
+            "a keyring is made from the model behind the API: give --source, or leave --keyring out for a master key "
+            "alone"
+        )
+    master = keys.master()
+    result: dict[str, Any] = {"secret": str(keys.secret), "fingerprint": master.fingerprint}
+    if keys.keyring is not None and source is not None:
+        made = _keyring(source, making, data, ring, place, quiet=as_json)
         result |= {
-            "keyring": str(out),
-            "digest": ring.save(out),
-            "queries": len(ring.queries),
-            "references": len(ring.references),
-            "placebos": len(ring.placebos),
+            "keyring": str(keys.keyring),
+            "digest": made.save(keys.keyring),
+            "queries": len(made.queries),
+            "references": len(made.references),
+            "placebos": len(made.placebos),
         }
     if as_json:
-        typer.echo(json.dumps(result))
-    else:
-        typer.echo(f"master key {master.fingerprint} in {secret}: keep it where only the gateway can read it")
-        if out is not None:
-            typer.echo(
-                f"keyring in {out}: {result['queries']} queries, {result['references']} references, "
-                f"{result['placebos']} placebo keys, digest {result['digest']}"
-            )
+        say_json(result)
+        return
+    say(f"master key {master.fingerprint} in {keys.secret}: keep it where only the gateway can read it")
+    if "keyring" in result:
+        say(
+            "keyring in {keyring}: {queries} queries, {references} references, {placebos} placebo keys, digest "
+            "{digest}".format(**result)
+        )
 
 
-@key.command("claim")
-@ours
+def _keyring(
+    source: ModelFile, making: Making, data: DataChoice, ring: RingChoice, place: Workplace, *, quiet: bool
+) -> "Keyring":
+    from birthmark.cli.progress import bar
+    from birthmark.workshop.marking import make_keyring
+    from birthmark.workshop.opening import open_owner
+    from birthmark.zoo.catalogue import executor
+
+    with closing(executor("local", place.workers or None)) as engine, bar("training references", quiet=quiet) as share:
+        owner, _ = open_owner(
+            source, making, data, cohort=(0, ring.references), cache=place.cache, engine=engine, progress=share
+        )
+        return make_keyring(
+            owner, references=ring.references, seed=ring.seed, queries=ring.queries, placebos=ring.placebos
+        )
+
+
+@command(key, "claim")
 def key_claim(
     client: Annotated[str, typer.Option("--client", help="Whose mark to claim.")],
     out: Annotated[
         Path,
         typer.Option("--out", help="Folder for the claim. It holds the client's secret: publish its digest alone."),
     ],
-    keyring: Ring = Path("keyring"),
-    secret: SecretPlace = "birthmark.key",
+    keys: KeyFiles = KeyFiles(),
     strength: Annotated[str, typer.Option("--strength", help="That the gateway marked with.")] = "default",
     log: LogFolder = None,
     as_json: Json = False,
@@ -144,8 +159,8 @@ def key_claim(
     from birthmark.workshop.marking import make_claim
 
     claim = make_claim(
-        Keyring.load(keyring),
-        read_secret(secret),
+        Keyring.load(keys.keyring),
+        read_secret(keys.secret),
         client,
         strength=strength,
         ties=ties(read(log), client) if log else None,
@@ -157,14 +172,13 @@ def key_claim(
         "queries": len(claim.queries),
         "client": client,
     }
-    typer.echo(
-        json.dumps(result)
-        if as_json
-        else "{method} claim for client {client} in {claim}: {queries} queries, digest {digest}".format(**result)
-    )
+    if as_json:
+        say_json(result)
+    else:
+        say("{method} claim for client {client} in {claim}: {queries} queries, digest {digest}".format(**result))
 
 
-@ours
+@command(top, "gateway")
 def gateway(
     config: Annotated[
         Path | None, typer.Option("--config", help="TOML file; BIRTHMARK_GATEWAY_... variables override it.")
@@ -175,7 +189,7 @@ def gateway(
     ] = None,
     keyring: Annotated[str | None, typer.Option("--keyring", help="The keyring's folder.")] = None,
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", help="Port to listen on.")] = 8900,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port to listen on.")] = 8900,
     check: Annotated[bool, typer.Option("--check", help="Read settings, key and keyring, and stop.")] = False,
 ) -> None:
     """Serve a prediction API with marked answers, in front of a model server."""
@@ -187,57 +201,61 @@ def gateway(
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging.getLogger("httpx2").setLevel(logging.WARNING)
     chosen = read_config(config, upstream=upstream, secret=secret, keyring=keyring)
-    if check:
-        keys = Keys.load(chosen)
-        typer.echo(
-            f"in order: key {keys.secret.fingerprint}, strength {chosen.strength}, policy {chosen.policy}, dialect "
-            f"{chosen.wire.dialect}"
-        )
+    if not check:
+        serve(chosen, host=host, port=port)
         return
-    serve(chosen, host=host, port=port)
+    keys = Keys.load(chosen)
+    say(
+        f"in order: key {keys.secret.fingerprint}, strength {chosen.strength}, policy {chosen.policy}, dialect "
+        f"{chosen.wire.dialect}"
+    )
 
 
-@ours
+@noun(
+    {
+        "clients": Annotated[list[str], typer.Option("--client", help="A client's name; may be given again.")],
+        "log": LogFolder,
+        "alpha": Alpha,
+        "queries": Annotated[
+            int | None, typer.Option("--queries", min=1, help="Queries to ask; default all of the keyring's.")
+        ],
+    }
+)
+@dataclass(frozen=True)
+class TraceChoice:
+    """Whom to look for, and how."""
+
+    clients: Sequence[str] = ()
+    log: Path | None = None
+    alpha: float = 0.01
+    queries: int | None = None
+
+    def names(self) -> list[str]:
+        """The clients named and those in the log, each once."""
+        from birthmark.gateway.log import read
+
+        return list(
+            dict.fromkeys([*self.clients, *(record["client"] for record in (read(self.log) if self.log else ()))])
+        )
+
+
+@command(top, "trace")
 def trace(
-    suspect: Annotated[str, typer.Option("--suspect", help="A model file, a local Hugging Face folder, or a URL.")],
-    clients: Annotated[list[str] | None, typer.Option("--client", help="A client's name; may be given again.")] = None,
-    log: LogFolder = None,
-    keyring: Ring = Path("keyring"),
-    secret: SecretPlace = "birthmark.key",
-    alpha: Annotated[
-        float, typer.Option("--alpha", help="Share of innocents for whom some client may be named.")
-    ] = 0.01,
-    queries: Annotated[
-        int | None, typer.Option("--queries", help="Queries to ask; default all of the keyring's.")
-    ] = None,
-    spec: Annotated[Path | None, typer.Option("--spec", help="TOML file that describes the suspect.")] = None,
-    authorisation: Annotated[
-        str, typer.Option("--i-am-authorised", help="On what ground you query a remote suspect.")
-    ] = "",
-    as_json: Json = False,
-) -> None:
+    suspect: SuspectChoice, choice: TraceChoice = TraceChoice(), keys: KeyFiles = KeyFiles(), as_json: Json = False
+) -> int:
     """Rank clients by how much of their mark a suspect carries.
 
     Corrected for their number. Clients from --client, --log, or both.
     """
-    from birthmark import suspects
-    from birthmark.gateway.log import read
     from birthmark.marks.keyring import Keyring
     from birthmark.marks.keys import read_secret
-    from birthmark.suspects.description import SuspectSpec
     from birthmark.trace import trace as ranked
 
-    names = list(dict.fromkeys([*(clients or ()), *(record["client"] for record in (read(log) if log else ()))]))
-    ring = Keyring.load(keyring)
-    oracle = suspects.open(
-        suspect, spec=SuspectSpec.read(spec) if spec else SuspectSpec(), task=ring.task, authorisation=authorisation
-    )
-    found = ranked(ring, read_secret(secret), names, oracle, alpha=alpha, queries=queries)
+    ring, master = Keyring.load(keys.keyring), read_secret(keys.secret)
+    found = ranked(ring, master, choice.names(), suspect.open(ring.task), alpha=choice.alpha, queries=choice.queries)
     if as_json:
-        typer.echo(json.dumps(asdict(found)))
-        return
-    from birthmark.cli.tables import table
-
+        say_json(asdict(found))
+        return found.exit_code
     rows = [
         [s.client, f"{s.z:.2f}", f"{s.p_value:.4g}", f"{s.corrected:.4g}", "named" if s.named else ""]
         for s in found.clients[:20]
@@ -248,52 +266,49 @@ def trace(
         rows,
     )
     if found.pair:
-        typer.echo(f"together: {' and '.join(found.pair)} (p = {found.pair_p:.3g}); neither is named alone")
+        say(f"together: {' and '.join(found.pair)} (p = {found.pair_p:.3g}); neither is named alone")
     elif not any(s.named for s in found.clients):
-        typer.echo("no client is named" + (f": {found.reach}" if found.reach else ""))
+        say("no client is named" + (f": {found.reach}" if found.reach else ""))
+    return found.exit_code
 
 
-@ours
+@command(top, "utility")
 def utility(
-    source: Annotated[Path, typer.Option("--source", help="The model behind the API: a safetensors file.")],
-    data: Annotated[
-        str, typer.Option("--data", help="Data set: a name, an .npz file, or a folder of images by class.")
-    ] = "digits",
+    source: ModelFile,
+    data: DataChoice = DataChoice(),
     split: Annotated[str, typer.Option("--split", help="Held-out part to measure on.")] = "test",
-    keyring: Ring = Path("keyring"),
-    secret: SecretPlace = "birthmark.key",
-    clients: Annotated[int, typer.Option("--clients", help="Keys to average over.")] = 5,
+    keys: KeyFiles = KeyFiles(),
+    clients: Annotated[int, typer.Option("--clients", min=1, help="Keys to average over.")] = 5,
     plot: Annotated[Path | None, typer.Option("--plot", help="Write a picture (.png or .svg).")] = None,
-    data_dir: Annotated[Path | None, typer.Option("--data-dir", help="Where the data set's files are.")] = None,
-    data_seed: Annotated[int, typer.Option("--data-seed", help="Seed of the splits.")] = 0,
     as_json: Json = False,
 ) -> None:
     """What each strength would cost your users and buy you in evidence, on your own held-out data."""
     from birthmark import data as datasets
     from birthmark.marks.keyring import Keyring
     from birthmark.marks.keys import read_secret
+    from birthmark.workshop import utility as measuring
     from birthmark.workshop.modelfile import load_module
     from birthmark.workshop.training import probabilities
-    from birthmark.workshop.utility import as_rows
-    from birthmark.workshop.utility import plot as draw
-    from birthmark.workshop.utility import utility as measure
 
-    samples = datasets.load(data, seed=data_seed, directory=data_dir)[split]
-    module, _, _ = load_module(source, architecture="", shape=samples.shape, classes=samples.classes)
-    ring, master = Keyring.load(keyring), read_secret(secret)
-    found = measure(
+    samples = datasets.load(data.name, seed=data.seed, directory=data.directory)[split]
+    module, _, _ = load_module(
+        source.path,
+        architecture=source.architecture,
+        shape=source.shape or samples.shape,
+        classes=source.classes or samples.classes,
+    )
+    ring, master = Keyring.load(keys.keyring), read_secret(keys.secret)
+    found = measuring.utility(
         [ring.client(master, f"utility-{i}") for i in range(clients)],
         samples.inputs,
         probabilities(module, samples.inputs),
         samples.targets.astype(int),
     )
     if plot is not None:
-        draw(found, plot)
+        measuring.plot(found, plot)
     if as_json:
-        typer.echo(json.dumps(as_rows(found)))
+        say_json(measuring.as_rows(found))
         return
-    from birthmark.cli.tables import table
-
     rows = [
         [
             u.strength,
@@ -306,16 +321,11 @@ def utility(
         ]
         for u in found
     ]
-    table(
-        f"{len(samples)} held-out inputs, {clients} keys",
-        ["strength", "top-1 kept", "accuracy", "L1", "KL", "ECE", "z of a perfect student by queries"],
-        rows,
-    )
+    columns = ["strength", "top-1 kept", "accuracy", "L1", "KL", "ECE", "z of a perfect student by queries"]
+    table(f"{len(samples)} held-out inputs, {clients} keys", columns, rows)
 
 
 def mount(app: typer.Typer) -> None:
     """Add these commands to the `birthmark` command."""
     app.add_typer(key, name="key")
-    app.command("gateway")(gateway)
-    app.command("trace")(trace)
-    app.command("utility")(utility)
+    app.add_typer(top)

@@ -4,42 +4,42 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
+from birthmark.cli.edge import say
 from birthmark.errors import nearest
 from birthmark.evidence import Evidence, Verdict
+from birthmark.secrets import printable
 
-COLOURS = {Verdict.SUPPORTED: "bold red", Verdict.NOT_SUPPORTED: "green", Verdict.INCONCLUSIVE: "yellow"}
+COLOURS = {Verdict.SUPPORTED: "red", Verdict.NOT_SUPPORTED: "green", Verdict.INCONCLUSIVE: "yellow"}
+SAYS = {
+    Verdict.SUPPORTED: "{} was derived from the claimed source",
+    Verdict.NOT_SUPPORTED: "nothing found that says {} was derived from the claimed source",
+    Verdict.INCONCLUSIVE: "whether {} was derived from the claimed source stays open",
+}
+KINDS = ("methods", "attacks", "watermarks", "dialects", "datasets", "architectures", "plans")
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table on standard output; numbers' columns are not squeezed."""
-    shown = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
-    for column in columns:
-        shown.add_column(column)
-    for row in rows:
-        shown.add_row(*row)
-    Console().print(shown)
+    """Print a table; columns are as wide as they need to be, figures are never squeezed."""
+    lines = [[printable(cell) for cell in line] for line in (columns, *rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
+    say(lead=printable(title))
+    for line in lines:
+        say("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
 def print_evidence(evidence: Evidence) -> None:
     """The verdict, its reason and what it rests on."""
-    console = Console(highlight=False)
-    console.print(
-        f"[{COLOURS[evidence.verdict]}]{evidence.verdict.value}[/]  {evidence.suspect} was derived from the claimed "
-        "source"
-    )
-    console.print(f"  {evidence.reason}", markup=False)
+    verdict = evidence.verdict
+    say(f": {SAYS[verdict].format(evidence.suspect)}", lead=verdict.value, colour=COLOURS[verdict])
+    say(f"  {evidence.reason}")
     p = "none" if evidence.p_parametric is None else f"{evidence.p_parametric:.2g}"
-    console.print(
+    say(
         f"  {evidence.method}: score {evidence.score:.4g}, z {evidence.z:.2f}, {evidence.queries} queries; "
         f"Student-t p (assumes a normal null) {p}; {len(evidence.references_z)} references at z "
-        f"{_span(evidence.references_z)}",
-        markup=False,
+        f"{_span(evidence.references_z)}"
     )
     for note in evidence.notes:
-        console.print(f"  note: {note}", markup=False)
+        say(f"  note: {note}")
 
 
 def _span(values: Sequence[float]) -> str:
@@ -48,20 +48,21 @@ def _span(values: Sequence[float]) -> str:
 
 def print_claim(facts: Mapping[str, Any]) -> None:
     """What a fresh claim can reach, before it is used."""
-    console = Console(highlight=False)
     reach = facts["reach"]
-    console.print(f"[bold]{facts['method']}[/] claim written to {facts['claim']}  (digest {facts['digest'][:16]}…)")
-    smallest = "none" if reach["smallest_p"] is None else f"{reach['smallest_p']:.3g}"
-    console.print(
-        f"  smallest p {smallest} among {reach['n']} {reach['null']}; alpha .05 takes {reach['needed_for_.05']}, "
-        f"alpha .01 takes {reach['needed_for_.01']}"
+    say(f" claim written to {facts['claim']}  (digest {facts['digest']})", lead=facts["method"])
+    smallest = reach["smallest_p"]
+    say(
+        f"  {reach['n']} {reach['null']} reach no p below {smallest:.3g}: verify with alpha {smallest:.3g} or more; "
+        f"alpha .05 takes {reach['needed_for_.05']}, alpha .01 takes {reach['needed_for_.01']}"
+        if smallest
+        else "  nothing to rank a suspect among: no verdict can be reached"
     )
-    console.print(
-        f"  {reach['queries']} distinct queries for the whole test; source accuracy "
-        f"{facts['source']['accuracy']:.3f}; made in {facts['seconds']} s"
+    say(
+        f"  {reach['queries']} distinct queries for the whole test; source accuracy {facts['source']['accuracy']:.3f}; "
+        f"made in {facts['seconds']} s"
     )
     for warning in facts["warnings"]:
-        console.print(f"  warning: {warning}", markup=False)
+        say(f"  warning: {warning}")
     rows = [
         (
             row["theft"] + (f" -> {row['student']}" if row["student"] else ""),
@@ -72,7 +73,7 @@ def print_claim(facts: Mapping[str, Any]) -> None:
     ]
     if rows:
         table(
-            "  what it says of your own thefts (queries: z, p)",
+            "what it says of your own thefts (queries: z, p)",
             ("theft", "answers", "", "", ""),
             [tuple(row) + ("",) * (5 - len(row)) for row in rows],
         )
@@ -120,9 +121,4 @@ def names(what: str) -> list[dict[str, str]]:
             {"name": name, "summary": (kind.__doc__ or "").strip().splitlines()[0]}
             for name, kind in suspects.dialects().items()
         ]
-    raise nearest("list", what, [*registry.KINDS, "datasets", "architectures", "plans", "dialects"])
-
-
-def print_names(what: str, rows: Sequence[Mapping[str, str]]) -> None:
-    columns = [key for key in (rows[0] if rows else {"name": ""}) if any(row[key] for row in rows)]
-    table(what, columns, [[row[key] for key in columns] for row in rows])
+    raise nearest("list", what, KINDS)

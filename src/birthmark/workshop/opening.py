@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from birthmark.oracle import Oracle
 from birthmark.theft.carrying_out import carry_out
 from birthmark.types import Answers, Samples
 from birthmark.workshop.card import Card
+from birthmark.workshop.choices import DataChoice, Making, ModelFile
 from birthmark.workshop.cohort import reference_cards, twin_cards
 from birthmark.workshop.modelfile import ModelHead, load_module, save_model
 from birthmark.workshop.owner import Owner
@@ -25,26 +27,19 @@ from birthmark.zoo.store import Store, architecture_of, as_card
 
 
 def open_owner(
-    source: Path,
+    source: ModelFile,
+    making: Making,
+    data: DataChoice,
     *,
-    recipe: str,
-    data: str,
-    data_dir: Path | None,
-    data_seed: int,
-    split: str,
-    training: Mapping[str, Any],
+    cohort: tuple[int, int],
     cache: Path,
     engine: Executor,
-    architecture: str,
-    shape: tuple[int, ...],
-    classes: int,
-    twins: int,
-    references: int,
     progress: Callable[[float], None] | None = None,
 ) -> tuple[Owner, Samples]:
     """Open a source file and its data as an owner, with twins and references already made; and the test samples.
 
     Args:
+        cohort: numbers of twins and of references.
         engine: trains the owner's models, as long as the owner is in use; the caller closes it.
 
     Raises:
@@ -52,24 +47,24 @@ def open_owner(
         DataError: the data do not fit the model, or are too few to train its relatives on.
         ArtifactError: the file is not a model.
     """
-    parts = datasets.load(data, seed=data_seed, directory=data_dir)
-    code = is_code(recipe) and not architecture
-    if code:
+    parts = datasets.load(data.name, seed=data.seed, directory=data.directory)
+    if is_code(making.recipe) and not source.architecture:
         raise SettingError(
-            f"the recipe {recipe} trains networks of your own: give --architecture module:function too, (shape, "
-            f"outputs) -> untrained network, to read {source.name}"
+            f"the recipe {making.recipe} trains networks of your own: give --architecture module:function too, (shape, "
+            f"outputs) -> untrained network, to read {source.path.name}"
         )
     module, model, about = load_module(
-        source, architecture=architecture, shape=shape or parts.shape, classes=classes or parts.classes
+        source.path,
+        architecture=source.architecture,
+        shape=source.shape or parts.shape,
+        classes=source.classes or parts.classes,
     )
     datasets.require(parts, model.shape, model.outputs)
-    card = source_card(
-        source, about.get("card"), recipe=recipe, data=data, data_seed=data_seed, split=split, training=training
-    )
+    card = source_card(source.path, about.get("card"), making, data)
     notes = (*parts.notes, *datasets.require_enough(parts, card.split))
-    store = Store(cache, trusted=(architecture,) if is_code(architecture) else ())
+    store = Store(cache, trusted=(source.architecture,) if is_code(source.architecture) else ())
     make = workshop(module, card, store, parts, engine, _shares(progress))
-    make([*twin_cards(card, twins), *reference_cards(card, references)])
+    make([*twin_cards(card, cohort[0]), *reference_cards(card, cohort[1])])
     return Owner(
         module,
         card,
@@ -83,36 +78,26 @@ def open_owner(
     ), parts["test"]
 
 
-def source_card(
-    source: Path,
-    said: Mapping[str, Any] | None,
-    *,
-    recipe: str,
-    data: str,
-    data_seed: int,
-    split: str,
-    training: Mapping[str, Any],
-) -> Card:
+def source_card(source: Path, said: Mapping[str, Any] | None, making: Making, data: DataChoice) -> Card:
     """The source's card: the one in its file, or a "given" one that names the recipe its twins follow.
 
     Raises:
         SettingError: neither is there.
     """
-    if not recipe and said and said.get("kind") == "trained":
+    if not making.recipe and said and said.get("kind") == "trained":
         return as_card(said)
-    if not recipe:
+    if not making.recipe:
         raise SettingError(
             f"{source} does not say how it was trained, so no twin can be made; give --recipe (a built-in "
             "architecture, or module:function: seed -> trained network)"
         )
-    about = {"name": data, "seed": data_seed}
     return Card(
         kind="given",
-        data=about,
-        split=split,
-        recipe=recipe,
+        data={"name": data.name, "seed": data.seed},
+        split=making.split,
+        recipe=making.recipe,
         seed=0,
-        training=training,
+        training=making.training,
         settings={"sha256": file_digest(source)},
     )
 
@@ -121,17 +106,18 @@ def _shares(progress: Callable[[float], None] | None) -> Callable[[Progress], No
     return None if progress is None else lambda state: progress(state.done / max(state.total, 1))
 
 
-def steal(
-    name: str,
-    target: Oracle,
-    out: Path,
-    parts: datasets.Data,
-    *,
-    split: str,
-    budget: int | None,
-    settings: Mapping[str, Any],
-    seed: int,
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Theft:
+    """An attack by name with its settings, the part of the data that the thief has, and the most queries it sends."""
+
+    attack: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    split: str = "attacker"
+    budget: int | None = None
+    seed: int = 0
+
+
+def steal(plan: Theft, target: Oracle, out: Path, parts: datasets.Data) -> dict[str, Any]:
     """Run an attack on a target and write the stolen model; says what it cost and what it kept.
 
     What was answered is kept beside `out` until the model is there, so that an interrupted theft asks nothing twice.
@@ -141,16 +127,18 @@ def steal(
         BudgetError: the budget allows nothing.
         OracleError: the target failed; a new run goes on with what was answered.
     """
-    attack, answered = registry.make("attacks", name, settings), out.with_name(f"{out.name}.answers")
+    attack, answered = registry.make("attacks", plan.attack, plan.settings), out.with_name(f"{out.name}.answers")
     out.parent.mkdir(parents=True, exist_ok=True)
-    stolen, theft = carry_out(attack, target, parts[split], parts["test"], seed=seed, budget=budget, answers=answered)
+    stolen, theft = carry_out(
+        attack, target, parts[plan.split], parts["test"], seed=plan.seed, budget=plan.budget, answers=answered
+    )
     kind = Answers.LOGITS if parts.classes else Answers.VALUES
     width = outputs(stolen, parts["test"].inputs[:1]).shape[1]
-    about = {"attack": name, "settings": dict(settings), "seed": seed}
+    about = {"attack": plan.attack, "settings": dict(plan.settings), "seed": plan.seed}
     save_model(out, stolen, ModelHead(architecture_of(stolen), parts.shape, width, kind), about)
     answered.unlink(missing_ok=True)
     return {
-        "attack": name,
+        "attack": plan.attack,
         "model": str(out),
         "queries": theft.queries,
         "seconds": theft.seconds,
