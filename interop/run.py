@@ -204,7 +204,7 @@ def compared(server: str, claim: Claim, suspects: dict[str, torch.nn.Module]) ->
                 here = verify(claim, way.like(Open(module)), alpha=0.05)
                 started = time.monotonic()
                 suspect = suspects.open(
-                    url + way.path, spec=SuspectSpec.make(way.spec), task=claim.task, authorisation=MINE
+                    url + way.path, spec=SuspectSpec(**way.spec), task=claim.task, authorisation=MINE
                 )
                 there = verify(claim, suspect, alpha=0.05, authorisation=MINE)
                 rows.append(

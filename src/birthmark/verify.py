@@ -122,8 +122,9 @@ def ask(
         if not any_outputs and rows[0].shape[1] != claim.task.outputs:
             kind = "values" if claim.task.values else "classes"
             raise OracleError(
-                f"{suspect.name}: answers {rows[0].shape[1]} {kind}, the source has {claim.task.outputs}; only "
-                "methods that compare correlations (sac) bear that, or give a label map"
+                f"{suspect.name}: answers {rows[0].shape[1]} {kind}, the source has {claim.task.outputs}; declare "
+                "order, the suspect's column of each of the source's classes (with a background first: 1, 2, ...), or "
+                "labels where it answers names; methods that compare correlations (sac) bear other classes"
             )
         if progress is not None:
             progress(min(start + size, n) / n)

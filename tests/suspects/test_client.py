@@ -10,8 +10,9 @@ from servers import Answer, Reply, drip, endless, hang_up, serving
 
 from birthmark.errors import SettingError
 from birthmark.suspects import client as module
-from birthmark.suspects.client import Client, Failed, Pace, secret
-from birthmark.suspects.description import SuspectSpec
+from birthmark.suspects.address import secret
+from birthmark.suspects.client import Client, Failed, Pace
+from birthmark.suspects.description import SuspectSpec, Transport
 from birthmark.suspects.dialect import Request
 
 ASK = Request("POST", "/ask", b'{"x": 1}', {"Content-Type": "application/json"})
@@ -40,7 +41,7 @@ def test_what_a_server_puts_off_is_sent_again_and_counted() -> None:
         )
     ) as server:
         started = time.monotonic()
-        response = Client(server.url, SuspectSpec()).send(ASK)
+        response = Client(server.url, Transport()).send(ASK)
     assert (response.json("t"), response.tries, server.posts) == ({"ok": 1}, 5, 5)
     assert 1.0 <= time.monotonic() - started < 3
 
@@ -50,7 +51,7 @@ def test_a_refusal_is_final_and_says_why() -> None:
         serving(replies(Reply({"detail": [{"msg": "bad \x1b[31mshape"}]}, 422))) as server,
         pytest.raises(Failed, match=r"HTTP 422: .*bad.*; check dialect, layout and input_name") as failed,
     ):
-        Client(server.url, SuspectSpec()).send(ASK)
+        Client(server.url, Transport()).send(ASK)
     assert "\x1b" not in str(failed.value)
     assert failed.value.tries == server.posts == 1
 
@@ -60,18 +61,18 @@ def test_errors_that_do_not_pass_end_it() -> None:
         serving(lambda *_: Reply({"error": "broken model"}, 500)) as server,
         pytest.raises(Failed, match="broken model, after 3 tries"),
     ):
-        Client(server.url, SuspectSpec()).send(ASK)
+        Client(server.url, Transport()).send(ASK)
     assert server.posts == 3
     with (
         serving(lambda *_: Reply(b"<html>gateway", 502)) as server,
         pytest.raises(Failed, match="HTTP 502: an HTML page, after 5 tries"),
     ):
-        Client(server.url, SuspectSpec(retries=4)).send(ASK)
+        Client(server.url, Transport(retries=4)).send(ASK)
     with (
         serving(lambda *_: Reply({}, 429, {"Retry-After": "3600"})) as server,
         pytest.raises(Failed, match="asks to wait 3600 s; run again later"),
     ):
-        Client(server.url, SuspectSpec()).send(ASK)
+        Client(server.url, Transport()).send(ASK)
     assert server.posts == 1
 
 
@@ -79,7 +80,7 @@ def test_nobody_there_is_said() -> None:
     with serving(lambda *_: Reply({})) as server:
         pass
     with pytest.raises(Failed, match="no connection; is the server running"):
-        Client(server.url, SuspectSpec()).get("/v2")
+        Client(server.url, Transport()).get("/v2")
 
 
 @pytest.mark.parametrize(
@@ -89,7 +90,7 @@ def test_a_slow_drip_ends_at_the_deadline(opening: bytes) -> None:
     with serving(lambda *_: drip(opening, 0.05)) as server:
         started = time.monotonic()
         with pytest.raises(Failed, match="no whole answer in time, after 3 tries"):
-            Client(server.url, SuspectSpec(timeout=0.4)).send(ASK)
+            Client(server.url, Transport(timeout=0.4)).send(ASK)
         assert time.monotonic() - started < 2.5
 
 
@@ -104,7 +105,7 @@ def test_bodies_are_bounded_before_they_are_read() -> None:
             serving(lambda *_, reply=reply: reply) as server,
             pytest.raises(Failed, match=f"larger than {limit} bytes"),
         ):
-            Client(server.url, SuspectSpec(largest=limit)).send(ASK)
+            Client(server.url, Transport(largest=limit)).send(ASK)
         assert server.posts == 1
 
 
@@ -115,21 +116,21 @@ def test_redirects_stay_on_the_server() -> None:
             serving(lambda *_: away) as server,
             pytest.raises(Failed, match=r"redirects to http://127\.0\.0\.1, which was not authorised"),
         ):
-            Client(server.url, SuspectSpec()).send(ASK)
+            Client(server.url, Transport()).send(ASK)
         assert not other.requests
     with serving(replies(Reply(status=308, headers={"Location": "/there"}), Reply({"ok": 1}))) as server:
-        assert Client(server.url, SuspectSpec()).send(ASK).json("t") == {"ok": 1}
+        assert Client(server.url, Transport()).send(ASK).json("t") == {"ok": 1}
         assert server.requests == [("POST", "/ask"), ("POST", "/there")]
     with (
         serving(lambda *_: Reply(status=302, headers={"Location": "/login"})) as server,
         pytest.raises(Failed, match="would drop the query"),
     ):
-        Client(server.url, SuspectSpec()).send(ASK)
+        Client(server.url, Transport()).send(ASK)
     with (
         serving(lambda *_: Reply(status=307, headers={"Location": "/ask"})) as server,
         pytest.raises(Failed, match="in a circle"),
     ):
-        Client(server.url, SuspectSpec()).send(ASK)
+        Client(server.url, Transport()).send(ASK)
 
 
 def test_a_secret_is_sent_and_never_shown(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
@@ -141,7 +142,7 @@ def test_a_secret_is_sent_and_never_shown(monkeypatch: pytest.MonkeyPatch, tmp_p
         return Reply({"error": f"wrong key {headers['Authorization']}"}, 401)
 
     with serving(echo) as server:
-        client = Client(server.url, SuspectSpec(auth="env:SUSPECT_KEY"))
+        client = Client(server.url, Transport(auth="env:SUSPECT_KEY"))
         with pytest.raises(Failed) as failed:
             client.send(ASK)
         assert client.get("/v2") is None
@@ -157,25 +158,25 @@ def test_secrets_in_the_wrong_place_are_refused(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("SUSPECT_KEY", SECRET)
     for url in ("https://me:s3cret-value@host/x", "https://host/x?key=s3cret-value"):
         with pytest.raises(SettingError, match="would be written into the evidence") as error:
-            Client(url, SuspectSpec())
+            Client(url, Transport())
         assert SECRET not in str(error.value)
     with pytest.raises(SettingError, match="must not travel unencrypted"):
-        Client("http://example.org", SuspectSpec(auth="env:SUSPECT_KEY"))
+        Client("http://example.org", Transport(auth="env:SUSPECT_KEY"))
     with pytest.raises(SettingError, match="env:NOT_THERE is empty"):
-        Client("https://example.org", SuspectSpec(auth="env:NOT_THERE"))
+        Client("https://example.org", Transport(auth="env:NOT_THERE"))
     with pytest.raises(SettingError, match="env:NAME or file:PATH"):
         SuspectSpec(auth=SECRET)
     with pytest.raises(SettingError, match="such as https://host"):
-        Client("ftp://example.org", SuspectSpec())
+        Client("ftp://example.org", Transport())
 
 
 def test_connections_are_reused_and_requests_are_paced() -> None:
     with serving(lambda *_: Reply({})) as server:
-        client = Client(server.url, SuspectSpec())
+        client = Client(server.url, Transport())
         for _ in range(10):
             client.send(ASK)
         assert (server.connections, server.posts, client.requests) == (1, 10, 10)
-        paced = Client(server.url, SuspectSpec(rate=20))
+        paced = Client(server.url, Transport(rate=20))
         started = time.monotonic()
         threads = [threading.Thread(target=lambda: [paced.send(ASK) for _ in range(4)]) for _ in range(2)]
         for thread in threads:
@@ -186,7 +187,7 @@ def test_connections_are_reused_and_requests_are_paced() -> None:
 
 
 def test_other_machines_are_asked_gently_unless_declared() -> None:
-    assert Client("https://example.org", SuspectSpec()).rate == 10
-    assert Client("https://example.org", SuspectSpec(rate=0)).rate == 0
-    assert Client("http://localhost:1", SuspectSpec()).rate == 0
+    assert Client("https://example.org", Transport()).rate == 10
+    assert Client("https://example.org", Transport(rate=0)).rate == 0
+    assert Client("http://localhost:1", Transport()).rate == 0
     assert Pace.of("example.org:443") is Pace.of("example.org:443")

@@ -13,7 +13,8 @@ from birthmark import suspects
 from birthmark.claim import Claim, Task
 from birthmark.errors import ArtifactError, SettingError
 from birthmark.evidence import Verdict
-from birthmark.suspects.description import SuspectSpec, Translated
+from birthmark.suspects.description import SuspectSpec
+from birthmark.suspects.files import Translated
 from birthmark.types import Access, Answers
 from birthmark.verify import verify
 from birthmark.workshop.modelfile import ModelHead, save_model

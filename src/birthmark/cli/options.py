@@ -66,14 +66,12 @@ class SuspectChoice:
 
     def open(self, task: "Task") -> "Oracle":
         """What the TOML file declares, overruled by the options; the task completes what a model file does not say."""
-        from dataclasses import replace
-
         from birthmark import suspects
         from birthmark.suspects.description import SuspectSpec
 
         said = SuspectSpec.read(self.spec) if self.spec else SuspectSpec()
         given = {key: getattr(self, key) for key in ("answers", "architecture", "shape", "classes")}
-        spec = replace(said, **{key: value for key, value in given.items() if value})
+        spec = said.having(**{key: value for key, value in given.items() if value})
         return suspects.open(self.target, spec=spec, task=task, authorisation=self.authorisation)
 
 

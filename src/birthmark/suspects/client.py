@@ -5,34 +5,32 @@ what a server puts off is sent again with back-off, a request has one deadline f
 last byte (slow drips included), bodies are bounded before they are read, and redirects stay on the server.
 """
 
-import ipaddress
-import os
 import random
 import re
+import ssl
 import threading
 import time
 import weakref
 import zlib
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from dataclasses import replace
 from email.utils import parsedate_to_datetime
-from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin
 
-import httpcore2
 import httpx2
 
 from birthmark import __version__
 from birthmark.errors import OracleError, SettingError
 from birthmark.secrets import keep, keep_password, printable
-from birthmark.suspects.description import SuspectSpec
+from birthmark.suspects.address import is_loopback, origin, printable_url, refers_to_secret, secret, split_url
+from birthmark.suspects.address import without_secret as address
+from birthmark.suspects.deadline import Deadlines, until
+from birthmark.suspects.description import Transport
 from birthmark.suspects.dialect import Request, Response, said
 
 GENTLE = 10.0  # requests a second to another machine, unless declared
 PUT_OFF = frozenset({408, 425, 429, 502, 503, 504})  # the server did not do it: sending again is what it asks for
-UNSURE = 2  # resends after 500, a timeout or a cut connection: it may have been done, and it may fail for ever
 SECRET_HEADER = re.compile("auth|key|token|secret|cookie|password", re.IGNORECASE)
+UNSURE = 2  # resends after 500, a timeout or a cut connection: it may have been done, and it may fail for ever
 LONGEST_WAIT = 120.0  # seconds that a server may ask to wait before we rather stop and resume later
 
 
@@ -87,6 +85,7 @@ class Client:
 
     Attributes:
         base: URL without query, name or password; what messages and evidence call the server.
+        query: the URL's query, if it has one, with its question mark.
         requests: requests sent so far, those sent again included.
         trouble: why the last probe that failed did so.
 
@@ -94,21 +93,15 @@ class Client:
         SettingError: not an http(s) URL, a password inside it, a secret that is missing or would travel in the clear.
     """
 
-    def __init__(self, url: str, spec: SuspectSpec, transport: httpx2.BaseTransport | None = None) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise SettingError(f"expected a URL such as https://host/path, got {printable_url(url)!r}")
-        if parts.username or parts.password or parts.query or parts.fragment:
-            raise SettingError(
-                f"{printable_url(url)}: a URL with a password, a query or a fragment would be written into the "
-                "evidence; give secrets by auth env:NAME or file:PATH"
-            )
-        self.base = url.rstrip("/")
-        self.origin = (parts.scheme, parts.hostname, parts.port or (443 if parts.scheme == "https" else 80))
-        self.local = is_loopback(parts.hostname)
+    def __init__(self, url: str, spec: Transport, network: httpx2.BaseTransport | None = None) -> None:
+        parts = address(url)
+        self.base = parts._replace(query="").geturl().rstrip("/")
+        self.query = f"?{parts.query}" if parts.query else ""
+        self.origin = origin(parts)
+        self.local = is_loopback(self.origin[1])
         self.spec = spec
         self.rate = spec.rate if spec.rate >= 0 else 0.0 if self.local else GENTLE
-        self.pace = Pace.of(f"{parts.hostname}:{self.origin[2]}")
+        self.pace = Pace.of("{1}:{2}".format(*self.origin))
         self.requests = 0
         self.trouble = ""
         headers, secret_ones = _headers(spec)
@@ -119,7 +112,7 @@ class Client:
             max_connections=spec.concurrency, max_keepalive_connections=spec.concurrency, keepalive_expiry=30
         )
         self._client = httpx2.Client(
-            transport=transport or _Deadlines(verify=_trusted(spec), limits=limits, proxy=spec.proxy or None),
+            transport=network or Deadlines(verify=_trusted(spec), limits=limits, proxy=spec.proxy or None),
             headers={"User-Agent": f"birthmark/{__version__}", "Accept-Encoding": "identity", **headers},
             timeout=httpx2.Timeout(spec.timeout, connect=min(10.0, spec.timeout)),
             follow_redirects=False,
@@ -150,7 +143,7 @@ class Client:
             else:
                 status = response.status
                 if 200 <= status < 300:
-                    return Response(status, response.headers, response.body, tries)
+                    return replace(response, tries=tries)
                 reason = f"HTTP {status}: {said(response)}"
                 never_arrived, asked = status in PUT_OFF, _retry_after(response.headers.get("retry-after", ""))
                 if status < 500 and status not in PUT_OFF:
@@ -190,8 +183,15 @@ class Client:
         return None
 
     def _once(self, request: Request) -> Response:
-        where, hops = self.base + request.path, 0
-        with _until(time.monotonic() + self.spec.timeout):
+        """One answer, redirects on this server followed; what httpx2 cannot read is an error like any other."""
+        try:
+            return self._followed(request)
+        except (httpx2.InvalidURL, ValueError) as error:
+            raise Failed(f"{self.base}: answers what is no HTTP ({type(error).__name__})", 0, 1) from None
+
+    def _followed(self, request: Request) -> Response:
+        where, hops = self.base + request.path + self.query, 0
+        with until(time.monotonic() + self.spec.timeout):
             while True:
                 with self._count:
                     self.requests += 1
@@ -200,37 +200,47 @@ class Client:
                 ) as answer:
                     if not answer.is_redirect:
                         headers = {key.lower(): value for key, value in answer.headers.items()}
-                        return Response(answer.status_code, headers, bytes(self._body(answer)))
+                        return Response(
+                            answer.status_code,
+                            headers,
+                            bytes(self._body(answer, request)),
+                            values=self._values(request),
+                        )
                     hops += 1
                     where = self._redirected(request, answer, hops)
 
+    def _values(self, request: Request) -> int:
+        """Values that the answer may hold: by what was asked, or by what `largest` lets in."""
+        return max(request.values, self.spec.largest // 32)
+
     def _redirected(self, request: Request, answer: httpx2.Response, hops: int) -> str:
-        target = answer.url.join(answer.headers.get("location", ""))
-        origin = (target.scheme, target.host, target.port or (443 if target.scheme == "https" else 80))
-        if origin != self.origin:
+        where = answer.headers.get("location", "")
+        try:
+            target = split_url(urljoin(str(answer.url), where))
+        except ValueError:
             raise Failed(
-                (
-                    f"{self.base}: redirects to {target.scheme}://{target.host}, which was not authorised and is not "
-                    "followed; give that address as the suspect if it is meant"
-                ),
+                f"{self.base}: redirects to {printable_url(where)[:80]!r}, which is no address", answer.status_code, 1
+            ) from None
+        if origin(target) != self.origin:
+            raise Failed(
+                f"{self.base}: redirects to {target.scheme}://{target.hostname}, which was not authorised and is not "
+                "followed; give that address as the suspect if it is meant",
                 answer.status_code,
                 1,
             )
         if answer.status_code not in (307, 308) and request.method != "GET":
             raise Failed(
-                (
-                    f"{self.base}: redirects (HTTP {answer.status_code}) to {target.path}, which would drop the query; "
-                    "give that path"
-                ),
+                f"{self.base}: redirects (HTTP {answer.status_code}) to {printable_url(target.path)}, which would drop "
+                "the query; give that path",
                 answer.status_code,
                 1,
             )
         if hops > 3:
             raise Failed(f"{self.base}: redirects in a circle", answer.status_code, 1)
-        return str(target)
+        return target.geturl()
 
-    def _body(self, answer: httpx2.Response) -> bytearray:
-        limit = self.spec.largest
+    def _body(self, answer: httpx2.Response, request: Request) -> bytearray:
+        limit = self.spec.largest or request.largest
         too_large = Failed(
             (
                 f"{self.base}: the answer is larger than {limit} bytes; ask for fewer queries at a time (batch) or "
@@ -241,7 +251,7 @@ class Client:
             1,
         )
         announced = answer.headers.get("content-length", "")
-        if announced.isdigit() and int(announced) > limit:
+        if re.fullmatch(r"[0-9]{1,18}", announced) and int(announced) > limit:
             raise too_large
         coding = answer.headers.get("content-encoding", "identity").lower()
         if coding not in ("identity", "gzip", "deflate", ""):
@@ -260,48 +270,9 @@ class Client:
         return body
 
 
-def printable_url(url: str) -> str:
-    """A URL without name, password, query and fragment."""
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{host}{parts.path}" if host else parts.path
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name is this machine's own loopback."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def secret(reference: str) -> str:
-    """The secret that "env:NAME" or "file:PATH" refers to.
-
-    Raises:
-        SettingError: it is not there, empty, or of several lines; the secret itself is never in the message.
-    """
-    kind, _, place = reference.partition(":")
-    if kind == "env":
-        value = os.environ.get(place, "")
-    elif kind == "file":
-        try:
-            value = Path(place).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError):
-            raise SettingError(f"the secret file {place!r} cannot be read") from None
-    else:
-        raise SettingError("expected a secret as env:NAME or file:PATH")
-    keep(value)
-    if not value or not value.isprintable():
-        raise SettingError(f"the secret {kind}:{place} is empty or not one line of text")
-    return value
-
-
-def _headers(spec: SuspectSpec) -> tuple[dict[str, str], bool]:
+def _headers(spec: Transport) -> tuple[dict[str, str], bool]:
     """The declared headers with their secrets in place, and whether there are any."""
-    refers = {key: value for key, value in spec.headers.items() if value.startswith(("env:", "file:"))}
+    refers = {key: value for key, value in spec.headers.items() if refers_to_secret(value)}
     keep(*(value for key, value in spec.headers.items() if SECRET_HEADER.search(key)))
     headers = {**spec.headers, **{key: secret(value) for key, value in refers.items()}}
     if spec.auth:
@@ -309,11 +280,9 @@ def _headers(spec: SuspectSpec) -> tuple[dict[str, str], bool]:
     return headers, bool(refers or spec.auth)
 
 
-def _trusted(spec: SuspectSpec) -> Any:
+def _trusted(spec: Transport) -> ssl.SSLContext | bool:
     if not spec.ca:
         return True
-    import ssl
-
     try:
         return ssl.create_default_context(cafile=spec.ca)
     except (OSError, ssl.SSLError) as error:
@@ -322,11 +291,11 @@ def _trusted(spec: SuspectSpec) -> Any:
 
 def _retry_after(text: str) -> float:
     """Seconds that a Retry-After header asks for: a number, or a date."""
-    if text.strip().isdigit():
+    if re.fullmatch(r"\s*[0-9]{1,15}(\.[0-9]{1,9})?\s*", text):
         return float(text)
     try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
-    except (ValueError, TypeError):
+        return max(0.0, parsedate_to_datetime(text[:100]).timestamp() - time.time())
+    except (ValueError, TypeError, OverflowError, IndexError):
         return 0.0
 
 
@@ -340,11 +309,8 @@ def _reason(error: httpx2.HTTPError) -> str:
     }
     text = next((text for kind, text in kinds.items() if isinstance(error, kind)), type(error).__name__)
     detail = str(error)
-    return (
-        f"{text} ({printable(detail, 120)})"
-        if "CERTIFICATE" in detail or "resolve" in detail or "known" in detail
-        else text
-    )
+    told = "CERTIFICATE" in detail or "resolve" in detail or "known" in detail
+    return f"{text} ({printable(detail, 120)})" if told else text
 
 
 def _advice(status: int) -> str:
@@ -356,66 +322,3 @@ def _advice(status: int) -> str:
         413: "; lower batch",
         422: "; check dialect, layout and input_name",
     }.get(status, "")
-
-
-_deadline = threading.local()
-
-
-@contextmanager
-def _until(moment: float) -> Iterator[None]:
-    """Everything this thread reads or writes inside ends by then."""
-    _deadline.moment = moment
-    try:
-        yield
-    finally:
-        del _deadline.moment
-
-
-def _left(timeout: float | None) -> float:
-    left = float(getattr(_deadline, "moment", float("inf")) - time.monotonic())
-    if left <= 0:
-        raise httpcore2.ReadTimeout("the deadline of the whole request has passed")
-    return left if timeout is None else min(left, timeout)
-
-
-class _Deadlines(httpx2.HTTPTransport):
-    """A transport whose sockets obey the thread's deadline: httpx2's own timeouts start anew with every byte."""
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(trust_env=False, **settings)
-        self._pool._network_backend = _Backend()
-
-
-class _Backend(httpcore2.SyncBackend):
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore2.NetworkStream:
-        return _Stream(super().connect_tcp(host, port, _left(timeout), local_address, socket_options))
-
-
-class _Stream(httpcore2.NetworkStream):
-    def __init__(self, inner: httpcore2.NetworkStream) -> None:
-        self.inner = inner
-
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self.inner.read(max_bytes, _left(timeout))
-
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        for start in range(0, len(buffer), 1 << 16):
-            self.inner.write(buffer[start : start + (1 << 16)], _left(timeout))
-
-    def close(self) -> None:
-        self.inner.close()
-
-    def start_tls(
-        self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None
-    ) -> httpcore2.NetworkStream:
-        return _Stream(self.inner.start_tls(ssl_context, server_hostname, _left(timeout)))
-
-    def get_extra_info(self, info: str) -> Any:
-        return self.inner.get_extra_info(info)

@@ -1,5 +1,5 @@
 """What a dialect is: how one kind of prediction server is asked, and how its answers are read. One file each in
-`connect`.
+this folder.
 
 A dialect never sends anything itself: it makes a `Request` of a batch, reads a `Response`, and probes with GETs through
 a function that it is handed.
@@ -9,7 +9,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from birthmark.claim import Task
 from birthmark.errors import OracleError
@@ -17,15 +17,24 @@ from birthmark.secrets import MOST_READ, printable
 from birthmark.suspects.description import SuspectSpec
 from birthmark.types import Array
 
+PROBED = 100_000  # values in an answer to a probe, or besides those asked for in any other
+LARGEST = 64 << 20  # bytes of an answer, however much was asked
+
 
 @dataclass(frozen=True)
 class Request:
-    """One request; `path` is appended to the server's base URL."""
+    """One request; `path` is appended to the server's base URL, `values` is the most that its answer may hold."""
 
     method: str
     path: str
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
+    values: int = PROBED
+
+    @property
+    def largest(self) -> int:
+        """Bytes that so many values can need: 32 each, and some text."""
+        return min(LARGEST, (1 << 20) + 32 * self.values)
 
 
 @dataclass(frozen=True)
@@ -36,13 +45,21 @@ class Response:
     headers: Mapping[str, str]
     body: bytes
     tries: int = 1
+    values: int = PROBED
 
-    def json(self, name: str) -> Any:
+    def json(self, name: str) -> object:
         """The body as JSON; the tokens NaN and Infinity are read as numbers, to be reported by the check of answers.
 
+        What is parsed holds at most `values` values: each one follows a comma or opens something.
+
         Raises:
-            OracleError: not JSON; an HTML page is named so.
+            OracleError: not JSON, or far more than was asked for; an HTML page is named so.
         """
+        if len(self.body) > self.values and sum(map(self.body.count, (b",", b"[", b"{"))) > self.values:
+            raise OracleError(
+                f"{name}: the answer holds more than {self.values} values, far more than was asked for; ask for fewer "
+                "queries at a time (batch) if it repeats its inputs"
+            )
         try:
             return json.loads(self.body)
         except (ValueError, RecursionError):
@@ -58,14 +75,17 @@ class Response:
 def said(response: Response) -> str:
     """What a server says went wrong, in any of the forms servers use: {"error"}, {"detail"}, {"message"}, or text."""
     try:
-        value = json.loads(response.body)
-    except (ValueError, RecursionError):
+        value = response.json("refusal")
+    except OracleError:
         text = response.body[:MOST_READ].decode("utf-8", "replace")
         return "an HTML page" if text.lstrip()[:1] == "<" else printable(text.strip(), 200)
     for key in ("error", "message", "detail"):
         if isinstance(value, Mapping) and value.get(key):
             value = value[key]
-    return printable(value if isinstance(value, str) else json.dumps(value), 200)
+    try:
+        return printable(value if isinstance(value, str) else json.dumps(value), 200)
+    except RecursionError:
+        return "something nested without end"
 
 
 Get = Callable[[str], Response | None]  # a path under the base URL -> answer, or None if there is none
@@ -94,6 +114,7 @@ class Dialect(ABC):
 
     def __init__(self, spec: SuspectSpec, task: Task) -> None:
         self.spec = spec
+        self.transport, self.writing, self.reading = spec.transport, spec.writing, spec.reading
         self.task = task
 
     @classmethod
@@ -115,8 +136,8 @@ class Dialect(ABC):
         """The request that asks for inputs (n, *d)."""
 
     @abstractmethod
-    def answers(self, response: Response, n: int, name: str) -> Any:
-        """The decoded answers to n queries, in a form that `suspect.rows` takes.
+    def answers(self, response: Response, n: int, name: str) -> object:
+        """The decoded answers to n queries, in a form that `reading.rows` takes.
 
         Raises:
             OracleError: the body is not what this dialect answers.
@@ -125,16 +146,16 @@ class Dialect(ABC):
     @property
     def limit(self) -> int:
         """Most queries in one request."""
-        return self.spec.batch or self.batch
+        return self.transport.batch or self.batch
 
 
-def json_request(path: str, body: Any, headers: Mapping[str, str] | None = None) -> Request:
+def json_request(path: str, body: object, headers: Mapping[str, str] | None = None) -> Request:
     """A POST of JSON."""
     data = json.dumps(body, separators=(",", ":"), allow_nan=False).encode()
     return Request("POST", path, data, {"Content-Type": "application/json", **(headers or {})})
 
 
-def field_of(value: Any, key: str, name: str) -> Any:
+def field_of(value: object, key: str, name: str) -> object:
     """A field of a JSON object.
 
     Raises:
@@ -150,3 +171,24 @@ def field_of(value: Any, key: str, name: str) -> Any:
         )
         raise OracleError(f"{name}: expected an answer with {key!r}, got {found}")
     return value[key]
+
+
+def output_of(answer: object, output: str, name: str) -> object:
+    """The "predictions" of an answer; of several outputs the one that is declared.
+
+    Raises:
+        OracleError: not there.
+    """
+    found = field_of(answer, "predictions", name)
+    if not output:
+        return found
+    return [field_of(row, output, name) for row in found] if isinstance(found, list) else field_of(found, output, name)
+
+
+def probed(response: Response | None) -> Mapping[str, object]:
+    """What a server says of itself, empty if it says nothing that is an object."""
+    try:
+        value = None if response is None else response.json("probe")
+    except OracleError:
+        return {}
+    return value if isinstance(value, dict) else {}

@@ -1,56 +1,113 @@
 """Local Hugging Face folders (config.json and model.safetensors), by transformers (extra `hf`): grants the weights.
 
 Nothing is downloaded, no code from the folder runs, pickled weights are refused. The folder's preprocessor_config.json
-says how inputs in [0, 1] are resized and normalised; what a spec declares comes before it.
+says how inputs in [0, 1] are resized and normalised; what a spec declares comes before it. Weights of half precision
+are asked in single precision, and the suspect's name says so.
 """
 
 import json
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.nn import functional
 
 from birthmark.claim import Task
 from birthmark.errors import ArtifactError, BirthmarkError, SettingError
-from birthmark.suspects.description import SuspectSpec
+from birthmark.oracle import Oracle
+from birthmark.suspects.description import SuspectSpec, declared
+from birthmark.suspects.files import translated
+from birthmark.types import Answers
+from birthmark.workshop.whitebox import Open
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
+
+LONGEST = 16 << 20  # bytes of a folder's JSON
+LARGEST_SIDE = 4096  # pixels
+RESAMPLINGS = {0: "nearest", 2: "bilinear", 3: "bicubic"}  # Pillow's numbers
+FLOATS = {"F64", "F32", "F16", "BF16"}
+BESIDE = {"I64", "I32", "U8", "BOOL"}  # of buffers: counters, indices, masks
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How pixels in [0, 1] reach the network: resized, then less mean, divided by std, a value a channel."""
+
+    size: tuple[int, int] | None
+    resampling: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
 
 
 class Classifier(nn.Module):
-    """Images (n, c, h, w) in [0, 1] -> logits (n, k) in the source's class order."""
+    """Images (n, c, h, w) in [0, 1] -> logits (n, k) in the suspect's columns that `order` names, or in all."""
 
     mean: Tensor
     std: Tensor
 
-    def __init__(
-        self, network: nn.Module, size: tuple[int, int] | None, mean: list[float], std: list[float], order: list[int]
-    ) -> None:
+    def __init__(self, network: nn.Module, before: Preprocessing, order: list[int]) -> None:
         super().__init__()
         self.network = network
-        self.size = size
+        self.before = before
         self.order = order
-        self.register_buffer("mean", torch.tensor(mean).reshape(-1, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).reshape(-1, 1, 1), persistent=False)
+        self.register_buffer("mean", torch.tensor(before.mean).reshape(-1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(before.std).reshape(-1, 1, 1), persistent=False)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        x = inputs
-        if self.size is not None and tuple(x.shape[2:]) != self.size:
-            x = functional.interpolate(x, self.size, mode="bilinear", antialias=True)
+        x, size, mode = inputs, self.before.size, self.before.resampling
+        if size is not None and tuple(x.shape[2:]) != size:
+            x = functional.interpolate(x, size, mode=mode, antialias=mode != "nearest")
         logits: Tensor = self.network(pixel_values=(x - self.mean) / self.std).logits
         return logits[:, self.order] if self.order else logits
 
 
-def load_folder(path: Path, spec: SuspectSpec, task: Task) -> nn.Module:
-    """The classifier in a folder that `save_pretrained` wrote; returns logits.
+def open_folder(path: Path, spec: SuspectSpec, task: Task) -> Oracle:
+    """The classifier in a folder that `save_pretrained` wrote.
 
     Raises:
         ArtifactError: no such model inside, or not one that can be read without running its code.
-        SettingError: colour channels or classes that are not the claim's, or labels that must be declared.
+        SettingError: colour channels or classes that are not the claim's, or something that must be declared.
+    """
+    spec = declared(spec.completed(answers="logits"), task)
+    precisions = _inspected(path)
+    network, config = _loaded(path)
+    channels = getattr(config, "num_channels", task.shape[0])
+    if len(task.shape) != 3 or channels != task.shape[0]:
+        raise SettingError(
+            f"{path}: wants images of {channels} channels, the claim's inputs are {list(task.shape)}: it was made for "
+            "another task"
+        )
+    names = [str(name) for _, name in sorted((config.id2label or {}).items())]
+    order = [_index(names, label, path) for label in spec.reading.labels] or list(spec.reading.order)
+    if not order and len(names) != task.outputs and spec.reading.answers not in ("sigmoid", "log-odds"):
+        raise SettingError(
+            f"{path}: has {len(names)} classes ({', '.join(names)[:100]}), the claim {task.outputs}; declare order or "
+            "labels (or answers log-odds, if it is one number for two classes)"
+        )
+    if order and max(order) >= len(names):
+        raise SettingError(f"{path}: has {len(names)} classes, order names column {max(order)}")
+    module = Classifier(network, _preprocessing(path, channels, spec), order)
+    half = ", ".join(sorted(precisions & {"F16", "BF16"}))
+    model = Open(module, Answers.LOGITS, path.name + (f" ({half} weights asked as F32)" if half else ""))
+    rest = spec.having(order=(), labels=(), mean=(), std=(), layout="")
+    return translated(model, rest, task)
+
+
+def _inspected(path: Path) -> set[str]:
+    """The kinds of number that the weights are written in.
+
+    Raises:
+        ArtifactError: no weights in safetensors, code to run, quantised weights.
     """
     config = _json(path / "config.json")
-    if not (path / "model.safetensors").is_file() and not (path / "model.safetensors.index.json").is_file():
+    files = sorted(path.glob("model*.safetensors"))
+    if not files:
         raise ArtifactError(
             f"{path}: expected model.safetensors there; pickled weights (pytorch_model.bin) can run code and are not "
             "read"
@@ -59,13 +116,37 @@ def load_folder(path: Path, spec: SuspectSpec, task: Task) -> nn.Module:
         raise ArtifactError(
             f"{path}: its config names code to run (auto_map), which birthmark does not; export the model as ONNX"
         )
+    kinds = set[str]()
+    try:
+        for file in files:
+            with safe_open(file, framework="pt") as tensors:
+                kinds |= {tensors.get_slice(key).get_dtype() for key in tensors.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise ArtifactError(
+            f"{path}: not an image classifier that transformers can read ({str(error)[:200]})"
+        ) from None
+    odd = kinds - FLOATS - BESIDE
+    if odd or "quantization_config" in config:
+        raise ArtifactError(
+            f"{path}: its weights are quantised ({', '.join(sorted(odd)) or 'quantization_config'}), which is not "
+            "undone here; export the model as ONNX, or save it in float32"
+        )
+    return kinds
+
+
+def _loaded(path: Path) -> tuple[nn.Module, "PreTrainedConfig"]:
     try:
         from transformers import AutoModelForImageClassification
     except ImportError:
         raise BirthmarkError("Hugging Face folders need transformers: pip install 'birthmark[hf]'") from None
     try:
         network, info = AutoModelForImageClassification.from_pretrained(
-            str(path), local_files_only=True, trust_remote_code=False, use_safetensors=True, output_loading_info=True
+            str(path),
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            output_loading_info=True,
+            dtype=torch.float32,
         )
     except Exception as error:  # transformers raises many kinds
         raise ArtifactError(
@@ -76,42 +157,72 @@ def load_folder(path: Path, spec: SuspectSpec, task: Task) -> nn.Module:
         raise ArtifactError(
             f"{path}: its weights lack {lacks}, so it is no whole classifier; transformers would fill them with noise"
         )
-    channels = getattr(network.config, "num_channels", task.shape[0])
-    if len(task.shape) != 3 or channels != task.shape[0]:
-        raise SettingError(
-            f"{path}: wants images of {channels} channels, the claim's inputs are {list(task.shape)}: it was made for "
-            "another task"
-        )
-    size, mean, std = _preprocessing(path, channels)
-    names = [str(network.config.id2label[i]) for i in range(network.config.num_labels)]
-    order = list(spec.order) or [_index(names, label, path) for label in spec.labels]
-    return Classifier(network, size, list(spec.mean) or mean, list(spec.std) or std, order)
+    return network, network.config
 
 
-def _preprocessing(path: Path, channels: int) -> tuple[tuple[int, int] | None, list[float], list[float]]:
+def _preprocessing(path: Path, channels: int, spec: SuspectSpec) -> Preprocessing:
     file = path / "preprocessor_config.json"
     said = _json(file) if file.is_file() else {}
-    size = None
-    if said.get("do_resize"):
-        wanted = said.get("size") or {}
-        if isinstance(wanted, dict) and {"height", "width"} <= set(wanted):
-            size = (int(wanted["height"]), int(wanted["width"]))
-        else:
-            raise SettingError(
-                f"{file}: size {wanted} crops or keeps ratios, which is not reproduced here; serve the model and give "
-                "its URL"
-            )
-    mean, std = [0.0] * channels, [1.0] * channels
-    if said.get("do_normalize"):
-        mean, std = [float(v) for v in said["image_mean"]], [float(v) for v in said["image_std"]]
-    factor = float(said.get("rescale_factor", 1 / 255)) * 255 if said.get("do_rescale", True) else 255.0
-    if not math.isclose(factor, 1.0):  # the network sees pixel * factor where ours are pixel
-        mean, std = [m / factor for m in mean], [s / factor for s in std]
-    if len(mean) != channels or len(std) != channels:
+    resampling = RESAMPLINGS.get(int(_number(said, "resample", 2, file)))
+    if resampling is None:
         raise SettingError(
-            f"{file}: normalises {len(mean)} channels, the network wants {channels}; declare mean and std"
+            f"{file}: resample {said['resample']} is none of {RESAMPLINGS}; serve the model, give its URL"
         )
-    return size, mean, std
+    size = _size(said, file) if _flag(said, "do_resize", False, file) else None
+    normalise = _flag(said, "do_normalize", False, file)
+    mean = spec.writing.mean or (_channels(said, "image_mean", channels, file) if normalise else (0.0,) * channels)
+    std = spec.writing.std or (_channels(said, "image_std", channels, file) if normalise else (1.0,) * channels)
+    if any(value <= 0 for value in std):
+        raise SettingError(f"{file}: expected image_std above 0, got {list(std)}; declare mean and std")
+    rescale = _flag(said, "do_rescale", True, file)
+    factor = _number(said, "rescale_factor", 1 / 255, file) * 255 if rescale else 255.0
+    if not factor > 0:
+        raise SettingError(
+            f"{file}: expected rescale_factor above 0, got {said['rescale_factor']}; declare mean and std"
+        )
+    if not math.isclose(factor, 1.0):  # the network sees pixel * factor where ours are pixel
+        mean = mean if spec.writing.mean else tuple(m / factor for m in mean)
+        std = std if spec.writing.std else tuple(s / factor for s in std)
+    return Preprocessing(size, resampling, mean, std)
+
+
+def _size(said: Mapping[str, object], file: Path) -> tuple[int, int]:
+    wanted = said.get("size")
+    cropped = said.get("crop_size", wanted) if _flag(said, "do_center_crop", False, file) else wanted
+    if not isinstance(wanted, dict) or not {"height", "width"} <= set(wanted) or cropped != wanted:
+        raise SettingError(
+            f"{file}: size {str(wanted)[:80]} crops or keeps ratios, which is not reproduced here; serve the model and "
+            "give its URL"
+        )
+    sides = [wanted["height"], wanted["width"]]
+    if not all(type(side) is int and 0 < side <= LARGEST_SIDE for side in sides):
+        raise SettingError(f"{file}: expected a size of 1 to {LARGEST_SIDE} pixels, got {str(wanted)[:80]}")
+    return sides[0], sides[1]
+
+
+def _flag(said: Mapping[str, object], key: str, default: bool, file: Path) -> bool:
+    value = said.get(key, default)
+    if value is not None and not isinstance(value, bool):
+        raise SettingError(f"{file}: expected {key} to be true or false, got {str(value)[:40]!r}")
+    return bool(value)
+
+
+def _number(said: Mapping[str, object], key: str, default: float, file: Path) -> float:
+    value = said.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise SettingError(f"{file}: expected {key} to be a number, got {str(value)[:40]!r}; declare mean and std")
+    return value
+
+
+def _channels(said: Mapping[str, object], key: str, channels: int, file: Path) -> tuple[float, ...]:
+    """A number a channel; one number stands for all, as transformers reads it."""
+    value = said.get(key)
+    values = value if isinstance(value, list) else [value] * channels
+    if len(values) != channels:
+        raise SettingError(
+            f"{file}: normalises {len(values)} channels, the network wants {channels}; declare mean and std"
+        )
+    return tuple(float(_number({key: item}, key, math.nan, file)) for item in values)
 
 
 def _index(names: list[str], label: str, path: Path) -> int:
@@ -120,10 +231,12 @@ def _index(names: list[str], label: str, path: Path) -> int:
     return names.index(label)
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _json(path: Path) -> dict[str, object]:
     try:
+        if path.stat().st_size > LONGEST:
+            raise ArtifactError(f"{path}: larger than {LONGEST} bytes")
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ArtifactError(
             f"{path}: expected a Hugging Face model's JSON there ({error.__class__.__name__}); is this a model folder?"
         ) from None

@@ -1,4 +1,4 @@
-"""Any JSON API, described in one TOML file: a request body with placeholders, headers, and a JMESPath to the answers.
+"""Any HTTP API, described in one TOML file: a request body with placeholders, headers, and a JMESPath to the answers.
 
     url = "https://api.example.org/classify"
     dialect = "generic"
@@ -7,13 +7,16 @@
     [body]
     images = "$inputs"
 
-`$inputs` becomes the whole batch as nested lists; `$input`, `$png_base64` and `$jpeg_base64` become one query, and one
-request is sent for each. Without `rows` the body itself is the answers. For one query, `rows` yields its one row.
+`$inputs` becomes the whole batch as nested lists; `$input` one query, and one request is sent for each. A picture of
+one query is `$png_base64` or `$jpeg_base64`, also inside a text ("data:image/png;base64,$png_base64"); or `$png` or
+`$jpeg`, the file itself: then the body is a form (multipart/form-data) of its fields, or the file alone if the body is
+nothing else. Without `rows` the whole answer is the answers. For one query, `rows` yields its one row.
 """
 
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any, ClassVar
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import ClassVar
 
 import jmespath
 from jmespath.exceptions import JMESPathError
@@ -21,11 +24,14 @@ from jmespath.exceptions import JMESPathError
 from birthmark.claim import Task
 from birthmark.errors import OracleError, SettingError
 from birthmark.secrets import MOST_READ, printable
-from birthmark.suspects.description import SuspectSpec, base64_text, encoded, picture
+from birthmark.suspects.description import SuspectSpec
 from birthmark.suspects.dialect import Dialect, Request, Response, json_request
+from birthmark.suspects.writing import base64_text, encoded, picture
 from birthmark.types import Array
 
-BATCH, ONE = "$inputs", ("$input", "$png_base64", "$jpeg_base64")
+BATCH, ONE = "$inputs", ("$input", "$png_base64", "$jpeg_base64", "$png", "$jpeg")
+INSIDE = re.compile(r"\$(png|jpeg)_base64\b")  # these may stand inside a text, the others are a value by themselves
+BOUNDARY = "birthmark-4f1c9a7e2b6d8053"  # no picture's bytes hold it
 
 
 class Generic(Dialect):
@@ -40,17 +46,23 @@ class Generic(Dialect):
 
     def __init__(self, spec: SuspectSpec, task: Task) -> None:
         super().__init__(spec, task)
-        found = set(_placeholders(spec.body))
+        found = set(_placeholders(self.writing.body))
         if len(found) != 1:
             raise SettingError(
                 f"generic: expected body to hold one of {BATCH}, {', '.join(ONE)}, got "
                 f"{', '.join(sorted(found)) or 'none'}"
             )
         self.placeholder = found.pop()
+        self.file = self.placeholder[1:] if self.placeholder in ("$png", "$jpeg") else ""
+        form = self.writing.body
+        if self.file and form != self.placeholder and self.placeholder not in getattr(form, "values", list)():
+            raise SettingError(f"generic: expected {self.placeholder} alone, or as one of the form's fields in body")
         try:
-            self.path = jmespath.compile(spec.rows) if spec.rows else None
-        except JMESPathError as error:
-            raise SettingError(f"generic: rows {spec.rows!r} is no JMESPath ({str(error).splitlines()[0]})") from None
+            self.path = jmespath.compile(self.reading.rows) if self.reading.rows else None
+        except (JMESPathError, RecursionError) as error:
+            raise SettingError(
+                f"generic: rows {self.reading.rows[:80]!r} is no JMESPath ({str(error).splitlines()[0]})"
+            ) from None
 
     @property
     def limit(self) -> int:
@@ -58,26 +70,31 @@ class Generic(Dialect):
 
     def request(self, inputs: Array) -> Request:
         if self.placeholder in (BATCH, "$input"):
-            x = encoded(inputs, self.spec).tolist()
-            value: Any = x if self.placeholder == BATCH else x[0]
-        else:
-            value = base64_text(
-                picture(inputs[0], replace(self.spec, encoding=self.placeholder[1:].removesuffix("_base64")))
+            x = encoded(inputs, self.writing).tolist()
+            value = x if self.placeholder == BATCH else x[0]
+            return json_request(
+                "", _filled(self.writing.body, lambda text: value if text == self.placeholder else text)
             )
-        return json_request("", _filled(self.spec.body, self.placeholder, value))
+        image = picture(inputs[0], self.placeholder[1:].removesuffix("_base64"), self.writing.quality)
+        if not self.file:
+            return json_request("", _filled(self.writing.body, lambda text: INSIDE.sub(base64_text(image), text)))
+        if isinstance(self.writing.body, Mapping):
+            return _form(self.writing.body, self.placeholder, image)
+        return Request("POST", "", image, {"Content-Type": f"image/{self.file}"})
 
-    def answers(self, response: Response, n: int, name: str) -> Any:
+    def answers(self, response: Response, n: int, name: str) -> object:
         value = response.json(name)
         if self.path is not None:
             try:
                 value = self.path.search(value)
-            except (JMESPathError, RecursionError) as error:
+            except (JMESPathError, TypeError, ValueError) as error:
                 raise OracleError(
-                    f"{name}: rows {self.spec.rows!r} does not fit the answer ({str(error).splitlines()[0][:120]})"
+                    f"{name}: rows {self.reading.rows!r} does not fit the answer "
+                    f"({printable(str(error).splitlines()[0], 120)})"
                 ) from None
             if value is None:
                 raise OracleError(
-                    f"{name}: rows {self.spec.rows!r} finds nothing in the answer "
+                    f"{name}: rows {self.reading.rows!r} finds nothing in the answer "
                     f"{printable(response.body[:MOST_READ].decode('utf-8', 'replace'), 100)!r}"
                 )
         if self.placeholder == BATCH:
@@ -86,17 +103,32 @@ class Generic(Dialect):
         return value if one_row else [value]
 
 
-def _placeholders(body: Any) -> list[str]:
+def _placeholders(body: object) -> list[str]:
     if isinstance(body, Mapping):
         return [found for item in body.values() for found in _placeholders(item)]
     if isinstance(body, list):
         return [found for item in body for found in _placeholders(item)]
-    return [body] if body in (BATCH, *ONE) else []
+    if not isinstance(body, str):
+        return []
+    return [body] if body in (BATCH, *ONE) else [f"${kind}_base64" for kind in INSIDE.findall(body)]
 
 
-def _filled(body: Any, placeholder: str, value: Any) -> Any:
+def _filled(body: object, fill: Callable[[str], object]) -> object:
     if isinstance(body, Mapping):
-        return {key: _filled(item, placeholder, value) for key, item in body.items()}
+        return {key: _filled(item, fill) for key, item in body.items()}
     if isinstance(body, list):
-        return [_filled(item, placeholder, value) for item in body]
-    return value if body == placeholder else body
+        return [_filled(item, fill) for item in body]
+    return fill(body) if isinstance(body, str) else body
+
+
+def _form(body: Mapping[str, object], placeholder: str, image: bytes) -> Request:
+    """A form as browsers upload it (RFC 7578): the picture is a file, other fields are text or JSON."""
+    kind, parts = placeholder[1:], []
+    for name, value in body.items():
+        head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{re.sub(r"[^ -!#-~]", "_", name)}"'
+        if value == placeholder:
+            head += f'; filename="query.{kind}"\r\nContent-Type: image/{kind}'
+        content = image if value == placeholder else (value if isinstance(value, str) else json.dumps(value)).encode()
+        parts.append(head.encode() + b"\r\n\r\n" + content + b"\r\n")
+    blob = b"".join(parts) + f"--{BOUNDARY}--\r\n".encode()
+    return Request("POST", "", blob, {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"})

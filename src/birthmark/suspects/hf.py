@@ -4,11 +4,11 @@ One image a request, base64 in JSON; the answer is [{"label", "score"}, ...], be
 the suspect's name for each of the source's classes. Pixels travel as 8-bit PNG (or JPEG).
 """
 
-from dataclasses import replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from birthmark.suspects.description import SuspectSpec, base64_text, picture
+from birthmark.suspects.description import SuspectSpec
 from birthmark.suspects.dialect import Dialect, Request, Response, json_request
+from birthmark.suspects.writing import base64_text, picture
 from birthmark.types import Array
 
 
@@ -28,12 +28,16 @@ class HuggingFace(Dialect):
         return (path, spec) if "/hf-inference/models/" in path else None
 
     def request(self, inputs: Array) -> Request:
-        spec = replace(self.spec, encoding=self.spec.encoding if self.spec.encoding in ("png", "jpeg") else "png")
-        function = {"logits": "none", "values": "none"}.get(spec.answers, "softmax")
-        parameters = {"top_k": spec.top or self.task.outputs, "function_to_apply": function}
-        return json_request("", {"inputs": base64_text(picture(inputs[0], spec)), "parameters": parameters})
+        kind = self.writing.encoding if self.writing.encoding in ("png", "jpeg") else "png"
+        plain = {"logits": "none", "log-odds": "none", "values": "none", "sigmoid": "sigmoid"}
+        parameters = {
+            "top_k": self.reading.top or self.task.outputs,
+            "function_to_apply": plain.get(self.reading.answers, "softmax"),
+        }
+        image = picture(inputs[0], kind, self.writing.quality)
+        return json_request("", {"inputs": base64_text(image), "parameters": parameters})
 
-    def answers(self, response: Response, n: int, name: str) -> Any:
+    def answers(self, response: Response, n: int, name: str) -> object:
         value = response.json(name)
         nested = isinstance(value, list) and len(value) == 1 and isinstance(value[0], list)
         return value if nested else [value]

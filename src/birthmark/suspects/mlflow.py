@@ -4,11 +4,12 @@
 """
 
 import re
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from birthmark.claim import Task
-from birthmark.suspects.description import SuspectSpec, encoded
-from birthmark.suspects.dialect import Dialect, Found, Get, Request, Response, field_of, json_request
+from birthmark.suspects.description import SuspectSpec
+from birthmark.suspects.dialect import Dialect, Found, Get, Request, Response, json_request, output_of
+from birthmark.suspects.writing import encoded
 from birthmark.types import Array
 
 
@@ -31,22 +32,16 @@ class MLflow(Dialect):
         return Found(spec, (f"MLflow {version.body.decode('ascii').strip()}",))
 
     def request(self, inputs: Array) -> Request:
-        x = encoded(inputs, self.spec).tolist()
-        return json_request("/invocations", {"inputs": {self.spec.input_name: x} if self.spec.input_name else x})
+        x = encoded(inputs, self.writing).tolist()
+        return json_request("/invocations", {"inputs": {self.writing.input_name: x} if self.writing.input_name else x})
 
-    def answers(self, response: Response, n: int, name: str) -> Any:
-        rows = field_of(response.json(name), "predictions", name)
-        if self.spec.output_name:
-            return (
-                [field_of(row, self.spec.output_name, name) for row in rows]
-                if isinstance(rows, list)
-                else field_of(rows, self.spec.output_name, name)
-            )
-        return [_columns(row) for row in rows] if isinstance(rows, list) and not self.spec.labels else rows
+    def answers(self, response: Response, n: int, name: str) -> object:
+        rows = output_of(response.json(name), self.reading.output_name, name)
+        return [_columns(row) for row in rows] if isinstance(rows, list) and not self.reading.labels else rows
 
 
-def _columns(row: Any) -> Any:
+def _columns(row: object) -> object:
     """A table's row {"0": .., "1": ..} as numbers in the order of its columns' numbers."""
-    if isinstance(row, dict) and row and all(str(key).isdigit() for key in row):
+    if isinstance(row, dict) and row and all(str(key).isdecimal() for key in row):
         return [row[key] for key in sorted(row, key=int)]
     return row

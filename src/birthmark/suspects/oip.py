@@ -8,18 +8,22 @@ strings "score:index[:label]". An `id` is always sent: some servers fail without
 import json
 import re
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from birthmark.claim import Task
 from birthmark.errors import OracleError, SettingError
 from birthmark.secrets import printable
-from birthmark.suspects.description import DATATYPES, SuspectSpec, encoded, layout_of
-from birthmark.suspects.dialect import Dialect, Found, Get, Request, Response, field_of, json_request
+from birthmark.suspects.description import SuspectSpec
+from birthmark.suspects.dialect import Dialect, Found, Get, Request, Response, field_of, json_request, probed
+from birthmark.suspects.writing import DATATYPES, Inputs, datatype_of, encoded, layout_of
 from birthmark.types import Array
 
 HEAD = "inference-header-content-length"
+Tensors = dict[str, NDArray[np.generic]]
 
 
 class OpenInference(Dialect):
@@ -35,67 +39,63 @@ class OpenInference(Dialect):
 
     @classmethod
     def probe(cls, get: Get, spec: SuspectSpec, task: Task) -> Found | None:
-        response = get("/v2")
-        server = _object(response)
-        if server is None or not isinstance(server.get("extensions", []), list):
+        server = probed(get("/v2"))
+        extensions = server.get("extensions", [])
+        if not server or not isinstance(extensions, list):
             return None
-        lines = [f"Open Inference Protocol, server {server.get('name', 'unnamed')} {server.get('version', '')}".strip()]
-        if "binary_tensor_data" in server.get("extensions", []):
+        lines = [
+            printable(
+                f"Open Inference Protocol, server {server.get('name', 'unnamed')} {server.get('version', '')}".strip(),
+                200,
+            )
+        ]
+        if "binary_tensor_data" in extensions:
             spec = spec.completed(encoding="binary")
-        if not spec.model:
+        if not spec.transport.model:
             raise SettingError(f"{lines[0]}: declare model, or give the URL of the model, .../v2/models/NAME")
         path = model_path(spec)
-        about = _object(get(path))
-        if about is None:
-            raise SettingError(f"{lines[0]}: no model {spec.model!r} there")
-        wanted = _chosen(about.get("inputs") or [], spec.input_name, "input")
+        about = probed(get(path))
+        if not about:
+            raise SettingError(f"{lines[0]}: no model {spec.transport.model!r} there")
+        wanted = _chosen(about.get("inputs"), spec.writing.input_name, "input")
         if wanted:
-            spec = spec.completed(input_name=str(wanted["name"]), datatype=str(wanted.get("datatype", "")))
-            shape = [int(v) for v in wanted.get("shape", [])]
-            lines.append(f"input {wanted['name']} {wanted.get('datatype')} {shape}")
-            if not spec.layout and shape:
-                spec = spec.completed(layout=layout_of(shape[1:], task) or _undeclared(shape))
-        answer = _chosen(about.get("outputs") or [], spec.output_name, "output")
+            spec, line = _input(wanted, spec, task)
+            lines.append(line)
+        answer = _chosen(about.get("outputs"), spec.reading.output_name, "output")
         if answer:
-            spec = spec.completed(output_name=str(answer["name"]))
-            lines.append(f"output {answer['name']} {answer.get('datatype')} {answer.get('shape')}")
-        config = _object(get(f"{path}/config")) or {}
-        most = config.get("max_batch_size")
+            spec = spec.completed(output_name=answer["name"])
+            lines.append(printable(f"output {answer['name']} {answer.get('datatype')} {answer.get('shape')}", 200))
+        most = probed(get(f"{path}/config")).get("max_batch_size")
         if isinstance(most, int) and most > 0:
             spec = spec.completed(batch=min(most, cls.batch))
             lines.append(f"at most {most} inputs a request")
         return Found(spec, tuple(lines))
 
     def request(self, inputs: Array) -> Request:
-        x = encoded(inputs, self.spec)
+        x = encoded(inputs, self.writing)
         path = f"{model_path(self.spec)}/infer"
-        tensor: dict[str, Any] = {
-            "name": self.spec.input_name or "input",
-            "shape": list(x.shape),
-            "datatype": self.spec.datatype or "FP32",
-        }
-        body: dict[str, Any] = {"id": "birthmark", "inputs": [tensor]}
-        if self.spec.output_name or self.spec.top:
-            wanted: dict[str, Any] = {"name": self.spec.output_name or "output"}
-            if self.spec.top:
-                wanted["parameters"] = {"classification": self.spec.top}
-            body["outputs"] = [wanted]
-        if self.spec.encoding != "binary":
-            tensor["data"] = x.ravel().tolist()
-            return json_request(path, body)
-        blob = x.tobytes()
-        tensor["parameters"] = {"binary_data_size": len(blob)}
-        if self.spec.output_name and not self.spec.top:
-            body["outputs"][0]["parameters"] = {"binary_data": True}
-        elif not self.spec.top:
+        kind, output, top = self.writing.datatype or "FP32", self.reading.output_name, self.reading.top
+        binary = self.writing.encoding == "binary"
+        blob = to_bytes(x, kind) if binary else b""
+        data: dict[str, object] = (
+            {"parameters": {"binary_data_size": len(blob)}} if binary else {"data": x.ravel().tolist()}
+        )
+        tensor = {"name": self.writing.input_name or "input", "shape": list(x.shape), "datatype": kind, **data}
+        body: dict[str, object] = {"id": "birthmark", "inputs": [tensor]}
+        shown: dict[str, object] = {"classification": top} if top else {"binary_data": True} if binary else {}
+        if output or top:
+            body["outputs"] = [{"name": output or "output", **({"parameters": shown} if shown else {})}]
+        elif binary:
             body["parameters"] = {"binary_data_output": True}
+        if not binary:
+            return json_request(path, body)
         head = json.dumps(body).encode()
         return Request("POST", path, head + blob, {"Content-Type": "application/octet-stream", HEAD: str(len(head))})
 
-    def answers(self, response: Response, n: int, name: str) -> Any:
+    def answers(self, response: Response, n: int, name: str) -> object:
         outputs = decoded(response, name)
-        if self.spec.output_name and self.spec.output_name in outputs:
-            value = outputs[self.spec.output_name]
+        if self.reading.output_name and self.reading.output_name in outputs:
+            value = outputs[self.reading.output_name]
         elif len(outputs) == 1:
             value = next(iter(outputs.values()))
         else:
@@ -103,26 +103,26 @@ class OpenInference(Dialect):
         if value.dtype.kind not in "OUS":
             return value.reshape(len(value), -1) if value.ndim > 1 and len(value) else np.atleast_1d(value)
         texts = [[_str(v) for v in np.atleast_1d(row)] for row in np.atleast_1d(value)]
-        if self.spec.top:
+        if self.reading.top:
             return [{_ranked(text, name)[1]: _ranked(text, name)[0] for text in row} for row in texts]
         return [row[0] if len(row) == 1 else row for row in texts]
 
 
 def model_path(spec: SuspectSpec) -> str:
     """/v2/models/NAME[/versions/VERSION]"""
-    return f"/v2/models/{spec.model}" + (f"/versions/{spec.version}" if spec.version else "")
+    return f"/v2/models/{spec.transport.model}" + (
+        f"/versions/{spec.transport.version}" if spec.transport.version else ""
+    )
 
 
-def decoded(response: Response, name: str, part: str = "outputs") -> dict[str, np.ndarray[Any, Any]]:
+def decoded(response: Response, name: str, part: str = "outputs") -> Tensors:
     """The tensors of an answer by name, JSON or binary; those of a request, if `part` is "inputs".
 
     Raises:
         OracleError: shapes, sizes or datatypes that do not hold together.
     """
     cut = head_length(response.headers, response.body, name)
-    return tensors(
-        Response(response.status, response.headers, response.body[:cut]).json(name), response.body, cut, name, part
-    )
+    return tensors(replace(response, body=response.body[:cut]).json(name), response.body, cut, name, part)
 
 
 def head_length(headers: Mapping[str, str], body: bytes, name: str) -> int:
@@ -132,44 +132,62 @@ def head_length(headers: Mapping[str, str], body: bytes, name: str) -> int:
         OracleError: a header that cannot be true.
     """
     length = headers.get(HEAD)
-    if length is not None and (not length.isdigit() or int(length) > len(body)):
+    if length is not None and (not re.fullmatch("[0-9]{1,15}", length) or int(length) > len(body)):
         raise OracleError(f"{name}: its header {HEAD} is {printable(length, 20)!r} for a body of {len(body)} bytes")
     return len(body) if length is None else int(length)
 
 
-def tensors(head: Any, body: bytes, at: int, name: str, part: str) -> dict[str, np.ndarray[Any, Any]]:
+def tensors(head: object, body: bytes, at: int, name: str, part: str) -> Tensors:
     """The tensors that a parsed head tells of, by name; binary ones lie in the body from `at` on.
 
     Raises:
         OracleError: as `decoded`.
     """
-    found = {}
-    for tensor in field_of(head, part, name):
-        label, shape, kind = (
-            field_of(tensor, "name", name),
-            field_of(tensor, "shape", name),
-            field_of(tensor, "datatype", name),
-        )
+    found: Tensors = {}
+    listed = field_of(head, part, name)
+    if not isinstance(listed, list):
+        raise OracleError(f"{name}: expected {part} to be a list of tensors, got {printable(str(listed), 40)!r}")
+    for tensor in listed:
+        label, shape, kind = (field_of(tensor, key, name) for key in ("name", "shape", "datatype"))
         about = tensor.get("parameters")
         size = about.get("binary_data_size") if isinstance(about, Mapping) else None
         try:
-            if size is not None:
-                found[str(label)] = _from_bytes(body[at : at + size], kind).reshape(shape)
-                at += size
-            else:
+            kind = kind if kind == "BYTES" else datatype_of(kind)
+            if size is None:
                 data = field_of(tensor, "data", name)
-                found[str(label)] = np.asarray(
-                    data, dtype=object if kind == "BYTES" else DATATYPES.get(kind, np.float64)
-                ).reshape(shape)
-        except (ValueError, TypeError, OverflowError, KeyError) as error:
+                value = np.asarray(data, dtype=object if kind == "BYTES" else DATATYPES[kind])
+            else:
+                if not isinstance(size, int) or not 0 <= size <= len(body) - at:
+                    raise ValueError(f"binary_data_size {size!r} of {len(body) - at} bytes")
+                value = _from_bytes(body[at : at + size], kind)
+                at += size
+            found[str(label)] = value.reshape(_sides(shape))
+        except (ValueError, TypeError, OverflowError) as error:
             raise OracleError(
-                f"{name}: {part[:-1]} {printable(label, 40)!r} does not fit its shape {printable(shape, 40)} and "
-                f"datatype {printable(kind, 10)} ({printable(error, 80)})"
+                f"{name}: {part[:-1]} {printable(str(label), 40)!r} does not fit its shape {str(shape)[:40]} and "
+                f"datatype {printable(str(kind), 10)} ({printable(str(error), 80)})"
             ) from None
     return found
 
 
-def _from_bytes(blob: bytes, kind: str) -> np.ndarray[Any, Any]:
+def _sides(shape: object) -> list[int]:
+    sides = [v for v in shape if type(v) is int and v >= 0] if isinstance(shape, list) else []
+    if not isinstance(shape, list) or len(sides) != len(shape):
+        raise ValueError("expected a list of sizes")
+    return sides
+
+
+def to_bytes(x: Inputs, kind: str) -> bytes:
+    """A tensor's raw little-endian bytes; BF16 is the upper half of float32, rounded to even."""
+    if kind != "BF16":
+        return x.astype(x.dtype.newbyteorder("<"), copy=False).tobytes()
+    bits = x.astype("<f4").view("<u4").astype(np.uint64)
+    return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype("<u2").tobytes()
+
+
+def _from_bytes(blob: bytes, kind: str) -> NDArray[np.generic]:
+    if kind == "BF16":
+        return (np.frombuffer(blob, "<u2").astype("<u4") << 16).view("<f4")
     if kind != "BYTES":
         return np.frombuffer(blob, dtype=np.dtype(DATATYPES[kind]).newbyteorder("<"))
     texts, at = [], 0
@@ -180,11 +198,11 @@ def _from_bytes(blob: bytes, kind: str) -> np.ndarray[Any, Any]:
     return np.array(texts, dtype=object)
 
 
-def _str(value: Any) -> str:
+def _str(value: object) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
-def _ranked(text: str, name: str) -> tuple[float, Any]:
+def _ranked(text: str, name: str) -> tuple[float, str | int]:
     """ "score:index[:label]" of the classification extension."""
     parts = text.split(":", 2)
     try:
@@ -193,26 +211,37 @@ def _ranked(text: str, name: str) -> tuple[float, Any]:
         raise OracleError(f"{name}: expected 'score:index', got {printable(text, 40)!r}") from None
 
 
-def _object(response: Response | None) -> dict[str, Any] | None:
-    if response is None:
-        return None
+def _input(about: Mapping[str, object], spec: SuspectSpec, task: Task) -> tuple[SuspectSpec, str]:
+    """The spec completed by what the server says of its input, and that in words.
+
+    Raises:
+        SettingError: something must be declared: a datatype that numbers cannot be sent in, a shape that fits twice.
+    """
+    said, shape = about.get("datatype", ""), about.get("shape")
+    line = printable(f"input {about['name']} {said} {shape}", 200)
     try:
-        value = response.json("probe")
-    except OracleError:
-        return None
-    return value if isinstance(value, dict) else None
+        datatype = spec.writing.datatype or (datatype_of(said) if said else "")
+    except ValueError as error:
+        raise SettingError(f"the model's {line}: its datatype is not understood; declare datatype ({error})") from None
+    spec = spec.completed(input_name=about["name"], datatype=datatype)
+    if spec.writing.layout:
+        return spec, line
+    if not isinstance(shape, list) or not all(v is None or type(v) is int for v in shape):
+        raise SettingError(f"the model's {line}: its shape is not understood; declare layout (nchw, nhwc or flat)")
+    layout = layout_of([-1 if v is None or v < 1 else v for v in shape[1:]], task.shape)
+    if not layout and shape:
+        raise SettingError(f"the model's input {str(shape)[:100]} fits nchw and nhwc; declare layout")
+    return spec.completed(layout=layout), line
 
 
-def _chosen(tensors: Any, name: str, kind: str) -> Mapping[str, Any] | None:
-    known = {str(t.get("name")): t for t in tensors if isinstance(t, Mapping)}
+def _chosen(tensors: object, name: str, kind: str) -> Mapping[str, object] | None:
+    listed = tensors if isinstance(tensors, list) else []
+    known = {t["name"]: t for t in listed if isinstance(t, Mapping) and isinstance(t.get("name"), str)}
+    names = printable(", ".join(known), 200)
     if name:
         if known and name not in known:
-            raise SettingError(f"no {kind} {name!r}; the model has {', '.join(known)}")
+            raise SettingError(f"no {kind} {name!r}; the model has {names}")
         return known.get(name)
     if len(known) > 1:
-        raise SettingError(f"the model has {len(known)} {kind}s: {', '.join(known)}; declare {kind}_name")
+        raise SettingError(f"the model has {len(known)} {kind}s: {names}; declare {kind}_name")
     return next(iter(known.values()), None)
-
-
-def _undeclared(shape: list[int]) -> str:
-    raise SettingError(f"the model's input {shape} fits nchw and nhwc; declare layout")

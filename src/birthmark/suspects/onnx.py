@@ -11,7 +11,9 @@ import numpy as np
 from birthmark.claim import Task
 from birthmark.errors import ArtifactError, BirthmarkError, OracleError, SettingError
 from birthmark.oracle import Oracle
-from birthmark.suspects.description import SuspectSpec, access, declared, encoded, layout_of, rows
+from birthmark.suspects.description import SuspectSpec, access, declared
+from birthmark.suspects.reading import rows
+from birthmark.suspects.writing import Inputs, encoded, layout_of
 from birthmark.types import Array, Floats
 
 TYPES = {
@@ -28,29 +30,29 @@ class OnnxFile(Oracle):
     """A session on one processor thread; a model with a fixed batch is asked in such batches, the last one padded."""
 
     def __init__(self, session: Any, spec: SuspectSpec, task: Task, name: str) -> None:
-        assert spec.kind is not None, "the spec is completed before"
+        assert spec.reading.kind is not None, "the spec is completed before"
         self.session, self.spec, self.task, self.name = session, spec, task, name
-        self.access, self.answers = access(spec), spec.kind
+        self.access, self.answers = access(spec.reading), spec.reading.kind
         size = session.get_inputs()[0].shape[0]
         self.fixed = size if isinstance(size, int) and size > 0 else 0
 
     def __call__(self, inputs: Array) -> Floats:
-        x = encoded(inputs, self.spec)
+        x = encoded(inputs, self.spec.writing)
         step = self.fixed or 500
         found = [self._run(x[start : start + step]) for start in range(0, len(x), step)]
         return np.concatenate(found) if found else np.zeros((0, self.task.outputs))
 
-    def _run(self, x: np.ndarray[Any, Any]) -> Floats:
+    def _run(self, x: Inputs) -> Floats:
         n = len(x)
         if self.fixed and n < self.fixed:
             x = np.concatenate([x, np.repeat(x[-1:], self.fixed - n, axis=0)])
         try:
-            (answer,) = self.session.run([self.spec.output_name], {self.spec.input_name: x})
+            (answer,) = self.session.run([self.spec.reading.output_name], {self.spec.writing.input_name: x})
         except Exception as error:  # onnxruntime's exceptions have no common base but this
             raise OracleError(
                 f"{self.name}: cannot answer inputs of shape {x.shape}: {str(error).splitlines()[0][:200]}"
             ) from None
-        return rows(answer[:n], n, self.spec, self.task, self.name)
+        return rows(answer[:n], n, self.spec.reading, self.task, self.name)
 
 
 def open_onnx(path: Path, spec: SuspectSpec, task: Task) -> Oracle:
@@ -71,13 +73,13 @@ def open_onnx(path: Path, spec: SuspectSpec, task: Task) -> Oracle:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ditto
         raise ArtifactError(f"{path}: not an ONNX file that can be read ({str(error).splitlines()[0][:200]})") from None
-    given = _one([i.name for i in session.get_inputs()], spec.input_name, "input", path)
-    answer = _one([o.name for o in session.get_outputs()], spec.output_name, "output", path)
+    given = _one([i.name for i in session.get_inputs()], spec.writing.input_name, "input", path)
+    answer = _one([o.name for o in session.get_outputs()], spec.reading.output_name, "output", path)
     about = next(i for i in session.get_inputs() if i.name == given)
     if about.type not in TYPES:
         raise SettingError(f"{path}: input {given} is {about.type}; birthmark asks with {', '.join(TYPES)}")
     shape = [v if isinstance(v, int) else -1 for v in about.shape]
-    layout = spec.layout or layout_of(shape[1:], task)
+    layout = spec.writing.layout or layout_of(shape[1:], task.shape)
     if not layout:
         raise SettingError(f"{path}: input {given} of shape {about.shape} fits nchw and nhwc; declare layout")
     spec = spec.completed(

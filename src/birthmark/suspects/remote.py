@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import replace
 
 import numpy as np
 
@@ -9,8 +10,9 @@ from birthmark.answers import checked
 from birthmark.claim import Task
 from birthmark.errors import BirthmarkError, OracleError
 from birthmark.oracle import Oracle, Part
-from birthmark.suspects.description import access, rows
-from birthmark.suspects.dialect import Dialect, Request, Response
+from birthmark.suspects.description import access
+from birthmark.suspects.dialect import PROBED, Dialect, Request, Response
+from birthmark.suspects.reading import rows
 from birthmark.types import Array, Floats, Labels
 
 
@@ -26,13 +28,13 @@ class Remote(Oracle):
         self, base: str, dialect: Dialect, task: Task, send: Callable[[Request], Response], lines: tuple[str, ...] = ()
     ) -> None:
         spec = dialect.spec
-        assert spec.kind is not None, "the spec is completed before"
+        assert spec.reading.kind is not None, "the spec is completed before"
         self.dialect, self.task, self.send, self.lines = dialect, task, send, lines
-        self.access, self.answers = access(spec), spec.kind
-        model = f" {spec.model}" if spec.model else ""
+        self.access, self.answers = access(spec.reading), spec.reading.kind
+        model = f" {spec.transport.model}" if spec.transport.model else ""
         self.name = f"{base} ({dialect.name}{model}: {spec.says()})"
         self.limit = dialect.limit
-        self.batch = self.limit * spec.concurrency
+        self.batch = self.limit * spec.transport.concurrency
         self.sent = 0
         self.answered = 0
         self._width: int | None = None
@@ -48,9 +50,11 @@ class Remote(Oracle):
 
     def parts(self, inputs: Array) -> Iterator[Part]:
         start, failure, running = 0, None, set[Future[list[Part]]]()
-        with ThreadPoolExecutor(self.dialect.spec.concurrency) as pool:
+        with ThreadPoolExecutor(self.dialect.spec.transport.concurrency) as pool:
             while running or (start < len(inputs) and failure is None):
-                while start < len(inputs) and failure is None and len(running) < self.dialect.spec.concurrency:
+                while (
+                    start < len(inputs) and failure is None and len(running) < self.dialect.spec.transport.concurrency
+                ):
                     places = np.arange(start, min(start + self.limit, len(inputs)))
                     running.add(pool.submit(self._asked, inputs, places))
                     start += len(places)
@@ -71,7 +75,8 @@ class Remote(Oracle):
         """Answers to one request; a batch that is too large for the server is halved, here and from now on."""
         batch = inputs[places]
         try:
-            response = self.send(self.dialect.request(batch))
+            values = PROBED + 32 * len(places) * self.task.outputs
+            response = self.send(replace(self.dialect.request(batch), values=values))
         except OracleError as error:
             self.sent = (self.sent or 0) + len(places) * getattr(error, "tries", 1)
             if getattr(error, "status", 0) != 413 or len(places) == 1:
@@ -80,10 +85,15 @@ class Remote(Oracle):
             self.limit = min(self.limit, half)
             return self._asked(inputs, places[:half]) + self._asked(inputs, places[half:])
         self.sent = (self.sent or 0) + len(places) * response.tries
-        spec, n = self.dialect.spec, len(places)
-        answers = rows(self.dialect.answers(response, n, self.name), n, spec, self.task, self.name)
-        self.answered += n
-        return [Part(places, checked(answers, n, None, self.answers, self.name))]
+        answers = self._read(response, len(places))
+        self.answered += len(places)
+        return [Part(places, checked(answers, len(places), None, self.answers, self.name))]
+
+    def _read(self, response: Response, n: int) -> Floats:
+        try:
+            return rows(self.dialect.answers(response, n, self.name), n, self.dialect.reading, self.task, self.name)
+        except RecursionError:
+            raise OracleError(f"{self.name}: the answer is nested without end") from None
 
     def _same_width(self, parts: list[Part]) -> list[Part]:
         for part in parts:

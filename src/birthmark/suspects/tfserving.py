@@ -4,13 +4,14 @@ Answers are {"predictions": [...]}: rows, one number a query, or objects where a
 """
 
 import re
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from birthmark.claim import Task
-from birthmark.errors import OracleError, SettingError
+from birthmark.errors import SettingError
 from birthmark.secrets import printable
-from birthmark.suspects.description import SuspectSpec, encoded
-from birthmark.suspects.dialect import Dialect, Found, Get, Request, Response, field_of, json_request
+from birthmark.suspects.description import SuspectSpec
+from birthmark.suspects.dialect import Dialect, Found, Get, Request, Response, json_request, output_of, probed
+from birthmark.suspects.writing import encoded
 from birthmark.types import Array
 
 
@@ -28,39 +29,25 @@ class TFServing(Dialect):
 
     @classmethod
     def probe(cls, get: Get, spec: SuspectSpec, task: Task) -> Found | None:
-        about = _json(get(f"/v1/models/{spec.model}" if spec.model else "/v1/models"))
-        if not isinstance(about, dict) or not {"models", "name", "model_version_status"} & set(about):
+        about = probed(get(f"/v1/models/{spec.transport.model}" if spec.transport.model else "/v1/models"))
+        if not {"models", "name", "model_version_status"} & set(about):
             return None
-        if not spec.model:
-            models = about.get("models") or []
+        if not spec.transport.model:
+            models = about.get("models")
+            models = list(map(str, models)) if isinstance(models, list) else []
             if len(models) != 1:
                 raise SettingError(
-                    f"TensorFlow Serving or KServe V1 with models {printable(', '.join(map(str, models)), 200)}; "
-                    "declare model"
+                    f"TensorFlow Serving or KServe V1 with models {printable(', '.join(models), 200)}; declare model"
                 )
-            spec = spec.completed(model=str(models[0]))
-        return Found(spec, (f"TensorFlow Serving or KServe V1, model {spec.model}",))
+            spec = spec.completed(model=models[0])
+        return Found(spec, (f"TensorFlow Serving or KServe V1, model {spec.transport.model}",))
 
     def request(self, inputs: Array) -> Request:
-        version = f"/versions/{self.spec.version}" if self.spec.version else ""
+        version = f"/versions/{self.transport.version}" if self.transport.version else ""
         path = (
-            f"/v1/models/{self.spec.model}{version}:predict" if self.spec.model else ":predict"
+            f"/v1/models/{self.transport.model}{version}:predict" if self.transport.model else ":predict"
         )  # the latter as Vertex AI's addresses
-        return json_request(path, {"instances": encoded(inputs, self.spec).tolist()})
+        return json_request(path, {"instances": encoded(inputs, self.writing).tolist()})
 
-    def answers(self, response: Response, n: int, name: str) -> Any:
-        rows = field_of(response.json(name), "predictions", name)
-        if self.spec.output_name:
-            return (
-                [field_of(row, self.spec.output_name, name) for row in rows]
-                if isinstance(rows, list)
-                else field_of(rows, self.spec.output_name, name)
-            )
-        return rows
-
-
-def _json(response: Response | None) -> Any:
-    try:
-        return None if response is None else response.json("probe")
-    except OracleError:
-        return None
+    def answers(self, response: Response, n: int, name: str) -> object:
+        return output_of(response.json(name), self.reading.output_name, name)

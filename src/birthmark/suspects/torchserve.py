@@ -5,12 +5,13 @@ The handler decides what it takes and answers. Its image handlers take a picture
 """
 
 import re
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from birthmark.claim import Task
-from birthmark.errors import OracleError, SettingError
-from birthmark.suspects.description import SuspectSpec, encoded, picture
-from birthmark.suspects.dialect import Dialect, Found, Get, Request, Response, json_request
+from birthmark.errors import SettingError
+from birthmark.suspects.description import SuspectSpec
+from birthmark.suspects.dialect import Dialect, Found, Get, Request, Response, json_request, probed
+from birthmark.suspects.writing import encoded, picture
 from birthmark.types import Array
 
 
@@ -32,24 +33,22 @@ class TorchServe(Dialect):
 
     @classmethod
     def probe(cls, get: Get, spec: SuspectSpec, task: Task) -> Found | None:
-        ping = get("/ping")
-        try:
-            healthy = ping is not None and ping.json("probe").get("status") == "Healthy"
-        except (OracleError, AttributeError):
+        if probed(get("/ping")).get("status") != "Healthy":
             return None
-        if not healthy:
-            return None
-        if not spec.model:
+        if not spec.transport.model:
             raise SettingError("TorchServe: declare model, or give the URL .../predictions/NAME")
-        return Found(spec, (f"TorchServe, model {spec.model}",))
+        return Found(spec, (f"TorchServe, model {spec.transport.model}",))
 
     def request(self, inputs: Array) -> Request:
-        path = f"/predictions/{self.spec.model}" + (f"/{self.spec.version}" if self.spec.version else "")
-        if self.spec.encoding in ("png", "jpeg"):
-            return Request("POST", path, picture(inputs[0], self.spec), {"Content-Type": f"image/{self.spec.encoding}"})
-        return json_request(path, {"instances": encoded(inputs, self.spec).tolist()})
+        path = f"/predictions/{self.transport.model}" + (f"/{self.transport.version}" if self.transport.version else "")
+        if self.writing.encoding in ("png", "jpeg"):
+            kind = self.writing.encoding
+            return Request(
+                "POST", path, picture(inputs[0], kind, self.writing.quality), {"Content-Type": f"image/{kind}"}
+            )
+        return json_request(path, {"instances": encoded(inputs, self.writing).tolist()})
 
-    def answers(self, response: Response, n: int, name: str) -> Any:
+    def answers(self, response: Response, n: int, name: str) -> object:
         value = response.json(name)
         if isinstance(value, dict) and "predictions" in value:
             value = value["predictions"]

@@ -1,0 +1,104 @@
+"""Suspects in files on this machine: safetensors, ONNX, Hugging Face folders; other kinds are refused by name."""
+
+from pathlib import Path
+
+import numpy as np
+
+from birthmark.claim import Task
+from birthmark.errors import ArtifactError, SettingError
+from birthmark.oracle import Oracle, Wrapper
+from birthmark.suspects.description import SuspectSpec
+from birthmark.suspects.reading import matrix
+from birthmark.suspects.writing import encoded
+from birthmark.types import Array, Floats
+
+SAVE = "save the state dict with safetensors, or export the model as ONNX"
+OTHERS = {
+    ".pt2": "an exported program, which can run code when opened",
+    ".pt": "a pickle or a TorchScript archive, which can run code when opened",
+    ".pth": "a pickle, which can run code when opened",
+    ".bin": "a pickle, which can run code when opened",
+    ".ckpt": "a pickle, which can run code when opened",
+    ".pkl": "a pickle, which can run code when opened",
+    ".joblib": "a pickle, which can run code when opened",
+    ".h5": "a Keras file",
+    ".hdf5": "a Keras file",
+    ".keras": "a Keras file",
+    ".pb": "a TensorFlow graph",
+    ".tflite": "a TensorFlow Lite file",
+    ".mlmodel": "a Core ML file",
+    ".mlpackage": "a Core ML file",
+    ".gguf": "a GGUF file",
+    ".ort": "an optimised ONNX Runtime file",
+    ".engine": "a TensorRT engine",
+}
+
+
+def refuse_others(path: Path) -> None:
+    """Name the kinds of model file that birthmark does not open, and the way on.
+
+    Raises:
+        ArtifactError: by the file's ending, in capitals too.
+    """
+    kind = OTHERS.get(path.suffix.lower())
+    if kind:
+        raise ArtifactError(f"{path}: {kind}; birthmark reads .safetensors and .onnx: {SAVE}")
+
+
+class Translated(Wrapper):
+    """A model on this machine that wants other inputs, or has other classes, than the claim; read as declared."""
+
+    def __init__(self, inner: Oracle, spec: SuspectSpec, task: Task | None) -> None:
+        super().__init__(inner)
+        self.spec, self.task = spec, task
+        self.answers = spec.reading.kind or inner.answers
+        self.name = f"{inner.name} ({spec.says()})"
+
+    def __call__(self, inputs: Array) -> Floats:
+        answers = self.inner(np.asarray(encoded(inputs, self.spec.writing), dtype=np.float32))
+        return matrix(answers, self.spec.reading, self.task, self.name)
+
+
+def translated(model: Oracle, spec: SuspectSpec, task: Task | None) -> Oracle:
+    """The model itself, or what asks and reads it as declared."""
+    said = spec.reading
+    plain = spec.writing.plain and not said.order and said.scale == 1 and said.answers not in ("sigmoid", "log-odds")
+    return model if plain else Translated(model, spec, task)
+
+
+def open_here(path: Path, spec: SuspectSpec, task: Task | None) -> Oracle:
+    """A suspect from a file or a folder, opened in this process.
+
+    Raises:
+        ArtifactError: another kind of file, or one that is not what it says.
+        SettingError: something must be declared, or what is declared does not fit.
+    """
+    if path.suffix.lower() == ".onnx" and task is not None:
+        from birthmark.suspects.onnx import open_onnx
+
+        return open_onnx(path, spec, task)
+    if path.is_dir() and task is not None:
+        from birthmark.suspects.folder import open_folder
+
+        return open_folder(path, spec, task)
+    return open_file(path, spec, task)
+
+
+def open_file(path: Path, spec: SuspectSpec, task: Task | None) -> Oracle:
+    """A suspect from a safetensors file; grants its weights, if it is asked and answers as the claim's source does.
+
+    Raises:
+        ArtifactError: another kind of file, or one that is not what it says.
+        SettingError: names of classes; rows have columns.
+    """
+    refuse_others(path)
+    if spec.reading.labels:
+        raise SettingError(f"{path}: its rows have columns, not names; declare order")
+    from birthmark.workshop.modelfile import load_module
+    from birthmark.workshop.whitebox import Open
+
+    reach = spec.transport
+    module, head, _ = load_module(
+        path, architecture=reach.architecture, shape=reach.shape, classes=reach.classes, answers=spec.reading.kind
+    )
+    return translated(Open(module, head.answers, path.name), spec, task)

@@ -1,0 +1,279 @@
+"""How a suspect's decoded answers become rows (n, k) in the source's class order, as declared."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import BeforeValidator, Field
+from pydantic.dataclasses import dataclass
+
+from birthmark.claim import Task
+from birthmark.errors import OracleError
+from birthmark.secrets import printable
+from birthmark.suspects.writing import STRICT, Line
+from birthmark.types import Answers, Floats
+
+KINDS = {
+    "labels": Answers.LABELS,
+    "topk": Answers.PROBABILITIES,
+    "probabilities": Answers.PROBABILITIES,
+    "logits": Answers.LOGITS,
+    "sigmoid": Answers.LOGITS,
+    "log-odds": Answers.LOGITS,
+    "values": Answers.VALUES,
+}
+ONE_NUMBER = ("values", "sigmoid", "log-odds")  # kinds that may be one number a query
+
+
+def _names(value: object) -> object:
+    """Names of classes; whole numbers are names too."""
+    if not isinstance(value, (list, tuple)):
+        return value
+    return [str(item) if isinstance(item, int) and not isinstance(item, bool) else item for item in value]
+
+
+@dataclass(frozen=True, config=STRICT)
+class Reading:
+    """How answers are read.
+
+    Attributes:
+        output_name: of the tensor, where a model has several.
+        answers: "labels", "topk", "probabilities", "logits", "sigmoid" (a score in [0, 1] of its own for each class,
+            or one number p of two classes, which means 1 - p and p), "log-odds" (one number of two classes, before the
+            sigmoid) or "values"; "" means probabilities of a classifier, values of others.
+        scale: what the suspect writes for 1: 100 for percent.
+        top: how many classes to ask for, for dialects that let the caller say; 0 for all.
+        order: for each of the source's classes, its column in the suspect's rows; other columns are left out.
+        labels: for each of the source's classes, the suspect's name for it.
+        rows: of `generic`: JMESPath of the answers.
+    """
+
+    output_name: Line = ""
+    answers: Literal["", "labels", "topk", "probabilities", "logits", "sigmoid", "log-odds", "values"] = ""
+    scale: Annotated[float, Field(gt=0)] = 1.0
+    top: Annotated[int, Field(ge=0)] = 0
+    order: Annotated[tuple[Annotated[int, Field(ge=0, lt=1 << 24)], ...], Field(strict=False)] = ()
+    labels: Annotated[tuple[str, ...], Field(strict=False), BeforeValidator(_names)] = ()
+    rows: Line = ""
+
+    def __post_init__(self) -> None:
+        if len(set(self.order)) != len(self.order):
+            raise ValueError(f"expected order to name every column once, got {list(self.order)}")
+        if len(set(self.labels)) != len(self.labels):
+            raise ValueError("expected each of labels once; two of the source's classes cannot share a name")
+        if self.order and self.labels:
+            raise ValueError("expected order (columns of rows) or labels (names of classes), got both")
+
+    @property
+    def kind(self) -> Answers | None:
+        """Kind of rows, if declared."""
+        return KINDS[self.answers] if self.answers else None
+
+
+def rows(value: object, n: int, said: Reading, task: Task, name: str) -> Floats:
+    """A suspect's decoded answers to n queries as rows (n, k) in the source's class order.
+
+    Takes numbers (n, k); one label a query, by number or by name; {name: score} or [{"label", "score"}] a query.
+    Classes that a top-k answer leaves out are 0.
+
+    Raises:
+        OracleError: other shapes, unknown labels, or fewer classes than declared.
+    """
+    answers = _counted(value, n, name)
+    if n == 0:
+        return np.zeros((0, task.outputs))
+    first = answers[0]
+    if isinstance(first, (list, tuple)) and first and isinstance(first[0], Mapping):
+        return _each(lambda row: _named(_pairs(row, name), said, task, name), answers, said, name)
+    if isinstance(first, Mapping):
+        if "label" in first and "score" in first:
+            answers = [_pairs([item], name) for item in answers]
+        return _each(lambda row: _named(row, said, task, name), answers, said, name)
+    if said.answers == "labels":
+        flat = [item[0] if isinstance(item, (list, tuple, np.ndarray)) and len(item) == 1 else item for item in answers]
+        if not isinstance(flat[0], (list, tuple, np.ndarray)):
+            return np.eye(task.outputs)[[_place(item, said, task, name) for item in flat]]
+    return matrix(numbers(answers, n, said, name), said, task, name)
+
+
+def matrix(array: Floats, said: Reading, task: Task | None, name: str) -> Floats:
+    """Rows of numbers (n, w) as rows in the source's class order; without a task they are taken to have its width.
+
+    Raises:
+        OracleError: other columns than declared, or one number where two classes must be told apart.
+    """
+    if array.shape[1] == 1 and task is not None and task.outputs > 1 and said.answers not in ONE_NUMBER:
+        raise _one_number(said, name)
+    return _meant(_ordered(array, said, name), said, name)
+
+
+def _one_number(said: Reading, name: str) -> OracleError:
+    return OracleError(
+        f"{name}: expected rows of {said.answers}, got one number a query; declare answers labels if it is a class, "
+        "sigmoid if it is the probability of the second of two, log-odds if it is that before its sigmoid"
+    )
+
+
+def _counted(value: object, n: int, name: str) -> Sequence[object]:
+    if isinstance(value, Mapping):
+        names = printable(", ".join(list(map(str, value))[:5]), 200)
+        raise OracleError(f"{name}: expected {n} answers, got one object with {names}; declare output_name or rows")
+    if not isinstance(value, (list, tuple, np.ndarray)) or (isinstance(value, np.ndarray) and not value.ndim):
+        raise OracleError(f"{name}: expected {n} answers, got {printable(value, 60)!r}")
+    if len(value) != n:
+        raise OracleError(f"{name}: expected {n} answers, got {len(value)}")
+    return value  # type: ignore[return-value]
+
+
+def numbers(value: Sequence[object], n: int, said: Reading, name: str) -> Floats:
+    """Nested lists as rows of float64 (n, -1); null and text become an error, NaN stays to be reported by its name."""
+    try:
+        array = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        first = value[0]
+        sample = json.dumps(first.tolist() if isinstance(first, (np.ndarray, np.generic)) else first, default=str)
+        raise OracleError(
+            f"{name}: expected {n} rows of equal length with numbers, got for example {printable(sample, 80)}; declare "
+            "answers, output_name or labels"
+        ) from None
+    if array.ndim < 2 and said.answers not in ONE_NUMBER:
+        raise _one_number(said, name)
+    return array.reshape(n, -1)
+
+
+def _ordered(array: Floats, said: Reading, name: str) -> Floats:
+    """The columns that `order` names; probabilities of the source's classes alone, where the suspect has others too."""
+    if said.labels:
+        raise OracleError(
+            f"{name}: answers rows of numbers, to which labels says nothing; declare order, each class's column"
+        )
+    if not said.order:
+        return array
+    if array.shape[1] <= max(said.order):
+        raise OracleError(
+            f"{name}: expected rows of at least {max(said.order) + 1} as order says, got {array.shape[1]}"
+        )
+    chosen = np.asarray(array[:, list(said.order)])
+    return _among_chosen(chosen, array.sum(axis=1)) if said.answers == "probabilities" else chosen
+
+
+def _among_chosen(chosen: Floats, total: Floats) -> Floats:
+    """Probabilities given that the class is one of the chosen; rows whose chosen classes have none stay as they are."""
+    part = chosen.sum(axis=-1)
+    with np.errstate(all="ignore"):
+        share = np.where((part > 0) & np.isfinite(total) & (part < total), total / part, 1.0)
+    return np.asarray(chosen * share[..., None])
+
+
+def _meant(array: Floats, said: Reading, name: str) -> Floats:
+    """Rows in units of 1; scores and odds of two classes as logits of the source's classes.
+
+    A sigmoid's score s of each class has the logit log(s / (1 - s)); one score p of two classes is the softmax of
+    (0, logit(p)).
+
+    Raises:
+        OracleError: scores outside [0, 1], or rows where one number was declared.
+    """
+    array = array / said.scale
+    if said.answers == "sigmoid":
+        if np.isfinite(array).all() and (array.min() < 0 or array.max() > 1):
+            raise OracleError(
+                f"{name}: expected sigmoid scores in [0, 1], got {array.min():.3g}..{array.max():.3g}; declare scale "
+                "if 1 is written otherwise (100 for percent), or answers logits"
+            )
+        array = _logit(array)
+    if said.answers not in ("sigmoid", "log-odds") or (said.answers == "sigmoid" and array.shape[1] > 1):
+        return array
+    if array.shape[1] != 1:
+        raise OracleError(f"{name}: expected one number a query, the log-odds of two classes, got {array.shape[1]}")
+    return np.hstack([np.zeros_like(array), array])
+
+
+def _logit(scores: Floats) -> Floats:
+    inside = np.clip(scores, 1e-9, 1 - 1e-9)
+    return np.asarray(np.log(inside) - np.log1p(-inside))
+
+
+def _pairs(row: object, name: str) -> dict[str, object]:
+    """[{"label", "score"}, ...] as {label: score}."""
+    if not isinstance(row, (list, tuple)):
+        raise OracleError(f"{name}: expected objects with label and score, got {printable(row, 80)}")
+    pairs = dict[str, object]()
+    for item in row:
+        if not isinstance(item, Mapping) or "label" not in item:
+            raise OracleError(f"{name}: expected objects with label and score, got {printable(item, 80)}")
+        pairs[str(item["label"])] = item.get("score")
+    return pairs
+
+
+def _place(label: object, said: Reading, task: Task, name: str) -> int:
+    """The source's class that a suspect's label, number or name, stands for."""
+    if said.labels:
+        text = str(label)
+        if text not in said.labels:
+            raise OracleError(
+                f"{name}: answers a label {printable(text, 40)!r} that labels does not hold; labels: "
+                f"{', '.join(said.labels)[:200]}"
+            )
+        return said.labels.index(text)
+    if isinstance(label, float) and label.is_integer():
+        label = int(label)
+    if not isinstance(label, (int, np.integer)) or isinstance(label, bool):
+        raise OracleError(
+            f"{name}: answers with class names such as {printable(label, 40)!r}; declare labels, the suspect's name "
+            f"for each of the source's {task.outputs} classes"
+        )
+    number = int(label)
+    if said.order and number in said.order:
+        return said.order.index(number)
+    if not said.order and 0 <= number < task.outputs:
+        return number
+    known = "order does not name it" if said.order else f"the source has classes 0 to {task.outputs - 1}"
+    raise OracleError(f"{name}: answers class {number}; {known}")
+
+
+def _each(
+    read: Callable[[Mapping[str, object]], Floats], answers: Sequence[object], said: Reading, name: str
+) -> Floats:
+    found = []
+    for row in answers:
+        if not isinstance(row, (Mapping, list, tuple)):
+            raise OracleError(
+                f"{name}: expected every answer to be of one form, got {printable(row, 80)!r} among others"
+            )
+        found.append(read(row))  # type: ignore[arg-type]
+    array = np.stack(found)
+    return array if said.answers == "labels" else _meant(array, said, name)
+
+
+def _named(scores: Mapping[str, object], said: Reading, task: Task, name: str) -> Floats:
+    """One query's {name: score}; names beyond the source's classes are left out where all of these are there."""
+    if not isinstance(scores, Mapping):
+        raise OracleError(f"{name}: expected answers of one form, got {printable(scores, 80)!r}")
+    row, total = np.zeros(task.outputs), 0.0
+    known = [label for label in scores if label in said.labels]
+    others = len(known) == task.outputs and said.answers != "labels"  # of the suspect's classes, the source lacks some
+    for label in known if others else scores:
+        if said.answers == "topk" and isinstance(label, int) and said.order and label not in said.order:
+            continue  # a class that the source does not have
+        row[_place(label, said, task, name)] = _number(scores[label], label, name)
+    if others:
+        total = sum(_number(score, label, name) for label, score in scores.items())
+    if len(scores) < task.outputs and said.answers not in ("topk", "labels"):
+        raise OracleError(
+            f"{name}: answers {len(scores)} of {task.outputs} classes where {said.answers} were declared; declare "
+            "answers topk if it shows the top classes only"
+        )
+    if said.answers == "labels":
+        return np.asarray(np.eye(task.outputs)[row.argmax()])
+    return _among_chosen(row, np.asarray(total)) if said.answers == "probabilities" else row
+
+
+def _number(score: object, label: str, name: str) -> float:
+    if isinstance(score, bool) or not isinstance(score, (int, float)):
+        raise OracleError(f"{name}: expected a number for class {printable(label, 40)!r}, got {printable(score, 40)!r}")
+    try:
+        return float(score)
+    except OverflowError:
+        return float("inf")  # reported as such
