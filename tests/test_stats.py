@@ -84,12 +84,36 @@ def test_bootstrap_auc_brackets_the_estimate_and_repeats() -> None:
     assert (middle, low, high) == stats.bootstrap_auc(positives, negatives, seed=3)
 
 
-def test_benjamini_yekutieli_is_no_less_than_bonferroni_over_rank() -> None:
-    from scipy.stats import false_discovery_control
+def test_nan_is_never_higher() -> None:
+    nan, inf = float("nan"), float("inf")
+    assert stats.rank_p(nan, [0.0, 1.0, 2.0]) == 1
+    assert stats.rank_p(5.0, [nan, 1.0, 2.0]) == 0.5
+    assert stats.rank_p(inf, [1.0, inf, -inf]) == 0.5
+    assert stats.auc([nan, 2.0], [0.0, 1.0]) == 0.5
+    assert stats.auc([2.0], [nan, 1.0]) == 0.5
+    assert stats.tpr_at_fpr([nan, 2.0], [0.0] * 20) == 0.5
+    assert stats.tpr_at_fpr([2.0], [nan] * 2 + [0.0] * 18) == 0
+    assert stats.aruc([nan], [0.0]) == 0
+    assert stats.aruc([1.0], [nan]) == 0
+    assert stats.bootstrap_auc([[nan, 2.0]], [[0.0, nan]], seed=0, rounds=2)[0] == 0.25
 
-    p = [0.001, 0.02, 0.03, 0.5]
-    assert stats.benjamini_yekutieli(p) == pytest.approx(list(false_discovery_control(p, method="by")))
+
+@pytest.mark.parametrize("null", [[0.0, 1.0, float("nan")], [0.0, 1.0, float("inf")], [1e308, -1e308, 0.0], []])
+def test_a_null_that_is_not_finite_gives_no_z(null: list[float]) -> None:
+    assert np.isnan(stats.standardised(1.0, null))
+    assert np.isnan(stats.student_p(1.0, null))
+
+
+@pytest.mark.parametrize("score", [float("nan"), float("inf"), -float("inf")])
+def test_a_score_that_is_not_finite_gives_no_z(score: float) -> None:
+    for null in ([0.0, 1.0, 2.0], [1.0, 1.0, 1.0]):
+        assert np.isnan(stats.standardised(score, null))
+        assert np.isnan(stats.student_p(score, null))
+
+
+def test_bonferroni_stays_a_probability() -> None:
     assert stats.bonferroni(0.02, 10) == pytest.approx(0.2)
+    assert stats.bonferroni(0.2, 10) == stats.bonferroni(float("nan"), 10) == 1
 
 
 def test_the_margin_keeps_unlucky_keys_at_alpha() -> None:

@@ -47,34 +47,6 @@ def test_too_few_placebos_are_inconclusive_never_no(digits_claim: Claim, stolen:
     assert evidence.exit_code == 3
 
 
-def test_left_out_twins_guard_a_source_that_a_rerun_comes_close_to() -> None:
-    """One twin is almost the source.
-
-    It ranks as a placebo, and once more as an innocent that lies as close as the suspect does.
-    """
-    found = []
-    for seed in range(20):
-        random = np.random.default_rng(seed)
-        owners = random.normal(size=(20, 60, 4))
-        owners[7] = owners[0] + 0.2 * random.normal(size=(60, 4))
-        claim = Claim(
-            "kinship",
-            {"placebos": 19},
-            Task((2,), 4, values=True),
-            0,
-            {"queries": random.random((60, 2), dtype=np.float32), "owners": owners},
-        )
-        suspect = owners[0] + random.normal(size=(60, 4))
-        evidence = verify(
-            claim, Function(lambda x, s=suspect: s[: len(x)], Answers.VALUES), alpha=0.05, terms=Terms(repeats=0)
-        )
-        assert len(evidence.reruns_z) == 19
-        assert np.argmax(evidence.reruns_z) == 6
-        found += [evidence] if evidence.p_value <= 0.05 else []
-    assert found
-    assert all(e.verdict is Verdict.INCONCLUSIVE and "reruns" in e.reason and e.p_reruns == 0.1 for e in found)
-
-
 def test_the_null_of_references_ranks_raw_scores(digits_claim: Claim, stolen: nn.Module) -> None:
     evidence = verify(digits_claim, Open(stolen), alpha=0.2, null="references")
     assert (evidence.null, evidence.n_placebos) == ("references", 4)
@@ -174,13 +146,14 @@ def test_an_innocent_is_accused_no_more_often_than_alpha() -> None:
     accused = 0
     for _ in range(400):
         common = random.normal(size=(40, 4))
-        owners = np.exp(common + random.normal(size=(20, 40, 4)))
+        owners = np.exp(common + random.normal(size=(26, 40, 4)))
+        owners /= owners.sum(2, keepdims=True)
         claim = Claim(
             "kinship",
             {"placebos": 19},
             Task((2,), 4),
             0,
-            {"queries": random.random((40, 2), dtype=np.float32), "owners": owners / owners.sum(2, keepdims=True)},
+            {"queries": random.random((40, 2), dtype=np.float32), "owners": owners[:20], "references": owners[20:]},
         )
         suspect = common + random.normal(size=(40, 4)) * random.random() * 2
         accused += (

@@ -1,4 +1,7 @@
-"""Pure functions of numbers: ranks, p-values, intervals, curves. Scores are oriented so that higher is closer."""
+"""Pure functions of numbers: ranks, p-values, intervals, curves. Scores are oriented so that higher is closer.
+
+NaN counts as not higher, everywhere: a score that is NaN lies below all, one of the null above all.
+"""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -10,11 +13,11 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 from birthmark.errors import NullError, SettingError
-from birthmark.types import Array, Labels
+from birthmark.types import Array, Floats, Labels
 
 
 def rank_p(score: float, null: Sequence[float]) -> float:
-    """p = (1 + #{null >= score}) / (1 + n), never zero (Phipson & Smyth 2010, Eq. 2).
+    """p = (1 + #{null >= score}) / (1 + n), never zero (Phipson & Smyth 2010, Eq. 2); 1 for a score that is NaN.
 
     Raises:
         NullError: an empty null.
@@ -23,7 +26,7 @@ def rank_p(score: float, null: Sequence[float]) -> float:
         raise NullError(
             "nothing to rank the score against: no placebos and no references; enrol with twins or references"
         )
-    return (1 + sum(value >= score for value in null)) / (1 + len(null))
+    return (1 + sum(not value < score for value in null)) / (1 + len(null))
 
 
 def smallest_p(n: int) -> float:
@@ -41,12 +44,12 @@ def needed(alpha: float) -> int:
 def student_p(score: float, null: Sequence[float]) -> float:
     """Student-t predictive p: t = z / sqrt(1 + 1/n) with n - 1 degrees of freedom; assumes a normal null.
 
-    Returns NaN with fewer than three null scores, 0 or 1 if they do not differ.
+    Returns NaN with fewer than three null scores or one that is not finite, 0 or 1 if they do not differ.
     """
     n = len(null)
-    if n < 3:
+    z = standardised(score, null) if n > 2 else float("nan")
+    if np.isnan(z):
         return float("nan")
-    z = standardised(score, null)
     return float(special.stdtr(n - 1, -z / sqrt(1 + 1 / n))) if np.isfinite(z) else float(z < 0)
 
 
@@ -63,8 +66,16 @@ def margin(alpha: float, key_correlation: float, keys: float = 0.95) -> float:
 
 
 def standardised(score: float, null: Sequence[float]) -> float:
-    """z = (score - mean) / sd of the null (n - 1 in the denominator); infinite if the null does not differ."""
-    mean, sd = float(np.mean(null)), float(np.std(null, ddof=1)) if len(null) > 1 else 0.0
+    """z = (score - mean) / sd of the null (n - 1 in the denominator).
+
+    Infinite if the null does not differ; NaN if it is empty, or a number is not finite or too large to be squared.
+    """
+    if not len(null):
+        return float("nan")
+    with np.errstate(all="ignore"):
+        mean, sd = float(np.mean(null)), float(np.std(null, ddof=1)) if len(null) > 1 else 0.0
+    if not (np.isfinite(score) and np.isfinite(mean) and np.isfinite(sd)):
+        return float("nan")
     if sd == 0:
         return 0.0 if score == mean else float(np.copysign(np.inf, score - mean))
     return (score - mean) / sd
@@ -78,20 +89,26 @@ def clopper_pearson(hits: int, n: int, level: float = 0.95) -> tuple[float, floa
     return low, high
 
 
+def _ordered(positives: ArrayLike, negatives: ArrayLike) -> tuple[Floats, Floats]:
+    """Both sides in rising order; NaN lowest among positives and highest among negatives."""
+    a, b = np.asarray(positives, dtype=np.float64), np.asarray(negatives, dtype=np.float64)
+    return np.sort(np.where(np.isnan(a), -np.inf, a)), np.sort(np.where(np.isnan(b), np.inf, b))
+
+
 def auc(positives: ArrayLike, negatives: ArrayLike) -> float:
     """Area under the ROC curve: share of pairs in which the positive scores higher, ties counting half."""
-    a, b = np.asarray(positives, dtype=float), np.asarray(negatives, dtype=float)
-    if not len(a) or not len(b):
+    a, order = _ordered(positives, negatives)
+    if not len(a) or not len(order):
         return float("nan")
-    order = np.sort(b)
     below = np.searchsorted(order, a, side="left")
     upto = np.searchsorted(order, a, side="right")
-    return float((below + upto).mean() / (2 * len(b)))
+    return float((below + upto).mean() / (2 * len(order)))
 
 
 def tpr_at_fpr(positives: ArrayLike, negatives: ArrayLike, fpr: float = 0.05) -> float:
     """Share of positives above the lowest threshold whose false-positive share is at most `fpr`."""
-    a, b = np.asarray(positives, dtype=float), np.sort(np.asarray(negatives, dtype=float))[::-1]
+    a, b = _ordered(positives, negatives)
+    b = b[::-1]
     allowed = int(np.floor(fpr * len(b) + 1e-9))
     threshold = b[allowed] if allowed < len(b) else -np.inf
     return float((a > threshold).mean()) if len(a) else float("nan")
@@ -104,7 +121,7 @@ def aruc(positives: ArrayLike, negatives: ArrayLike, points: int = 1001) -> floa
     trapezoid rule on `points` equal steps. It rewards the gap on the score's own axis, so it must not be rescaled.
     """
     tau = np.linspace(0, 1, points)
-    a, b = np.sort(np.asarray(positives, dtype=float)), np.sort(np.asarray(negatives, dtype=float))
+    a, b = _ordered(positives, negatives)
     if not len(a) or not len(b):
         return float("nan")
     robust = 1 - np.searchsorted(a, tau, side="left") / len(a)
@@ -135,7 +152,7 @@ def bootstrap_auc(
     ]
     if not pairs:
         return float("nan"), float("nan"), float("nan")
-    above = [(np.sign(a[:, None] - b[None, :]) + 1) / 2 for a, b in pairs]  # 1: the positive is higher, 1/2: ties
+    above = [(a[:, None] > b) + 0.5 * (a[:, None] == b) for a, b in pairs]  # 1: the positive is higher, 1/2: ties
     draws = np.zeros((rounds, len(pairs)))
     for table, (where, rows, columns) in zip(above, _redrawn(tuple(t.shape for t in above), seed, rounds), strict=True):
         draws[where] = (rows @ table * columns).sum(axis=1) / table.size
@@ -164,15 +181,3 @@ def _redrawn(
 def bonferroni(p: float, tests: int) -> float:
     """p corrected for `tests` looks, dependent or not."""
     return min(1.0, p * tests)
-
-
-def benjamini_yekutieli(p: Sequence[float]) -> list[float]:
-    """Adjusted p-values that control the false discovery rate under any dependence (Benjamini & Yekutieli 2001)."""
-    values = np.asarray(p, dtype=float)
-    n = len(values)
-    order = np.argsort(values)
-    harmonic = (1 / np.arange(1, n + 1)).sum()
-    adjusted = np.minimum.accumulate((values[order] * n * harmonic / np.arange(1, n + 1))[::-1])[::-1]
-    result = np.empty(n)
-    result[order] = np.minimum(adjusted, 1)
-    return [float(value) for value in result]

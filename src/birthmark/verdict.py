@@ -13,8 +13,9 @@ exact over the randomness of the source's seed (or the key) for any method and a
 * every number is finite, and the answers are read as they were meant (`birthmark.scoring.sanity`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from math import isfinite
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from birthmark.claim import Claim, Scores
 from birthmark.errors import NullError
 from birthmark.evidence import Verdict
 from birthmark.method import Method
-from birthmark.scoring.sanity import Doubt, doubt
+from birthmark.scoring.sanity import Doubt, absurd, doubt
 from birthmark.types import Floats
 from birthmark.watermark import Watermark
 
@@ -73,6 +74,16 @@ class Standing:
         return self.null == "placebos" and self.references >= LEAST_REFERENCES
 
     @property
+    def missing(self) -> tuple[str, ...]:
+        """Guards of a fingerprint that the claim could not offer, in words; a key has its margin instead."""
+        if self.margin is not None or self.unsound:
+            return ()
+        if self.null == "references":
+            return ("ranked among references, so that neither references nor left-out twins guard the verdict",)
+        held = {"copies and students of references": self.treated > 0, "left-out twins": self.p_reruns is not None}
+        return tuple(f"no {what} were held against the suspect" for what, there in held.items() if not there)
+
+    @property
     def others(self) -> str:
         """The owner's innocents, references and what was made of them counted apart."""
         made = f" and the {self.treated} copies and students of them" if self.treated else ""
@@ -102,7 +113,6 @@ class Conclusion:
         scores: the suspect's, and its placebos'.
         against: the scores that p is a rank among.
         references_z, treated_z, reruns_z: z of each reference, of each copy and student of one, of each left-out twin.
-        notes: guards that the claim could not offer.
     """
 
     verdict: Verdict
@@ -113,7 +123,6 @@ class Conclusion:
     references_z: tuple[float, ...] = ()
     treated_z: tuple[float, ...] = ()
     reruns_z: tuple[float, ...] = ()
-    notes: tuple[str, ...] = ()
 
     @property
     def score(self) -> float:
@@ -138,6 +147,9 @@ def conclude(
         ShapeError: too few answers for the method, or of another width.
     """
     stats.needed(alpha)
+    if why := absurd(claim, answers):
+        standing = Standing(1.0, float("nan"), null or "placebos", unsound=why)
+        return Conclusion(*verdict_of(standing, alpha), standing, Scores(float("nan"), (), float("nan")), ())
     scorer = registry.scorer(claim)
     with np.errstate(all="ignore"):
         scores = scorer.score(claim, answers)
@@ -152,10 +164,7 @@ def conclude(
         )
     score = scores.source if null == "placebos" else scores.raw
     z = stats.standardised(scores.source if scores.placebos else score, scores.placebos or against)
-    references_z, treated_z = (
-        tuple(stats.standardised(s.source, s.placebos) for s in some if s.placebos)
-        for some in (nulls.references, nulls.treated)
-    )
+    references_z, treated_z = _z(nulls.references), _z(nulls.treated)
     others = (*references_z, *treated_z)
     standing = Standing(
         p=stats.rank_p(score, against),
@@ -169,9 +178,25 @@ def conclude(
         margin=_margin(scorer, alpha),
         crafted_against=isinstance(scorer, Method) and scorer.crafted_against,
         doubt=doubt(claim, answers),
+        unsound=_unsound(score, against, z, (*others, *nulls.reruns_z)),
     )
-    verdict, reason = verdict_of(standing, alpha)
-    return Conclusion(verdict, reason, standing, scores, against, references_z, treated_z, nulls.reruns_z)
+    return Conclusion(*verdict_of(standing, alpha), standing, scores, against, references_z, treated_z, nulls.reruns_z)
+
+
+def _z(some: Sequence[Scores]) -> tuple[float, ...]:
+    return tuple(stats.standardised(s.source, s.placebos) for s in some if s.placebos)
+
+
+def _unsound(score: float, against: Sequence[float], z: float, guards: Sequence[float]) -> str:
+    """Which numbers are not finite; empty if all are."""
+    if not np.isfinite((score, *against)).all():
+        odd = sum(not isfinite(value) for value in against)
+        return f"the suspect's score is {score:.3g}, and {odd} of {len(against)} that it is ranked among are not finite"
+    if not isfinite(z):
+        return "the scores that it is ranked among do not differ, or too much to be squared; ask more queries"
+    if odd := sum(not isfinite(value) for value in guards):
+        return f"{odd} of {len(guards)} scores of references and left-out twins are not finite; ask more queries"
+    return ""
 
 
 def verdict_of(standing: Standing, alpha: float) -> tuple[Verdict, str]:
@@ -184,12 +209,19 @@ def verdict_of(standing: Standing, alpha: float) -> tuple[Verdict, str]:
 
 
 def _by_ranks(s: Standing, alpha: float) -> tuple[Verdict, str]:
+    if s.unsound or not isfinite(s.p + s.z):
+        return Verdict.INCONCLUSIVE, s.unsound or f"p = {s.p} and z = {s.z}, and numbers must be finite"
     n, best = s.ranked, stats.smallest_p(s.ranked)
     found = f"p = {s.p:.3g} among {n} {s.null}"
     if best > alpha:
         return Verdict.INCONCLUSIVE, (
             f"{n} {s.null} cannot give a p below {best:.3g}, and alpha is {alpha:g}; enrol with at least "
             f"{stats.needed(alpha)} {s.null}, or choose alpha {best:.3g}"
+        )
+    if s.margin is None and s.references < LEAST_REFERENCES:
+        return Verdict.INCONCLUSIVE, (
+            f"{found}, but the claim holds {s.references} references: fewer than {LEAST_REFERENCES} cannot show "
+            "whether the source lies close to everybody; enrol with more (--references)"
         )
     if s.p > alpha:
         return (

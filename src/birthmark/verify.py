@@ -161,7 +161,7 @@ def _evidence(source: Claim, found: Conclusion, *, notes: tuple[str, ...], **ask
         references_z=found.references_z,
         treated_z=found.treated_z,
         reruns_z=found.reruns_z,
-        notes=(*notes, *found.notes, *source.facts.get("warnings", ())),
+        notes=(*notes, *standing.missing, *source.facts.get("warnings", ())),
         made=dict(source.facts.get("versions", {})),
         **asked,
     )

@@ -32,7 +32,7 @@ QUICK = {
 
 
 def made(name, owner, **more):
-    return registry.make("methods", name, {"queries": 12, "references": 3, **QUICK[name], **more}).fit(owner, seed=1)
+    return registry.make("methods", name, {"queries": 12, "references": 4, **QUICK[name], **more}).fit(owner, seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -46,17 +46,18 @@ def test_the_source_outscores_its_references_and_queries_survive_8_bits(claims, 
     assert claim.queries.shape == (12, 1, 8, 8)
     assert np.array_equal(claim.queries, eight_bit(claim.queries))
     for suspect in (Open(owner.source), HardLabels(Open(owner.source))):
-        evidence = verify(claim, suspect, alpha=0.25, null="references")
+        evidence = verify(claim, suspect, alpha=0.2, null="references")
         assert evidence.raw > 0.5
-        assert evidence.p_value == 0.25
-        crafted_against = claim.facts["cohort"]["independent"]
-        assert evidence.verdict is (Verdict.INCONCLUSIVE if crafted_against else Verdict.SUPPORTED)
-        assert not crafted_against or f"crafted against {crafted_against} independents" in evidence.reason
+        assert evidence.p_value == 0.2
+        crafted = registry.scorer(claim).crafted_against
+        assert crafted is (claim.facts["cohort"]["independent"] > 0)
+        assert evidence.verdict is (Verdict.INCONCLUSIVE if crafted else Verdict.SUPPORTED)
+        assert not crafted or "crafted against independents" in evidence.reason
 
 
 @pytest.mark.parametrize("name", QUICK)
 def test_conformance(owner, name):
-    for check in conformance(registry.make("methods", name, {"queries": 12, "references": 3, **QUICK[name]}), owner):
+    for check in conformance(registry.make("methods", name, {"queries": 12, "references": 4, **QUICK[name]}), owner):
         check()
 
 

@@ -15,6 +15,7 @@ from birthmark.claim import Claim
 from birthmark.types import Floats
 
 LEAST_QUERIES, LEAST_REFERENCES = 20, 3
+FAR = 1000.0  # times the range of the references' answers
 
 
 class Doubt(NamedTuple):
@@ -22,6 +23,32 @@ class Doubt(NamedTuple):
 
     why: str = ""
     shuffled: bool = False
+
+
+def absurd(claim: Claim, answers: Floats) -> str:
+    """Why answers (q', k) say nothing: not finite, or so far out that one of them decides every sum; empty if they do.
+
+    Values may lie up to FAR times the range of the references' answers from its middle, probabilities as far from
+    [0, 1]. Like `doubt` it looks at neither source nor twins, so true claim and placebos are treated alike.
+    """
+    if not np.isfinite(answers).all():
+        return f"{_rows(~np.isfinite(answers))} of {len(answers)} answers hold NaN or infinity"
+    known = claim.references if claim.task.values else np.array([0.0, 1.0])
+    if not known.size:
+        return ""
+    low, high = float(known.min()), float(known.max())
+    with np.errstate(over="ignore"):
+        far = np.abs(answers - (low + high) / 2) > FAR * (high - low)
+    if low == high or not far.any():
+        return ""
+    return (
+        f"{_rows(far)} of {len(answers)} answers lie more than {FAR:g} times the range of the owner's independent "
+        f"models ({low:.3g} to {high:.3g}) away, up to {np.abs(answers).max():.3g}"
+    )
+
+
+def _rows(which: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> int:
+    return int(which.any(axis=1).sum())
 
 
 def doubt(claim: Claim, answers: Floats) -> Doubt:
