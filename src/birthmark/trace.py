@@ -9,23 +9,28 @@ Source: ours; the correction for colluding pairs ranks a maximum, so it holds ho
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from math import ceil
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from birthmark import stats
+from birthmark.artifact import file_digest
 from birthmark.claim import Claim
 from birthmark.errors import SettingError
-from birthmark.evidence import EXIT, Verdict
+from birthmark.evidence import Verdict, plain_data
 from birthmark.marks.field import Ground, aligned
 from birthmark.marks.keyring import Keyring
 from birthmark.marks.keys import Secret
 from birthmark.oracle import Oracle
+from birthmark.transcript import Recorded, Transcript
 from birthmark.types import Floats
 from birthmark.verify import ask, fitting
 from birthmark.watermarks.dynamarks import DynaMarks
 
+FORMAT = "birthmark/trace/1"
 MOST_PLACEBOS = 100_000
 
 
@@ -49,6 +54,8 @@ class Trace:
         pair: two clients who together explain the suspect although neither does alone; or nothing.
         pair_p: rank p of the two largest scores' sum among groups of placebo keys.
         reach: why nobody could be named, if there were too few placebos for alpha.
+        suspect, answers, sent, notes, transcript, authorisation: as in `birthmark.evidence.Evidence`.
+        keyring, key: digest of the keyring, fingerprint of the master key.
     """
 
     clients: tuple[Suspicion, ...]
@@ -58,12 +65,35 @@ class Trace:
     placebos: int
     queries: int
     reach: str = ""
+    suspect: str = ""
+    answers: str = ""
+    sent: int = 0
+    notes: tuple[str, ...] = ()
+    transcript: str = ""
+    keyring: str = ""
+    key: str = ""
+    authorisation: str = ""
 
     @property
-    def exit_code(self) -> int:
-        """10 if a client or a pair is named, 3 if nobody could have been, else 0."""
-        named = bool(self.pair) or any(suspicion.named for suspicion in self.clients)
-        return EXIT[Verdict.SUPPORTED if named else Verdict.INCONCLUSIVE if self.reach else Verdict.NOT_SUPPORTED]
+    def verdict(self) -> Verdict:
+        """`supported` if a client or a pair is named, `inconclusive` if nobody could have been."""
+        if self.pair or any(suspicion.named for suspicion in self.clients):
+            return Verdict.SUPPORTED
+        return Verdict.INCONCLUSIVE if self.reach else Verdict.NOT_SUPPORTED
+
+    @property
+    def reason(self) -> str:
+        """The verdict in words."""
+        named = [suspicion.client for suspicion in self.clients if suspicion.named]
+        if named:
+            return f"trained on answers that {' and '.join(named)} got"
+        if self.pair:
+            return f"together: {' and '.join(self.pair)} (p = {self.pair_p:.3g}); neither is named alone"
+        return f"no client is named{': ' if self.reach else ''}{self.reach}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON data, `evidence.json` of a trace."""
+        return {"format": FORMAT, "verdict": self.verdict.value, "reason": self.reason, **plain_data(asdict(self))}
 
 
 def trace(
@@ -74,16 +104,16 @@ def trace(
     *,
     alpha: float = 0.01,
     queries: int | None = None,
-    placebos: int | None = None,
+    transcript: Path | None = None,
 ) -> Trace:
     """Ask a suspect the keyring's queries and rank the clients.
 
     Args:
         queries: how many to ask; default all.
-        placebos: keys in the pool; default as many as alpha takes with so many clients.
+        transcript: file that every answer is appended to; an interrupted run continues from it.
 
     Raises:
-        SettingError: no clients, or one named twice.
+        SettingError: no clients, one named twice, or an alpha that is no share.
         AccessError: the suspect shows labels only; use the query log and `dynamarks-ties` for each client instead.
     """
     task = ring.task
@@ -94,8 +124,23 @@ def trace(
         ring.seed,
         {"queries": ring.queries[:queries], "references": ring.references[:, :queries]},
     )
+    stats.needed(alpha)
+    _each_once(clients)
     suspect = fitting(claim, oracle, DynaMarks.needs)
-    return ranked(ring, master, clients, ask(claim, suspect, len(claim.queries)), alpha=alpha, placebos=placebos)
+    log = Transcript(transcript, suspect=oracle.name, answers=suspect.answers)
+    try:
+        answers = ask(claim, Recorded(suspect, log), len(claim.queries))
+    finally:
+        log.close()
+    return replace(
+        ranked(ring, master, clients, answers, alpha=alpha),
+        suspect=oracle.name,
+        answers=suspect.answers.value,
+        sent=log.sent or len(answers),
+        notes=oracle.remarks(),
+        transcript=file_digest(transcript) if transcript else "",
+        key=master.fingerprint,
+    )
 
 
 def ranked(
@@ -108,10 +153,7 @@ def ranked(
     placebos: int | None = None,
 ) -> Trace:
     """Rank clients by a suspect's answers (q', k) to the keyring's first q' queries."""
-    if not clients or len(set(clients)) != len(clients):
-        raise SettingError(
-            f"expected clients' names, each once, got {len(clients)} names, {len(set(clients))} of them different"
-        )
+    _each_once(clients)
     wanted = ceil(len(clients) / alpha) if placebos is None else placebos
     n = min(wanted, MOST_PLACEBOS)
     q = len(answers)
@@ -147,6 +189,14 @@ def ranked(
         return result
     pair_p = _pairs(mine, null, len(clients))
     return replace(result, pair_p=pair_p, pair=(found[0].client, found[1].client) if pair_p <= alpha else ())
+
+
+def _each_once(clients: Sequence[str]) -> None:
+    if not clients or len(set(clients)) != len(clients):
+        raise SettingError(
+            f"expected clients' names (--client, or --log), each once, got {len(clients)} names, {len(set(clients))} "
+            "of them different"
+        )
 
 
 def _pool(ring: Keyring, ground: Ground, residual: Floats, n: int) -> Floats:

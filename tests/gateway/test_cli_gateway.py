@@ -19,6 +19,7 @@ import uvicorn
 from typer.testing import CliRunner
 
 from birthmark import data
+from birthmark.artifact import file_digest
 from birthmark.claim import Claim
 from birthmark.cli import gateway
 from birthmark.gateway.log import read
@@ -96,10 +97,15 @@ def test_key_new_claim_trace_and_utility(tmp_path: Path, digits: data.Data) -> N
     assert Path(key).read_text().strip() not in json.dumps(made)
     claim = run("key", "claim", *common, "--client", "alice", "--out", str(tmp_path / "claim"))
     assert Claim.load(tmp_path / "claim")[1] == claim["digest"]
-    found = run("trace", *common, "--suspect", str(file), "--client", "alice", "--client", "bob", "--alpha", "0.002")
+    asked = ["trace", *common, "--suspect", str(file), "--client", "alice", "--client", "bob", "--alpha", "0.002"]
+    found = run(*asked, "--out", str(tmp_path / "t"), "--report", str(tmp_path / "t.html"))
     assert not any(
         s["named"] for s in found["clients"]
     )  # the key is a random one: two runs in a thousand would name somebody
+    assert json.loads((tmp_path / "t" / "evidence.json").read_text()) == found
+    assert (found["verdict"], found["keyring"]) == ("not supported", made["digest"])
+    assert file_digest(tmp_path / "t" / "transcript.jsonl") == found["transcript"]
+    assert "source.safetensors: not supported" in (tmp_path / "t.html").read_text()
     shown = run("utility", *common, "--source", str(file), "--clients", "2", "--plot", str(tmp_path / "u.png"))
     assert [row["strength"] for row in shown] == ["light", "default", "strong", "heavy"]
     assert Keyring.load(Path(ring)).placebos

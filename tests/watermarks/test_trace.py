@@ -6,8 +6,10 @@ from torch import nn
 
 from birthmark import data
 from birthmark.errors import SettingError
+from birthmark.evidence import Verdict
 from birthmark.marks.keyring import ClientKey, Keyring
 from birthmark.oracle import Probabilities
+from birthmark.report.pages import tracing
 from birthmark.trace import ranked, trace
 from birthmark.types import Samples
 from birthmark.watermarks.dynamarks import DynaMarks
@@ -29,9 +31,12 @@ def test_names_the_client_whose_answers_were_learned(
     # changed more answers)
     found = trace(ring, MASTER, CLIENTS, Probabilities(Open(student)), alpha=0.05)
     assert [s.client for s in found.clients if s.named] == ["alice"]
+    assert (found.verdict, found.reason) == (Verdict.SUPPORTED, "trained on answers that alice got")
+    assert "supported" in tracing(found)
     honest = trace(ring, MASTER, CLIENTS, Probabilities(Open(trained(digits["innocent"], seed=31))), alpha=0.05)
     assert not any(s.named for s in honest.clients)
     assert honest.pair == ()
+    assert (honest.verdict, honest.reason) == (Verdict.NOT_SUPPORTED, "no client is named")
 
 
 def test_colluding_pair_is_named_together(ring: Keyring) -> None:
@@ -53,6 +58,8 @@ def test_too_few_placebos_are_told(ring: Keyring) -> None:
     found = ranked(ring, MASTER, CLIENTS, ring.source, alpha=0.01, placebos=99)
     assert not any(s.named for s in found.clients)
     assert "it takes 1000" in found.reach
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert found.as_dict()["reason"].startswith("no client is named: 99 placebo keys cannot")
     with pytest.raises(SettingError, match="each once"):
         ranked(ring, MASTER, ["a", "a"], ring.source)
 

@@ -3,22 +3,24 @@
 import logging
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from birthmark.cli.edge import say, say_json
-from birthmark.cli.options import Alpha, Json, KeyFiles, Seed, SuspectChoice, Workplace, command, noun
+from birthmark.cli.options import Alpha, Json, KeyFiles, Out, Report, Seed, SuspectChoice, Workplace, command, noun
 from birthmark.cli.tables import table
 from birthmark.errors import SettingError
+from birthmark.evidence import EXIT
 from birthmark.secrets import Redacting
 from birthmark.workshop.choices import DataChoice, Making, ModelFile
 
 if TYPE_CHECKING:
     from birthmark.marks.keyring import Keyring
     from birthmark.marks.keys import Secret
+    from birthmark.trace import Trace
 
 key = typer.Typer(help="Keys of watermarks: make them, make claims with them.", no_args_is_help=True)
 top = typer.Typer()
@@ -241,21 +243,49 @@ class TraceChoice:
 
 @command(top, "trace")
 def trace(
-    suspect: SuspectChoice, choice: TraceChoice = TraceChoice(), keys: KeyFiles = KeyFiles(), as_json: Json = False
+    suspect: SuspectChoice,
+    choice: TraceChoice = TraceChoice(),
+    keys: KeyFiles = KeyFiles(),
+    report: Report = None,
+    out: Out = None,
+    as_json: Json = False,
 ) -> int:
     """Rank clients by how much of their mark a suspect carries.
 
     Corrected for their number. Clients from --client, --log, or both.
     """
+    from birthmark.artifact import canonical, file_digest, write_atomically
     from birthmark.marks.keyring import Keyring
     from birthmark.marks.keys import read_secret
-    from birthmark.trace import trace as ranked
+    from birthmark.report.pages import tracing
+    from birthmark.trace import trace as traced
 
     ring, master = Keyring.load(keys.keyring), read_secret(keys.secret)
-    found = ranked(ring, master, choice.names(), suspect.open(ring.task), alpha=choice.alpha, queries=choice.queries)
+    found = replace(
+        traced(
+            ring,
+            master,
+            choice.names(),
+            suspect.open(ring.task),
+            alpha=choice.alpha,
+            queries=choice.queries,
+            transcript=out / "transcript.jsonl" if out else None,
+        ),
+        authorisation=suspect.authorisation,
+        keyring=file_digest(keys.keyring / "manifest.json"),
+    )
+    if out:
+        write_atomically(out / "evidence.json", canonical(found.as_dict()))
+    if report:
+        write_atomically(report, tracing(found).encode())
     if as_json:
-        say_json(asdict(found))
-        return found.exit_code
+        say_json(found.as_dict())
+    else:
+        _print_trace(found)
+    return EXIT[found.verdict]
+
+
+def _print_trace(found: "Trace") -> None:
     rows = [
         [s.client, f"{s.z:.2f}", f"{s.p_value:.4g}", f"{s.corrected:.4g}", "named" if s.named else ""]
         for s in found.clients[:20]
@@ -265,11 +295,9 @@ def trace(
         ["client", "z", "p", "p corrected", ""],
         rows,
     )
-    if found.pair:
-        say(f"together: {' and '.join(found.pair)} (p = {found.pair_p:.3g}); neither is named alone")
-    elif not any(s.named for s in found.clients):
-        say("no client is named" + (f": {found.reach}" if found.reach else ""))
-    return found.exit_code
+    say(found.reason)
+    for note in found.notes:
+        say(f"  note: {note}")
 
 
 @command(top, "utility")

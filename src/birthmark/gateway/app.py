@@ -482,6 +482,7 @@ def serve(config: Config, *, host: str, port: int) -> None:
         port=port,
         workers=1,
         log_level="warning",
+        log_config=None,  # the handlers of the command, which redact
         access_log=False,
         lifespan="on",
         timeout_graceful_shutdown=20,

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from birthmark import __version__, registry, stats
@@ -22,7 +21,9 @@ from birthmark.claim import Claim
 from birthmark.errors import ArtifactError, SettingError
 from birthmark.evidence import Evidence, Verdict
 from birthmark.report import plots, words
+from birthmark.report.pages import rendered
 from birthmark.report.samples import is_picture, png, samples, source_answers
+from birthmark.secrets import printable
 from birthmark.transcript import Replay
 from birthmark.types import Floats
 
@@ -133,15 +134,9 @@ def page(evidences: Sequence[Evidence], claim: Claim, *, rows: Sequence[Row] = (
         used = max((len(block["samples"]) for block in shown), default=0)
         pictures = [png(query) for query in claim.queries[:used]]
     data = json.dumps(as_data(evidences, rows), indent=1, ensure_ascii=False, default=str)
-    environment = Environment(
-        loader=PackageLoader("birthmark.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(number=words.number, fixed=words.fixed, percent=words.percent)
-    return environment.get_template("report.html.jinja").render(
+    return rendered(
+        "report.html.jinja",
+        {"number": words.number, "fixed": words.fixed, "percent": words.percent},
         blocks=blocks,
         shown=shown,
         groups=_groups(blocks),
@@ -175,7 +170,7 @@ def _named(evidences: Sequence[Evidence], rows: Sequence[Row]) -> list[Row]:
     rows = rows or [Row()] * len(evidences)
     if len(rows) != len(evidences):
         raise SettingError(f"expected one row for each of {len(evidences)} suspects, got {len(rows)}")
-    return [row if row.name else replace(row, name=e.suspect) for e, row in zip(evidences, rows, strict=True)]
+    return [replace(row, name=printable(row.name or e.suspect)) for e, row in zip(evidences, rows, strict=True)]
 
 
 def _block(

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from birthmark import __version__
 from birthmark.bench import tables
 from birthmark.errors import ArtifactError
+from birthmark.report.pages import rendered
 
 CURVES = 12  # series in one figure, best first
 
@@ -44,15 +44,9 @@ def page(records: Sequence[Mapping[str, Any]], *, queries: int = 100, command: s
         key=lambda row: -(row["auc"] or 0),
     )
     series = [(row["method"], row["access"], row["queries"]) for row in best]
-    environment = Environment(
-        loader=PackageLoader("birthmark.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["score"] = _score
-    return environment.get_template("leaderboard.html.jinja").render(
+    return rendered(
+        "leaderboard.html.jinja",
+        {"score": _score},
         title=records[0]["title"],
         plan=plans[0],
         version=__version__,

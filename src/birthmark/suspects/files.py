@@ -99,6 +99,11 @@ def open_file(path: Path, spec: SuspectSpec, task: Task | None) -> Oracle:
 
     reach = spec.transport
     module, head, _ = load_module(
-        path, architecture=reach.architecture, shape=reach.shape, classes=reach.classes, answers=spec.reading.kind
+        path,
+        architecture=reach.architecture,
+        shape=reach.shape,
+        classes=reach.classes,
+        answers=spec.reading.kind,
+        task=task,
     )
     return translated(Open(module, head.answers, path.name), spec, task)

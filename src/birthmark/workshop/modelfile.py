@@ -5,7 +5,7 @@ head beside it, `NAME.json`. Nothing is unpickled.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,27 @@ from safetensors.torch import save as save_tensors
 from torch import nn
 
 from birthmark.artifact import canonical, write_atomically
+from birthmark.claim import Task
 from birthmark.errors import ArtifactError, SettingError
+from birthmark.secrets import printable
 from birthmark.types import Answers
 from birthmark.workshop import architectures
 
 FORMAT = "birthmark/model/1"
+LARGEST = 1 << 20  # of any one dimension and of the number of outputs
+
+
+def _count(value: object) -> bool:
+    return type(value) is int and 1 <= value <= LARGEST
+
+
+FIELDS: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
+    ("architecture", "a name", lambda value: isinstance(value, str)),
+    ("shape", f"whole numbers from 1 to {LARGEST}", lambda value: isinstance(value, list) and all(map(_count, value))),
+    ("outputs", f"a whole number from 1 to {LARGEST}", _count),
+    ("answers", f"one of {', '.join(Answers)}", lambda value: value in list(Answers)),
+    ("about", "an object", lambda value: isinstance(value, dict)),
+)
 
 
 @dataclass(frozen=True)
@@ -50,12 +66,19 @@ def save_model(path: Path, module: nn.Module, card: ModelHead, about: Mapping[st
 
 
 def load_module(
-    path: Path, *, architecture: str = "", shape: tuple[int, ...] = (), classes: int = 0, answers: Answers | None = None
+    path: Path,
+    *,
+    architecture: str = "",
+    shape: tuple[int, ...] = (),
+    classes: int = 0,
+    answers: Answers | None = None,
+    task: Task | None = None,
 ) -> tuple[nn.Module, ModelHead, Mapping[str, Any]]:
     """Read a network from safetensors.
 
     Args:
         architecture, shape, classes, answers: what the card does not say, or is to be overruled.
+        task: completes what neither says.
 
     Returns:
         The network in eval mode, its card, and what the file says about how it was made.
@@ -71,21 +94,21 @@ def load_module(
             f"{path}: its card names code to import ({said!r}), which birthmark does not run on a file's word; give "
             f"--architecture {said} if you trust it"
         )
-    try:
-        card = ModelHead(
-            architecture or said,
-            tuple(shape or entry["shape"]),
-            classes or entry["outputs"],
-            answers or Answers(entry.get("answers", "logits")),
-        )
-    except (KeyError, ValueError) as error:
-        raise ArtifactError(
-            f"{path}: the card lacks or misstates {error}; give --architecture, --shape and --classes"
-        ) from None
-    if not card.architecture:
+    if not (architecture or said):
         raise ArtifactError(
             f"{path}: no architecture is known; give --architecture NAME (birthmark list architectures) or "
             "module:function"
+        )
+    own = tuple(task.shape) if task else (), task.outputs if task else 0
+    card = ModelHead(
+        architecture or said,
+        tuple(shape or entry.get("shape") or own[0]),
+        classes or entry.get("outputs") or own[1],
+        answers or Answers(entry.get("answers", "logits")),
+    )
+    if not card.shape or not card.outputs:
+        raise ArtifactError(
+            f"{path}: the shape of inputs and the number of outputs are not known; give --shape and --classes"
         )
     module = make_network(card)
     try:
@@ -162,6 +185,11 @@ def read_tensors(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
         )
     except ValueError:
         raise ArtifactError(f"{path}: its card is not JSON; the file was edited") from None
+    for key, expected, fits in FIELDS:
+        if not isinstance(entry, dict) or (key in entry and not fits(entry[key])):
+            got = f"{entry.get(key)!r} as {key}" if isinstance(entry, dict) else repr(entry)
+            what = expected if isinstance(entry, dict) else "an object"
+            raise ArtifactError(f"{path}: expected {what} in its card, got {printable(got, 60)}; the file was edited")
     version = str(entry.get("format", FORMAT)).rpartition("/")[2]
     if version.isdigit() and int(version) > int(FORMAT.rpartition("/")[2]):
         raise ArtifactError(f"{path}: made by a newer birthmark (format {entry['format']}); upgrade birthmark")
