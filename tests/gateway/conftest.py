@@ -16,7 +16,7 @@ from birthmark.answers import softmax
 from birthmark.gateway.app import Gateway
 from birthmark.gateway.codec import Wire
 from birthmark.gateway.config import Config
-from birthmark.gateway.log import LogSettings
+from birthmark.gateway.writer import LogSettings
 from birthmark.marks.keyring import Keyring
 from birthmark.marks.keys import Secret, write_secret
 

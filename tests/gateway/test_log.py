@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from birthmark.errors import ArtifactError, SettingError
-from birthmark.gateway.log import LogSettings, QueryLog, entry, head, read
+from birthmark.gateway.log import head, read
+from birthmark.gateway.writer import LogSettings, QueryLog, entry
 
 
 def record(n: int) -> dict[str, Any]:
@@ -116,7 +117,7 @@ def test_places_that_cannot_be_written_are_told(tmp_path: Path) -> None:
 WRITER = """
 import sys
 from pathlib import Path
-from birthmark.gateway.log import LogSettings, QueryLog
+from birthmark.gateway.writer import LogSettings, QueryLog
 log = QueryLog(LogSettings(Path(sys.argv[1]), segment=1 << 14, fsync=sys.argv[2]))
 while True:
     log.append({"client": "a", "key": "k", "marked": True, "inputs": ["0" * 64]}).result(5)

@@ -195,8 +195,9 @@ def gateway(
     check: Annotated[bool, typer.Option("--check", help="Read settings, key and keyring, and stop.")] = False,
 ) -> None:
     """Serve a prediction API with marked answers, in front of a model server."""
-    from birthmark.gateway.app import Keys, serve
     from birthmark.gateway.config import read_config
+    from birthmark.gateway.keys import Keys
+    from birthmark.gateway.server import serve
 
     handler = logging.StreamHandler()
     handler.setFormatter(Redacting("%(asctime)s %(levelname)s %(message)s"))

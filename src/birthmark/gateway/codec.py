@@ -1,7 +1,4 @@
-"""Reading queries out of requests and answers out of responses, and writing marked answers back in their place.
-
-One codec a dialect. Everything of a response that is not the answers themselves comes back unchanged.
-"""
+"""What every dialect's codec shares: JSON read in one way, arrays in the model's units, answers checked."""
 
 import json
 import re
@@ -16,14 +13,14 @@ import numpy as np
 from birthmark.claim import Task
 from birthmark.errors import OracleError, SettingError
 from birthmark.marks.rule import FEW
-from birthmark.suspects import oip
-from birthmark.suspects.dialect import field_of
 from birthmark.types import Array, Floats
 
 try:
     import orjson
 except ImportError:
     raise SettingError("the gateway needs orjson; pip install 'birthmark[serve]'") from None
+
+Json = Any  # what a JSON reader gives; looked at where it is used
 
 
 @dataclass(frozen=True)
@@ -59,20 +56,30 @@ class Answer:
     """A readable answer: its rows (n, k), and the bytes with other rows in their place."""
 
     rows: Floats
-    write: Any = field(repr=False)  # (Floats) -> bytes
+    write: Callable[[Floats], Json] = field(repr=False)  # bytes, or a part of them
 
 
 class Codec(ABC):
-    """One dialect, for one model."""
+    """One dialect, for one model.
+
+    Attributes:
+        paths: that predict, for POST. reads: that say what the server is, for GET and HEAD.
+    """
 
     paths: re.Pattern[str]
+    reads: re.Pattern[str] = re.compile("(?!)")
 
     def __init__(self, wire: Wire, task: Task) -> None:
         self.wire, self.task = wire, task
+        self._any_case = re.compile(self.paths.pattern, re.IGNORECASE)
 
     def predicts(self, method: str, path: str) -> bool:
         """Whether a request asks for predictions."""
         return method == "POST" and self.paths.fullmatch(path) is not None
+
+    def near(self, path: str) -> bool:
+        """Whether a server that cares little for case and trailing slashes would predict at a path."""
+        return self._any_case.fullmatch(path.rstrip("/")) is not None
 
     @abstractmethod
     def queries(self, headers: Mapping[str, str], body: bytes) -> Array:
@@ -82,7 +89,7 @@ class Codec(ABC):
     def answer(self, headers: Mapping[str, str], body: bytes, n: int) -> Answer:
         """The answers to n queries."""
 
-    def natural(self, values: Any) -> Array:
+    def natural(self, values: Json) -> Array:
         """Values on the wire -> inputs (n, *d), channels first, in [0, 1] for images."""
         wire, shape = self.wire, self.task.shape
         try:
@@ -106,7 +113,7 @@ class Codec(ABC):
             raise OracleError("the queries hold NaN or infinity")
         return np.ascontiguousarray(x)
 
-    def table(self, values: Any, n: int) -> Answer:
+    def table(self, values: Json, n: int) -> Answer:
         """JSON rows -> an answer: nested lists, one flat list for one query, or objects of numbers by column."""
         if not isinstance(values, list) or not values:
             raise OracleError(f"expected a list of answers, got {type(values).__name__}")
@@ -116,7 +123,7 @@ class Codec(ABC):
         rows = self.checked([values] if flat else values, n)
         return Answer(rows, lambda marked: marked[0].tolist() if flat else marked.tolist())
 
-    def _objects(self, values: list[Any], n: int) -> Answer:
+    def _objects(self, values: list[Json], n: int) -> Answer:
         name = self.wire.output_name
         try:
             if name:
@@ -132,7 +139,7 @@ class Codec(ABC):
             ) from None
         return Answer(rows, lambda marked: [dict(zip(columns, new, strict=True)) for new in marked.tolist()])
 
-    def checked(self, values: Any, n: int) -> Floats:
+    def checked(self, values: Json, n: int) -> Floats:
         """Rows (n, k) of finite numbers, on the simplex for classifiers.
 
         Raises:
@@ -164,140 +171,6 @@ class Codec(ABC):
         return rows
 
 
-class OpenInference(Codec):
-    """Open Inference Protocol, JSON and binary."""
-
-    paths = re.compile(r"/v2/models/[^/]+(/versions/[^/]+)?/infer")
-
-    def queries(self, headers: Mapping[str, str], body: bytes) -> Array:
-        cut = oip.head_length(headers, body, "inputs")
-        tensors = oip.tensors(_read(body[:cut]), body, cut, "inputs", "inputs")
-        return self.natural(_chosen(tensors, self.wire.input_name, "input"))
-
-    def answer(self, headers: Mapping[str, str], body: bytes, n: int) -> Answer:
-        cut = oip.head_length(headers, body, "outputs")
-        head, dump = _kept(body[:cut])
-        tensors = oip.tensors(head, body, cut, "outputs", "outputs")
-        value = _chosen(tensors, self.wire.output_name, "output")
-        name = next(key for key, tensor in tensors.items() if tensor is value)
-        if value.dtype.kind != "f":
-            raise OracleError(
-                f"output {name[:40]!r} is no tensor of floats; labels without probabilities cannot be marked"
-            )
-        rows = self.checked(value.reshape(n, -1) if n and value.size % n == 0 else value, n)
-        place = next(i for i, tensor in enumerate(head["outputs"]) if tensor["name"] == name)
-
-        def write(marked: Floats) -> bytes:
-            tensor = head["outputs"][place]
-            if "data" in tensor:
-                nested = bool(tensor["data"]) and isinstance(tensor["data"][0], list)
-                tensor["data"] = marked.reshape(value.shape).tolist() if nested else marked.ravel().tolist()
-                return dump(head) + body[cut:]
-            start = cut + sum(t["parameters"]["binary_data_size"] for t in head["outputs"][:place] if "data" not in t)
-            blob = marked.astype(value.dtype).tobytes()
-            return body[:start] + blob + body[start + len(blob) :]
-
-        return Answer(rows, write)
-
-
-class TFServing(Codec):
-    """TensorFlow Serving's REST API and its relatives, rows ("instances") or columns ("inputs")."""
-
-    paths = re.compile(r".*:predict")
-
-    def queries(self, headers: Mapping[str, str], body: bytes) -> Array:
-        value = _read(body)
-        rows = value.get("instances", value.get("inputs")) if isinstance(value, Mapping) else None
-        if isinstance(rows, Mapping):
-            rows = _named(rows, self.wire.input_name)
-        elif isinstance(rows, list) and rows and isinstance(rows[0], Mapping):
-            rows = [_named(row, self.wire.input_name) for row in rows]
-        if rows is None:
-            raise OracleError('expected a request with "instances" or "inputs"')
-        return self.natural(rows)
-
-    def answer(self, headers: Mapping[str, str], body: bytes, n: int) -> Answer:
-        value, dump = _kept(body)
-        key = "predictions" if isinstance(value, Mapping) and "predictions" in value else "outputs"
-        rows = _field(value, key)
-        if isinstance(rows, Mapping):
-            name = self.wire.output_name or next(iter(rows), "")
-            inner = self.table(_field(rows, name), n)
-            return Answer(inner.rows, lambda marked: dump({**value, key: {**rows, name: inner.write(marked)}}))
-        inner = self.table(rows, n)
-        return Answer(inner.rows, lambda marked: dump({**value, key: inner.write(marked)}))
-
-
-class MLflow(Codec):
-    """MLflow's scoring server.
-
-    "inputs", "instances", "dataframe_split" or "dataframe_records" in, "predictions" out.
-    """
-
-    paths = re.compile(r".*/invocations")
-
-    def queries(self, headers: Mapping[str, str], body: bytes) -> Array:
-        value = _read(body)
-        if not isinstance(value, Mapping):
-            raise OracleError("expected a JSON object")
-        if "dataframe_split" in value:
-            return self.natural(_field(value["dataframe_split"], "data"))
-        if "dataframe_records" in value:
-            return self.natural([list(row.values()) for row in value["dataframe_records"]])
-        rows = value.get("inputs", value.get("instances"))
-        if isinstance(rows, Mapping):
-            rows = _named(rows, self.wire.input_name)
-        if rows is None:
-            raise OracleError("expected a request with inputs, instances, dataframe_split or dataframe_records")
-        return self.natural(rows)
-
-    def answer(self, headers: Mapping[str, str], body: bytes, n: int) -> Answer:
-        value, dump = _kept(body)
-        inner = self.table(_field(value, "predictions"), n)
-        return Answer(inner.rows, lambda marked: dump({**value, "predictions": inner.write(marked)}))
-
-
-class Generic(Codec):
-    """Any JSON API: a path to the queries in requests, and one to the answers in responses."""
-
-    def __init__(self, wire: Wire, task: Task) -> None:
-        super().__init__(wire, task)
-        try:
-            self.paths = re.compile(wire.path)
-        except re.error as error:
-            raise SettingError(f"path {wire.path!r} is no regular expression ({error})") from None
-
-    def queries(self, headers: Mapping[str, str], body: bytes) -> Array:
-        return self.natural(_get(_read(body), _steps(self.wire.inputs)))
-
-    def answer(self, headers: Mapping[str, str], body: bytes, n: int) -> Answer:
-        (value, dump), steps = _kept(body), _steps(self.wire.rows)
-        inner = self.table(_get(value, steps), n)
-        return Answer(inner.rows, lambda marked: dump(_put(value, steps, inner.write(marked))))
-
-
-CODECS: Mapping[str, type[Codec]] = {"oip": OpenInference, "tfserving": TFServing, "mlflow": MLflow, "generic": Generic}
-
-
-def codec(wire: Wire, task: Task) -> Codec:
-    """The codec of a dialect.
-
-    Raises:
-        SettingError: no such dialect.
-    """
-    if wire.dialect not in CODECS:
-        raise SettingError(f"expected a dialect among {', '.join(CODECS)}, got {wire.dialect!r}")
-    return CODECS[wire.dialect](wire, task)
-
-
-def _chosen(tensors: Mapping[str, np.ndarray[Any, Any]], name: str, kind: str) -> np.ndarray[Any, Any]:
-    if name in tensors:
-        return tensors[name]
-    if name or len(tensors) != 1:
-        raise OracleError(f"{len(tensors)} {kind} tensors and none named {name!r}; declare {kind}_name")
-    return next(iter(tensors.values()))
-
-
 def _summary(rows: Floats) -> tuple[list[float], float]:
     """Sums of the rows, and the least number; of few numbers faster without NumPy."""
     if rows.size <= FEW:
@@ -306,7 +179,29 @@ def _summary(rows: Floats) -> tuple[list[float], float]:
     return rows.sum(axis=1).tolist(), float(rows.min())
 
 
-def _read(body: bytes) -> Any:
+def asked(body: bytes) -> Json:
+    """A request's JSON body.
+
+    Raises:
+        OracleError: no JSON, or an object that names a field twice: the model server might take the other one.
+    """
+    if body.count(b'"') > 2:  # more than one field
+        keys = _KEYS.findall(body)
+        if len(set(keys)) < len(keys) or any(b"\\" in key for key in keys):
+            return _exact(body, _once)
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return _exact(body, _once)
+
+
+def _once(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    if len(found := dict(pairs)) < len(pairs):
+        raise OracleError("the request names a field twice")
+    return found
+
+
+def _read(body: bytes) -> Json:
     """A JSON body that is only read."""
     try:
         return orjson.loads(body)
@@ -314,7 +209,7 @@ def _read(body: bytes) -> Any:
         return _exact(body)  # NaN and Infinity are none of JSON's, but some servers write them
 
 
-def _kept(body: bytes) -> tuple[Any, Callable[[Any], bytes]]:
+def kept(body: bytes) -> tuple[Json, Callable[[Json], bytes]]:
     """A JSON body that is written again with other answers in it, and what writes it.
 
     Only Python's own reader gives back NaN, Infinity and integers of more than 64 bits as they were.
@@ -324,44 +219,12 @@ def _kept(body: bytes) -> tuple[Any, Callable[[Any], bytes]]:
     return _read(body), orjson.dumps
 
 
-def _exact(body: bytes) -> Any:
+def _exact(body: bytes, pairs: Callable[[list[tuple[str, Json]]], dict[str, Json]] | None = None) -> Json:
     try:
-        return json.loads(body)
+        return json.loads(body, object_pairs_hook=pairs)
     except (ValueError, RecursionError):
         raise OracleError(f"expected JSON, got {len(body)} bytes of something else") from None
 
 
+_KEYS = re.compile(rb'"((?:[^"\\]++|\\.)*+)"\s*:')
 _LONG = re.compile(rb"[\[:,\s-]\d{19}")  # a number's start: this keeps the search out of every fraction
-
-
-def _field(value: Any, key: str) -> Any:
-    return field_of(value, key, "the model server")
-
-
-def _named(row: Any, name: str) -> Any:
-    if isinstance(row, Mapping) and (name in row or (not name and len(row) == 1)):
-        return row[name] if name else next(iter(row.values()))
-    raise OracleError("several inputs; declare input_name")
-
-
-def _steps(path: str) -> list[str]:
-    """ "results[*].scores" -> ["results", "*", "scores"]."""
-    return [step for part in path.split(".") for step in part.replace("[*]", ".*").split(".") if step]
-
-
-def _get(value: Any, steps: list[str]) -> Any:
-    if not steps:
-        return value
-    if steps[0] == "*":
-        if not isinstance(value, list):
-            raise OracleError(f"expected a list, got {type(value).__name__}")
-        return [_get(item, steps[1:]) for item in value]
-    return _get(_field(value, steps[0]), steps[1:])
-
-
-def _put(value: Any, steps: list[str], new: Any) -> Any:
-    if not steps:
-        return new
-    if steps[0] == "*":
-        return [_put(item, steps[1:], part) for item, part in zip(value, new, strict=True)]
-    return {**value, steps[0]: _put(value[steps[0]], steps[1:], new)}

@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 
 from birthmark.errors import SettingError
 from birthmark.gateway.codec import Wire
-from birthmark.gateway.log import LogSettings
+from birthmark.gateway.writer import LogSettings
 
 PREFIX = "BIRTHMARK_GATEWAY_"
 IDENTITIES = ("header", "api-key", "certificate")
@@ -50,10 +50,14 @@ class Config:
             cannot get round.
         clients: names that are served; empty means any.
         unknown: "refuse" (401) a request without a known name, or let it "share" one anonymous key.
-        pass_through: regular expressions of paths that are never predictions, for methods other than GET.
-        most_body: bytes of the largest prediction request or answer.
-        timeout: seconds for the upstream to answer.
-        connections: to the upstream at once.
+        pass_through: regular expressions of paths that are never predictions: under the policy "closed" nothing else
+            passes but GET and HEAD of what the dialect says of its models.
+        most_body: bytes of the largest prediction request or answer. most_memory: of all that are under way.
+        timeout: seconds for the upstream to answer, and for a client to take a part of what is passed on.
+        head_timeout, body_timeout: seconds for a client to send a request's headers, and its body.
+        connections: to the upstream at once. most_connections: of clients; per_address: of one address.
+        per_client: predictions of one client under way at once.
+        proxies: addresses of your own proxies, whose connections count towards most_connections alone.
         operators: addresses that may read /metrics, /healthz and /readyz of the gateway itself; others are passed on.
         digits: decimals that marked answers are rounded to, if the upstream rounds; -1 for none.
         wire, log: see `Wire` and `LogSettings`.
@@ -70,8 +74,15 @@ class Config:
     unknown: str = "refuse"
     pass_through: tuple[str, ...] = ()
     most_body: int = 64 << 20
+    most_memory: int = 1 << 30
     timeout: float = 30.0
+    head_timeout: float = 10.0
+    body_timeout: float = 60.0
     connections: int = 100
+    most_connections: int = 1000
+    per_address: int = 100
+    per_client: int = 100
+    proxies: tuple[str, ...] = ("127.0.0.1", "::1")
     operators: tuple[str, ...] = ("127.0.0.1", "::1")
     digits: int = -1
     wire: Wire = field(default_factory=Wire)
@@ -94,8 +105,10 @@ class Config:
         kind, _, name = self.client.partition(":")
         if kind not in IDENTITIES or not name:
             raise SettingError(f"expected client as {', '.join(f'{i}:NAME' for i in IDENTITIES)}, got {self.client!r}")
-        if self.most_body < 1 or self.timeout <= 0 or self.connections < 1:
-            raise SettingError("expected most_body >= 1, timeout > 0 and connections >= 1")
+        counts = ("most_body", "most_memory", "connections", "most_connections", "per_address", "per_client")
+        for name in (*counts, "timeout", "head_timeout", "body_timeout"):
+            if not (getattr(self, name) >= 1 if name in counts else getattr(self, name) > 0):
+                raise SettingError(f"expected {name} to be {'1 or more' if name in counts else 'above 0'}")
         for pattern in self.pass_through:
             try:
                 re.compile(pattern)

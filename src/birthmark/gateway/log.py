@@ -2,19 +2,12 @@
 
 Append-only segments of lines `<sha-256> <json>`; each hash covers the previous one and the line, so the last hash
 commits to everything before it. Inputs that were near-ties are kept whole with the unmarked answers (the evidence of
-`dynamarks-ties` needs them); of the others the SHA-256 is kept. A record is on its way to disk before the answer
-leaves: a process killed at any moment loses no record of an answer that anyone has seen.
+`dynamarks-ties` needs them); of the others the SHA-256 is kept. Here it is read; `birthmark.gateway.writer` writes it.
 """
 
 import base64
-import fcntl
 import json
-import os
-import threading
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future
-from contextlib import suppress
+from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -22,267 +15,64 @@ from typing import Any
 
 import numpy as np
 
-from birthmark.errors import ArtifactError, SettingError
+from birthmark.errors import ArtifactError
 from birthmark.transcript import query_digest
 from birthmark.types import Array, Floats
 
 FORMAT = "birthmark/query-log/1"
 START = "0" * 64
-FSYNC = ("always", "interval", "never")
-FULL = ("drop-oldest", "refuse")
-WRITTEN: Future[None] = Future()
-WRITTEN.set_result(None)
+Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class LogSettings:
-    """Where and how the log is kept.
+class Line:
+    """One line of a segment.
 
     Attributes:
-        folder: of the segments; one gateway at a time.
-        segment: bytes after which a new segment begins.
-        largest: bytes of all segments together.
-        when_full: "drop-oldest" segment (the chain goes on from its last hash), or "refuse".
-        fsync: "always" before an answer leaves (survives a power cut), "interval" (once a second), "never" (survives a
-            kill, not a power cut).
+        head, record: a segment's first line, or a record; one of them.
+        digest: hash so far. end: byte behind the line.
     """
 
-    folder: Path
-    segment: int = 64 << 20
-    largest: int = 4 << 30
-    when_full: str = "drop-oldest"
-    fsync: str = "interval"
-
-    def __post_init__(self) -> None:
-        if self.fsync not in FSYNC or self.when_full not in FULL:
-            raise SettingError(
-                f"expected fsync among {', '.join(FSYNC)} and when_full among {', '.join(FULL)}, got {self.fsync!r} "
-                f"and {self.when_full!r}"
-            )
-        if not 1 << 12 <= self.segment <= self.largest:
-            raise SettingError(f"expected 4096 <= segment <= largest bytes, got {self.segment} and {self.largest}")
-
-
-def entry(
-    client: str, key: str, inputs: Array, marked: bool, reason: str, near: Sequence[int], answers: Floats | None
-) -> dict[str, Any]:
-    """One answered request as plain data.
-
-    Args:
-        key: fingerprint of the client's key.
-        near: places among the inputs that were near-ties; those inputs and their unmarked answers are kept whole.
-    """
-    found: dict[str, Any] = {"client": client, "key": key, "marked": marked}
-    if reason:
-        found["reason"] = reason
-    found["inputs"] = [query_digest(row) for row in inputs]
-    if near and answers is not None:
-        found["ties"] = {
-            "rows": list(near),
-            "shape": list(inputs.shape[1:]),
-            "inputs": _packed(inputs[near]),
-            "answers": _packed(answers[near]),
-        }
-    return found
-
-
-class QueryLog:
-    """An open log; `append` from any thread.
-
-    Raises:
-        SettingError: another gateway has it open, or the extra `serve` is not installed.
-        ArtifactError: the folder cannot be written, or a line other than a torn last one is damaged.
-    """
-
-    def __init__(self, settings: LogSettings) -> None:
-        try:
-            import orjson
-        except ImportError:
-            raise SettingError("writing a query log needs orjson; pip install 'birthmark[serve]'") from None
-        self._encode = orjson.dumps
-        self.settings = settings
-        self.lock = threading.Lock()
-        folder = settings.folder
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._guard = (folder / "lock").open("a")
-        except OSError as error:
-            raise ArtifactError(
-                f"{folder}: the query log cannot be written ({error.strerror}); mount its disk or choose another folder"
-            ) from None
-        try:
-            fcntl.flock(self._guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._guard.close()
-            raise SettingError(
-                f"{folder}: another gateway has this query log open; give each gateway its own folder"
-            ) from None
-        self.hash, self.number, self.clock = START, 0, 0.0
-        self.torn = 0
-        self.jumps = 0
-        segments = _segments(folder)
-        self._sizes = {path: path.stat().st_size for path in segments}
-        self._file = -1
-        try:
-            if segments:
-                self._resume(segments[-1])
-            else:
-                self._open(folder / _name(1))
-        except BaseException:
-            self._guard.close()
-            raise
-        self._waiting: list[Future[None]] = []
-        self._wake = threading.Condition(self.lock)
-        self._closed = False
-        self._syncer = threading.Thread(target=self._sync, name="query-log", daemon=True)
-        self._syncer.start()
-
-    def append(self, record: Mapping[str, Any]) -> Future[None]:
-        """Write a record; the future is done when it is as safe as `fsync` asks for.
-
-        Raises:
-            ArtifactError: the disk is gone or full, or the log itself is full and may not drop anything.
-        """
-        with self.lock:
-            now = time.time()
-            if now < self.clock - 1:  # the order of records is the chain's, times never go back
-                self.jumps += 1
-            self.clock = max(now, self.clock)
-            body = self._encode({"n": self.number + 1, "time": round(self.clock, 3), **record})
-            self._room(len(body) + 66)
-            digest = _chained(self.hash, body)
-            self._write(b"%b %b\n" % (digest.encode(), body))
-            self.hash, self.number = digest, self.number + 1
-            if self.settings.fsync != "always":
-                return WRITTEN
-            done: Future[None] = Future()
-            self._waiting.append(done)
-            self._wake.notify()
-        return done
+    head: Record | None
+    record: Record | None
+    digest: str
+    end: int
 
     @property
-    def size(self) -> int:
-        """Bytes of all segments."""
-        return sum(self._sizes.values())
-
-    def close(self) -> None:
-        """Write everything to disk and let go of the folder."""
-        with self.lock:
-            if self._closed:
-                return
-            self._closed = True
-            self._wake.notify()
-        self._syncer.join()
-        os.fsync(self._file)
-        os.close(self._file)
-        self._guard.close()
-
-    def _write(self, data: bytes) -> None:
-        start, sent = self._sizes[self._path], 0
-        try:
-            while sent < len(data):
-                sent += os.write(self._file, data[sent:])
-        except OSError as error:
-            with suppress(OSError):  # no half line may stay in the way of the next record
-                os.ftruncate(self._file, start)
-            raise ArtifactError(f"{self._path}: the query log cannot be written ({error.strerror})") from None
-        self._sizes[self._path] += len(data)
-
-    def _room(self, size: int) -> None:
-        if self._sizes[self._path] + size > self.settings.segment and self._sizes[self._path] > 512:
-            self._open(self._path.with_name(_name(int(self._path.stem) + 1)))
-        while self.size + size > self.settings.largest:
-            oldest = next(iter(self._sizes))
-            if self.settings.when_full == "refuse" or oldest == self._path:
-                raise ArtifactError(
-                    f"{self.settings.folder}: the query log holds {self.size} bytes and may hold "
-                    f"{self.settings.largest}; move old segments away or raise largest"
-                )
-            oldest.unlink(missing_ok=True)
-            del self._sizes[oldest]
-
-    def _open(self, path: Path) -> None:
-        fresh = -1
-        try:
-            fresh = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-            if self._file >= 0:
-                os.fsync(self._file)
-                os.close(self._file)
-        except OSError as error:
-            raise ArtifactError(f"{path}: the query log cannot be written ({error.strerror})") from None
-        self._file, self._path = fresh, path
-        self._sizes.setdefault(path, 0)
-        if not self._sizes[path]:
-            self._write(json.dumps({"format": FORMAT, "after": self.hash, "records": self.number}).encode() + b"\n")
-
-    def _resume(self, path: Path) -> None:
-        good, self.hash, self.number, self.clock = _checked(path)
-        size = path.stat().st_size
-        self.torn = size - good
-        if self.torn:
-            os.truncate(path, good)
-            self._sizes[path] = good
-        if not good:  # killed before the segment's first line was whole
-            earlier = [p for p in self._sizes if p != path]
-            if earlier:
-                _, self.hash, self.number, self.clock = _checked(earlier[-1])
-        self._open(path)
-
-    def _sync(self) -> None:
-        while True:
-            with self.lock:
-                if self.settings.fsync == "always":
-                    while not self._waiting and not self._closed:
-                        self._wake.wait()
-                else:
-                    self._wake.wait(1.0)
-                waiting, self._waiting = self._waiting, []
-                closed, file = self._closed, self._file
-                copy = os.dup(file)
-            try:
-                if self.settings.fsync != "never":
-                    os.fsync(copy)
-                failure = None
-            except OSError as error:
-                failure = ArtifactError(f"{self.settings.folder}: the query log cannot be written ({error.strerror})")
-            finally:
-                os.close(copy)
-            for one in waiting:
-                one.set_result(None) if failure is None else one.set_exception(failure)
-            if closed:
-                return
+    def number(self) -> int:
+        """Records so far."""
+        return int(self.head["records"] if self.head is not None else (self.record or {})["n"])
 
 
-def read(folder: Path) -> Iterator[dict[str, Any]]:
+def read(folder: Path) -> Iterator[Record]:
     """All records of a log in order, the chain checked on the way.
 
     Raises:
         ArtifactError: no log, or a line that was edited, dropped or added.
     """
-    segments = _segments(folder)
-    if not segments:
+    found = segments(folder)
+    if not found:
         raise ArtifactError(f"{folder}: expected a query log, found no segments there")
     last = ""
-    for path in segments:
-        for head, digest, record in _lines(path):
-            if head is not None and last and head["after"] != last:
+    for path in found:
+        for line in _lines(path):
+            if line.head is not None and last and line.head["after"] != last:
                 raise ArtifactError(f"{path}: does not go on where the segment before it ends; a segment is missing")
-            if record is not None:
-                yield record
-            last = digest
+            if line.record is not None:
+                yield line.record
+            last = line.digest
 
 
 def head(folder: Path) -> tuple[int, str]:
     """Number of records and last hash of a log: what to commit to."""
     number, last = 0, START
-    for path in _segments(folder):
-        for first, digest, record in _lines(path):
-            number = first["records"] if first is not None else record["n"] if record is not None else number
-            last = digest
+    for path in segments(folder):
+        for line in _lines(path):
+            number, last = line.number, line.digest
     return number, last
 
 
-def ties(records: Iterator[dict[str, Any]], client: str) -> tuple[Array, Floats]:
+def ties(records: Iterator[Record], client: str) -> tuple[Array, Floats]:
     """The near-ties that a client asked, each once: inputs (n, *d) and unmarked answers (n, k)."""
     found: dict[str, tuple[Array, Floats]] = {}
     for record in records:
@@ -299,25 +89,17 @@ def ties(records: Iterator[dict[str, Any]], client: str) -> tuple[Array, Floats]
     return np.stack([x for x, _ in found.values()]), np.stack([answer for _, answer in found.values()])
 
 
-def _checked(path: Path) -> tuple[int, str, int, float]:
+def checked(path: Path) -> tuple[int, str, int, float]:
     """End of the last whole line, its hash, its number and its time."""
     good, last, number, clock = 0, START, 0, 0.0
-    for first, digest, record, end in _ended(path):
-        good, last = end, digest
-        if first is not None:
-            number = first["records"]
-        if record is not None:
-            number, clock = record["n"], record["time"]
+    for line in _lines(path):
+        good, last, number = line.end, line.digest, line.number
+        clock = line.record["time"] if line.record else clock
     return good, last, number, clock
 
 
-def _lines(path: Path) -> Iterator[tuple[dict[str, Any] | None, str, dict[str, Any] | None]]:
-    for first, digest, record, _ in _ended(path):
-        yield first, digest, record
-
-
-def _ended(path: Path) -> Iterator[tuple[dict[str, Any] | None, str, dict[str, Any] | None, int]]:
-    """(head line, hash so far, record, end of the line); a torn last line is left out.
+def _lines(path: Path) -> Iterator[Line]:
+    """The lines of a segment; a torn last one is left out.
 
     Raises:
         ArtifactError: a line that does not follow from the one before it.
@@ -334,10 +116,10 @@ def _ended(path: Path) -> Iterator[tuple[dict[str, Any] | None, str, dict[str, A
                     if first["format"] != FORMAT:
                         raise ValueError
                     last = first["after"]
-                    yield first, last, None, end
+                    yield Line(first, None, last, end)
                     continue
                 digest, body = line[:64].decode(), line[65:-1]
-                if line[64:65] != b" " or digest != _chained(last, body):
+                if line[64:65] != b" " or digest != chained(last, body):
                     raise ValueError
                 last = digest
                 record = json.loads(body)
@@ -346,23 +128,22 @@ def _ended(path: Path) -> Iterator[tuple[dict[str, Any] | None, str, dict[str, A
                     f"{path}: the line that ends at byte {end} does not follow from the one before; the log was "
                     "edited or damaged"
                 ) from None
-            yield None, last, record, end
+            yield Line(None, record, last, end)
 
 
-def _chained(last: str, body: bytes) -> str:
+def chained(last: str, body: bytes) -> str:
+    """The hash of a line, over the one before it and its JSON."""
     return sha256(b"%b %b" % (last.encode(), body)).hexdigest()
 
 
-def _segments(folder: Path) -> list[Path]:
+def segments(folder: Path) -> list[Path]:
+    """The files of a log, in order."""
     return sorted(folder.glob("[0-9]*.log"))
 
 
-def _name(number: int) -> str:
+def segment_name(number: int) -> str:
+    """Of the segment of that number, from 1."""
     return f"{number:08d}.log"
-
-
-def _packed(rows: np.ndarray[Any, Any]) -> str:
-    return base64.b64encode(np.ascontiguousarray(rows, dtype="<f4").tobytes()).decode()
 
 
 def _unpacked(text: str, shape: tuple[int, ...]) -> Array:
