@@ -18,8 +18,8 @@ except ImportError:
 class Guarded(HttpToolsProtocol):
     """A connection of uvicorn's whose client cannot hold it: not by silence, nor slowly, nor by not reading.
 
-    A head or body that is not whole in time is answered 408, a head that is too long 431, a connection too many 503. Who
-    does not take an answer is cut off.
+    A head or body that is not whole in time is answered 408, a head that is too long 431, a connection too many 503.
+    Who does not take an answer is cut off.
     """
 
     limits: ClassVar[Config]
@@ -92,9 +92,7 @@ class Guarded(HttpToolsProtocol):
 
     def _end(self, status: int) -> None:
         answering = self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete
-        if (
-            answering or self.transport.get_write_buffer_size()
-        ):  # nothing may be written into an answer, or be waited for
+        if answering or self.transport.get_write_buffer_size():  # no writing into an answer, no waiting for a reader
             self.transport.abort()
         elif not self.transport.is_closing():
             self.transport.write(STATUS_LINE[status] + b"content-length: 0\r\nconnection: close\r\n\r\n")
