@@ -15,10 +15,10 @@ from birthmark.method import Method
 from birthmark.methods.akh import AKH
 from birthmark.methods.kinship import Kinship
 from birthmark.oracle import Oracle
-from birthmark.theft.asking import train_student
+from birthmark.theft.asking import labelled, new_student
 from birthmark.types import Access, Answers, Floats, Samples
 from birthmark.workshop.owner import Owner
-from birthmark.workshop.training import Training, probabilities
+from birthmark.workshop.training import Training, fit, probabilities
 
 METHODS = [Kinship(queries=40, placebos=3, references=2), AKH(placebos=3, references=2)]
 
@@ -52,8 +52,10 @@ class Careless(Attack):
     def steal(self, target: Oracle, data: Samples, *, seed: int) -> nn.Module:
         inner = getattr(target, "inner", target)
         x = np.concatenate([data.inputs] * self.greed)
-        model = train_student("mlp", x, inner(x), Answers.LABELS, Training(epochs=1), seed=int(np.random.randint(1000)))
-        return model.train()
+        samples, _ = labelled(x, inner(x), Answers.LABELS)
+        seed = int(np.random.randint(1000))
+        model = new_student("mlp", samples.shape, samples.outputs, seed=seed)
+        return fit(model, samples, Training(epochs=1), seed=seed).train()
 
 
 def test_a_careless_attack_is_caught() -> None:

@@ -19,7 +19,7 @@ FAMILIES = ("methods", "attacks", "watermarks", "suspects")
 # Lowest first: a module imports from its own layer or from lower ones.
 LAYERS = (
     {"secrets"},
-    {"errors", "types"},
+    {"errors", "types", "settings"},
     {"stats", "artifact", "answers", "oracle", "transcript", "evidence", "workshop.card"},
     {"claim", "workshop.cohort"},
     {"workshop.owner"},

@@ -107,7 +107,8 @@ def described(subject: Attack | Method | Watermark) -> None:
     assert cls.name == cls.name.lower(), f"expected a name in lower case, got {cls.name!r}"
     assert isinstance(cls.needs, Access), f"{cls.name}: expected `needs` to be an Access, got {cls.needs!r}"
     assert cls.source_paper, f"{cls.name}: expected `source_paper` to say where it comes from"
-    missing = [field.name for field in fields(cls) if field.name not in (cls.__doc__ or "")]
+    told = " ".join(parent.__doc__ or "" for parent in cls.__mro__)
+    missing = [field.name for field in fields(cls) if field.name not in told]
     assert not missing, f"{cls.name}: its docstring does not explain {', '.join(missing)}"
 
 

@@ -1,89 +1,59 @@
 """ActiveThief: the next queries are those the student learns most from, by active learning (Pal et al., AAAI 2020)."""
 
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from torch import nn
 
-from birthmark.attack import Attack
-from birthmark.errors import SettingError
-from birthmark.oracle import Oracle
-from birthmark.theft.asking import affordable, ask, train_student
-from birthmark.types import Access, Answers, Array, Floats, Labels, Samples
-from birthmark.workshop.training import Training, outputs, probabilities
+from birthmark.settings import Allowed
+from birthmark.theft.parents import Asked, Rounds
+from birthmark.types import Answers, Array, Floats, Labels, Samples
+from birthmark.workshop.training import outputs, probabilities
 
 PRESETS = {"uncertainty": {"strategy": "uncertainty"}, "k-centre": {"strategy": "k-centre"}}
-STRATEGIES = ("uncertainty", "k-centre", "both")
 
 
 @dataclass(frozen=True)
-class ActiveThief(Attack):
+class ActiveThief(Rounds):
     """Rounds of: train a student on all answers, choose the next inputs of the pool by what it says, ask them.
 
     Attributes:
-        student: architecture by name; "" is vgg for images and mlp for flat inputs.
         strategy: "uncertainty" (entropy), "k-centre" (farthest from all asked ones in the student's answers), or "both"
             (k-centre among the twice as many most uncertain).
         queries: most inputs to ask; 0 for half of the pool.
         rounds: of active choice, after a first share that is drawn at random.
         first: that share, 0 to 1.
-        labels: learn from the top labels even if the target shows more.
-        epochs, rate, batch: of the training loop; students between the rounds train for `round_steps` steps at least.
-        least_steps: of the last student.
     """
 
     name: ClassVar[str] = "activethief"
-    needs: ClassVar[Access] = Access.LABELS
     source_paper: ClassVar[str] = "Pal et al. 2020"
+    allowed: ClassVar[Allowed] = {
+        "strategy": ("uncertainty", "k-centre", "both"),
+        "rounds": "[0, inf)",
+        "first": "(0, 1]",
+    }
 
-    student: str = ""
+    round_steps: int = 100
     strategy: str = "both"
-    queries: int = 0
     rounds: int = 3
     first: float = 0.4
-    labels: bool = False
-    epochs: int = 10
-    rate: float = 6e-3
-    batch: int = 64
-    round_steps: int = 100
-    least_steps: int = 300
 
-    def __post_init__(self) -> None:
-        if self.strategy not in STRATEGIES or self.rounds < 0 or self.queries < 0 or not 0 < self.first <= 1:
-            raise SettingError(
-                f"expected a strategy of {', '.join(STRATEGIES)}, rounds and queries >= 0 and first in (0, 1], got "
-                f"{self}"
-            )
-
-    def steal(self, target: Oracle, data: Samples, *, seed: int) -> nn.Module:
-        self.check(target)
+    def rounds_of(self, data: Samples, left: int, seed: int) -> Generator[Array, Asked, None]:
         total = min(self.queries or -(-len(data) // 2), len(data))
         pool = np.random.default_rng(seed).permutation(len(data))
         start = max(round(self.first * total), 2) if self.rounds else total
-        chosen, pool = pool[:start], pool[start:]
-        answers = ask(target, data.inputs[chosen], hard=self.labels)
-        chosen = chosen[: len(answers)]
-        kind = Answers.LABELS if self.labels else target.answers
+        known = yield data.inputs[pool[:start]]
+        pool = pool[start:]
         for turn in range(self.rounds):
-            size = -(-(total - len(chosen)) // (self.rounds - turn))
-            if size < 1 or not len(pool) or not affordable(target, data.inputs[pool[:1]]):
-                break
-            how = Training(epochs=2, rate=self.rate, batch=self.batch)
-            student = train_student(
-                self.student, data.inputs[chosen], answers, kind, how, seed=seed + turn, least_steps=self.round_steps
-            )
-            rows = outputs if kind is Answers.VALUES else probabilities
-            places = chosen_next(
-                rows(student, data.inputs[pool]), rows(student, data.inputs[chosen]), size, self.strategy
-            )
-            fresh = ask(target, data.inputs[pool[places]], hard=self.labels)
-            chosen, answers = np.concatenate([chosen, pool[places[: len(fresh)]]]), np.concatenate([answers, fresh])
+            size = -(-(total - len(known.inputs)) // (self.rounds - turn))
+            if size < 1 or not len(pool):
+                return
+            student = known.student()
+            said = outputs if known.kind is Answers.VALUES else probabilities
+            places = chosen_next(said(student, data.inputs[pool]), said(student, known.inputs), size, self.strategy)
+            known = yield data.inputs[pool[places]]
             pool = np.delete(pool, places)
-        how = Training(epochs=self.epochs, rate=self.rate, batch=self.batch)
-        return train_student(
-            self.student, data.inputs[chosen], answers, kind, how, seed=seed, least_steps=self.least_steps
-        )
 
 
 def chosen_next(pool: Floats, asked: Floats, n: int, strategy: str) -> Labels:
@@ -102,10 +72,10 @@ def farthest(points: Array | Floats, centres: Array | Floats, n: int) -> Labels:
     for start in range(0, len(centres), 500):
         part = centres[start : start + 500]
         gaps = np.minimum(gaps, ((points**2).sum(1)[:, None] - 2 * points @ part.T + (part**2).sum(1)).min(axis=1))
-    found = list[int]()
+    places = list[int]()
     for _ in range(n):
         place = int(gaps.argmax())
-        found.append(place)
+        places.append(place)
         gaps = np.minimum(gaps, ((points - points[place]) ** 2).sum(axis=1))
         gaps[place] = -np.inf
-    return np.array(found, dtype=np.int64)
+    return np.array(places, dtype=np.int64)

@@ -11,20 +11,19 @@ import numpy as np
 from torch import nn
 
 from birthmark.answers import is_labels, softmax
-from birthmark.attack import Attack
-from birthmark.errors import SettingError
 from birthmark.oracle import Oracle
-from birthmark.theft.asking import affordable, ask, at_least, labelled, new_student, train_student
-from birthmark.theft.weights import fits
-from birthmark.types import Access, Answers, Array, Floats, Samples
-from birthmark.workshop.training import Training, fit, probabilities
+from birthmark.settings import Allowed
+from birthmark.theft.asking import affordable, ask
+from birthmark.theft.parents import Extraction
+from birthmark.types import Answers, Array, Floats, Samples
+from birthmark.workshop.training import probabilities
 
 WAYS = ("labels", "averaging", "recovery")
-PRESETS = {"labels": {"way": "labels"}, "averaging": {"way": "averaging"}, "recovery": {"way": "recovery"}}
+PRESETS = {way: {"way": way} for way in WAYS}
 
 
 @dataclass(frozen=True)
-class AdaptiveDynamarks(Attack):
+class AdaptiveDynamarks(Extraction):
     """Clean the answers, then train a student on them.
 
     Attributes:
@@ -34,15 +33,19 @@ class AdaptiveDynamarks(Attack):
         margin: least gap between the two largest probabilities that is learned from ("labels").
         copies, noise: of "averaging": questions an input, and noise in standard deviations along principal axes.
         waves, frequency: of "recovery": random cosines to fit, and their scale in whitened coordinates.
-        student: architecture by name; "" is vgg for images and mlp for flat inputs.
-        epochs, rate, batch: of the training loop.
-        least_steps: small data are gone through until so many optimiser steps are done.
     """
 
     name: ClassVar[str] = "adaptive-dynamarks"
-    needs: ClassVar[Access] = Access.LABELS
     source_paper: ClassVar[str] = "ours"
     against: ClassVar[tuple[str, ...]] = ("dynamarks", "dynamarks-ties")
+    classifier: ClassVar[bool] = True
+    allowed: ClassVar[Allowed] = {
+        "way": WAYS,
+        "margin": "[0, 1)",
+        "copies": "[1, inf)",
+        "noise": "[0, inf)",
+        "waves": "[1, inf)",
+    }
 
     way: str = "labels"
     margin: float = 0.3
@@ -50,47 +53,26 @@ class AdaptiveDynamarks(Attack):
     noise: float = 0.5
     waves: int = 300
     frequency: float = 1.0
-    student: str = ""
-    epochs: int = 10
-    rate: float = 6e-3
-    batch: int = 64
-    least_steps: int = 300
-
-    def __post_init__(self) -> None:
-        if self.way not in WAYS or self.copies < 1 or self.noise < 0 or not 0 <= self.margin < 1 or self.waves < 1:
-            raise SettingError(
-                f"expected a way of {', '.join(WAYS)}, copies and waves >= 1, noise >= 0 and margin in [0, 1), got "
-                f"{self}"
-            )
 
     def steal(self, target: Oracle, data: Samples, *, seed: int) -> nn.Module:
         self.check(target)
-        if target.answers is Answers.VALUES:
-            raise SettingError("adaptive-dynamarks: expected a classifier, got an oracle of real values; use distill")
-        random = np.random.default_rng(seed)
-        how = Training(epochs=self.epochs, rate=self.rate, batch=self.batch)
+        random, kind = np.random.default_rng(seed), target.answers
         if self.way == "averaging":
-            inputs, rows = self._averaged(target, data.inputs, random)
+            inputs, answers = self._averaged(target, data.inputs, random)
         else:
-            rows = ask(target, data.inputs)
-            inputs = data.inputs[: len(rows)]
-        kind = target.answers
+            answers = ask(target, data.inputs)
+            inputs = data.inputs[: len(answers)]
         if self.way == "labels":
-            top = np.sort(rows, axis=1)
+            top, kind = np.sort(answers, axis=1), Answers.LABELS
             kept = top[:, -1] - top[:, -2] >= self.margin
-            inputs, rows, kind = inputs[kept], np.eye(rows.shape[1])[rows[kept].argmax(axis=1)], Answers.LABELS
-        elif self.way == "recovery" and not is_labels(rows):
-            own = new_student(self.student, data.shape, rows.shape[1], seed=seed + 1)
-            fit(own, fits(own, data), at_least(how, len(data), self.least_steps), seed=seed + 1)
-            rows = self._cleaned(inputs, rows, probabilities(own, inputs), random)
-        samples, _ = labelled(inputs, rows, kind)
-        return train_student(self.student, samples.inputs, rows, kind, how, seed=seed, least_steps=self.least_steps)
+            inputs, answers = inputs[kept], np.eye(answers.shape[1])[answers[kept].argmax(axis=1)]
+        elif self.way == "recovery" and not is_labels(answers):
+            own = self.trained(self.fresh(data.shape, answers.shape[1], seed=seed + 1), data, seed=seed + 1)
+            answers = self._cleaned(inputs, answers, probabilities(own, inputs), random)
+        return self.learned(inputs, answers, kind, seed=seed)
 
     def _averaged(self, target: Oracle, inputs: Array, random: np.random.Generator) -> tuple[Array, Floats]:
-        """Mean log-probabilities over noisy copies of as many inputs as the budget allows (labels.
-
-        The mean of votes).
-        """
+        """Mean log-probabilities over noisy copies of as many inputs as the budget allows; of labels the mean vote."""
         _, axes, spread = principal(inputs)
         n = affordable(target, np.repeat(inputs, self.copies, axis=0)) // self.copies
         if not n:

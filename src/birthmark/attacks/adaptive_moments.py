@@ -12,64 +12,63 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from birthmark.attack import Attack
-from birthmark.errors import DataError, SettingError
+from birthmark.errors import DataError
 from birthmark.oracle import Oracle
-from birthmark.theft.asking import at_least
-from birthmark.theft.weights import fits, obtained
-from birthmark.types import Access, Samples
-from birthmark.workshop.training import Training, fit
+from birthmark.settings import Allowed
+from birthmark.theft.parents import Adaptive
+from birthmark.theft.weights import fits
+from birthmark.types import Floats, Samples
+from birthmark.workshop.training import fit
 
 CLIP = 4.0  # standard deviations, as the method clips
 
 
 @dataclass(frozen=True)
-class AdaptiveMoments(Attack):
+class AdaptiveMoments(Adaptive):
     """Take a copy (with the weights) or a student (without), then move its samples' moments to the data's.
 
     The data's targets are real samples (or true labels, one-hot). In their first whitened principal components their
-    mean is 0 and their covariance the identity; the squared distances of a batch's from these are added to the loss.
+    mean is 0 and their covariance the identity; the squared distances of a batch's from these are added to the loss,
+    for a fifth of the least steps.
 
     Attributes:
         strength: weight of the moments, 0 and up.
         components: principal components whose moments are drawn.
-        student: architecture by name; "" is vgg for images and mlp for flat inputs.
-        epochs, rate: of the student's training. batch: of both; large, since a batch's covariance is noisy.
-        tune, tune_rate: of the fine-tuning.
-        least_steps: small data are gone through until so many optimiser steps are done.
+        batch: of all trainings; large, since a batch's covariance is noisy.
     """
 
     name: ClassVar[str] = "adaptive-moments"
-    needs: ClassVar[Access] = Access.LABELS
     source_paper: ClassVar[str] = "ours"
     against: ClassVar[tuple[str, ...]] = ("moments",)
+    allowed: ClassVar[Allowed] = {"strength": "[0, inf)", "components": "[1, inf)"}
 
-    strength: float = 0.2
-    components: int = 30
-    student: str = ""
-    epochs: int = 10
-    rate: float = 6e-3
     batch: int = 128
     tune: int = 40
-    tune_rate: float = 1e-3
-    least_steps: int = 300
-
-    def __post_init__(self) -> None:
-        if self.strength < 0 or self.components < 1:
-            raise SettingError(f"expected strength >= 0 and components >= 1, got {self.strength} and {self.components}")
+    strength: float = 0.2
+    components: int = 30
 
     def steal(self, target: Oracle, data: Samples, *, seed: int) -> nn.Module:
         self.check(target)
-        how = Training(epochs=self.epochs, rate=self.rate, batch=self.batch)
-        stolen, answers = obtained(target, data.inputs, self.student, how, seed=seed, least_steps=self.least_steps)
+        stolen, answers = self.taken(target, data, seed)
         data = fits(stolen, data[: len(answers)])
         if len(data) < 2:
             raise DataError(f"adaptive-moments: expected at least 2 samples to take moments of, got {len(data)}")
-        real = (
-            np.eye(answers.shape[1])[data.targets]
-            if data.classes
-            else data.targets.reshape(len(data), -1).astype(np.float64)
+        real = data.targets.reshape(len(data), -1).astype(np.float64)
+        centre, basis = self._whitened(
+            np.eye(answers.shape[1])[data.targets.astype(np.int64)] if data.classes else real
         )
+        middle, axes = torch.from_numpy(centre).float(), torch.from_numpy(basis).float()
+
+        def drawn(_: nn.Module, inputs: Tensor, outputs: Tensor) -> Tensor:
+            rows = outputs.softmax(1) if data.classes else outputs.flatten(1)
+            y = ((rows - middle.to(rows.device)) @ axes.to(rows.device)).clamp(-CLIP, CLIP)
+            second = y.T @ y / len(y) - torch.eye(axes.shape[1], device=rows.device)
+            return self.strength * (y.mean(0).square().mean() + second.square().mean())
+
+        return fit(stolen, data, self.tuning(len(data), 5), seed=seed, soft=np.asarray(answers), penalty=drawn)
+
+    def _whitened(self, real: Floats) -> tuple[Floats, Floats]:
+        """Mean (k,) and whitened principal components (k, c) of real samples (n, k)."""
         centre = real.mean(axis=0)
         _, spread, vectors = np.linalg.svd(real - centre, full_matrices=False)
         kept = min(self.components, int((spread > 1e-6 * max(spread[0], 1e-12)).sum()))
@@ -78,16 +77,4 @@ class AdaptiveMoments(Attack):
                 "adaptive-moments: all samples of the data are the same, so they have no moments to draw to; bring "
                 "more data"
             )
-        basis = vectors[:kept].T * np.sqrt(len(real)) / spread[:kept]
-        middle, axes = torch.from_numpy(centre).float(), torch.from_numpy(basis).float()
-
-        def drawn(_: nn.Module, inputs: Tensor, outputs: Tensor) -> Tensor:
-            rows = outputs.softmax(1) if data.classes else outputs.flatten(1)
-            y = ((rows - middle.to(rows.device)) @ axes.to(rows.device)).clamp(-CLIP, CLIP)
-            second = y.T @ y / len(y) - torch.eye(kept, device=rows.device)
-            return self.strength * (y.mean(0).square().mean() + second.square().mean())
-
-        tuning = at_least(
-            Training(epochs=self.tune, rate=self.tune_rate, batch=self.batch), len(data), self.least_steps // 5
-        )
-        return fit(stolen, data, tuning, seed=seed, soft=np.asarray(answers), penalty=drawn)
+        return centre, vectors[:kept].T * np.sqrt(len(real)) / spread[:kept]

@@ -11,56 +11,38 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from birthmark.attack import Attack
 from birthmark.crafting.images import cutmix
-from birthmark.errors import SettingError
 from birthmark.oracle import Oracle
-from birthmark.theft.asking import at_least
-from birthmark.theft.weights import fits, obtained, own_models
-from birthmark.types import Access, Answers, Samples
-from birthmark.workshop.training import Training, device, fit
+from birthmark.settings import Allowed
+from birthmark.theft.parents import Adaptive
+from birthmark.theft.weights import fits
+from birthmark.types import Samples
+from birthmark.workshop.training import device, fit
 
 
 @dataclass(frozen=True)
-class AdaptiveSAC(Attack):
+class AdaptiveSAC(Adaptive):
     """Take a copy or a student, and fine-tune it on true labels with  weight * mean |C_stolen - C_own|  on mixed
-    samples.
+    samples, for a third of the least steps.
 
     Attributes:
         weight: of the correlation term, 0 and up.
-        student: architecture, when there are no weights to copy; "" is vgg for images and mlp for flat inputs.
-        epochs, rate, batch: of students and of the independent model.
-        tune, tune_rate: epochs and rate of the fine-tuning.
-        least_steps: small data are gone through until so many optimiser steps are done; a third of it when fine-tuning.
     """
 
     name: ClassVar[str] = "adaptive-sac"
-    needs: ClassVar[Access] = Access.LABELS
     source_paper: ClassVar[str] = "ours"
     against: ClassVar[tuple[str, ...]] = ("sac-normal", "sac-m", "sac-jc", "sac-source", "sac-w")
+    classifier: ClassVar[bool] = True
+    allowed: ClassVar[Allowed] = {"weight": "[0, inf)"}
 
-    weight: float = 10.0
-    student: str = ""
-    epochs: int = 10
-    rate: float = 6e-3
-    batch: int = 64
     tune: int = 5
     tune_rate: float = 2e-3
-    least_steps: int = 300
-
-    def __post_init__(self) -> None:
-        if self.weight < 0:
-            raise SettingError(f"expected a weight of 0 or more, got {self.weight}")
+    weight: float = 10.0
 
     def steal(self, target: Oracle, data: Samples, *, seed: int) -> nn.Module:
         self.check(target)
-        if target.answers is Answers.VALUES:
-            raise SettingError("adaptive-sac: expected a classifier, got an oracle of real values; use ftal or mixed")
-        how = Training(epochs=self.epochs, rate=self.rate, batch=self.batch)
-        stolen, answers = obtained(target, data.inputs, self.student, how, seed=seed, least_steps=self.least_steps)
-        own = own_models(1, stolen, fits(stolen, data), answers.shape[1], how, seed=seed, least_steps=self.least_steps)[
-            0
-        ]
+        stolen, answers = self.taken(target, data, seed)
+        (own,) = self.independents(1, stolen, fits(stolen, data), answers.shape[1], seed)
         mixed = cutmix(data.inputs, "standard", seed=seed) if data.inputs.ndim == 4 else data.inputs
         pool = torch.from_numpy(mixed)
 
@@ -70,10 +52,7 @@ class AdaptiveSAC(Attack):
                 wanted = correlation(own(x).float())
             return self.weight * (correlation(model(x).float()) - wanted).abs().mean()
 
-        tuning = at_least(
-            Training(epochs=self.tune, rate=self.tune_rate, batch=self.batch), len(data), self.least_steps // 3
-        )
-        return fit(stolen, data, tuning, seed=seed, penalty=correlations)
+        return fit(stolen, data, self.tuning(len(data), 3), seed=seed, penalty=correlations)
 
 
 def correlation(logits: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ looks for images that the student spreads over all classes, afresh in every roun
 from again. It is the weakest theft here, and usually counts as failed (`Theft.failed`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import ClassVar
 
@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from birthmark.attack import Attack
-from birthmark.errors import SettingError
 from birthmark.oracle import Oracle
+from birthmark.settings import Allowed
 from birthmark.theft.asking import affordable, ask, labelled, new_student
 from birthmark.types import Access, Answers, Array, Floats, Samples
 from birthmark.workshop.training import Training, device, fit, seeded
@@ -44,6 +44,8 @@ class DataFree(Attack):
     name: ClassVar[str] = "data-free"
     needs: ClassVar[Access] = Access.LABELS
     source_paper: ClassVar[str] = "Zhou et al. 2020 (DaST); Truong et al. 2021 (DFME)"
+    classifier: ClassVar[bool] = True
+    allowed: ClassVar[Allowed] = {"queries": "[2, inf)", "round": "[2, inf)", "steps": "[0, inf)", "latent": "[1, inf)"}
 
     student: str = ""
     queries: int = 6000
@@ -56,38 +58,37 @@ class DataFree(Attack):
     batch: int = 64
     round_steps: int = 60
 
-    def __post_init__(self) -> None:
-        if self.queries < 2 or self.round < 2 or self.steps < 0 or self.latent < 1:
-            raise SettingError(f"expected queries and round >= 2, steps >= 0 and latent >= 1, got {self}")
-
     def steal(self, target: Oracle, data: Samples, *, seed: int) -> nn.Module:
         self.check(target)
-        if target.answers is Answers.VALUES:
-            raise SettingError("data-free: expected a classifier, got an oracle of real values; use distill")
         kind = Answers.LABELS if self.labels else target.answers
         inputs, answers = np.zeros((0, *data.shape), dtype=np.float32), list[Floats]()
         student: nn.Module | None = None
+        last = Training(epochs=self.epochs, rate=self.rate, batch=self.batch)
         for turn in range(-(-self.queries // self.round)):
-            with seeded(seed + turn):
-                generator = Dreamer(data.shape, self.latent).to(device())
-                if student is not None:
-                    self._dream(generator, student)
-                fresh = self._invent(generator, min(self.round, self.queries - len(inputs)))
+            fresh = self._queries(data.shape, min(self.round, self.queries - len(inputs)), student, seed + turn)
             if turn and not affordable(target, fresh):
                 break
             answers.append(ask(target, fresh, hard=self.labels))
             inputs = np.concatenate([inputs, fresh[: len(answers[-1])]])
-            samples, soft = labelled(inputs, np.concatenate(answers), kind) if _varied(answers) else (None, None)
-            if samples is not None:
+            if len(np.unique(np.concatenate(answers).argmax(1))) > 1:
+                samples, soft = labelled(inputs, np.concatenate(answers), kind)
                 student = student or new_student(self.student, data.shape, answers[0].shape[1], seed=seed)
                 epochs = -(-self.round_steps // -(-len(samples) // self.batch))
-                how = Training(epochs=epochs, rate=self.rate / 6, batch=self.batch, cycle=False)
+                how = replace(last, epochs=epochs, rate=self.rate / 6, cycle=False)
                 fit(student, samples, how, seed=seed + turn, soft=soft)
         samples, soft = labelled(inputs, np.concatenate(answers), kind)
         student = student or new_student(self.student, data.shape, answers[0].shape[1], seed=seed)
-        return fit(
-            student, samples, Training(epochs=self.epochs, rate=self.rate, batch=self.batch), seed=seed, soft=soft
-        )
+        return fit(student, samples, last, seed=seed, soft=soft)
+
+    def _queries(self, shape: tuple[int, ...], n: int, student: nn.Module | None, seed: int) -> Array:
+        """What a fresh generator invents (n, *shape), after learning from the student if there is one."""
+        with seeded(seed):
+            generator = Dreamer(shape, self.latent).to(device())
+            if student is not None:
+                self._dream(generator, student)
+            with torch.no_grad():
+                made: Tensor = generator.train()(torch.randn(max(n, 2), self.latent, device=device()))[:n]
+        return made.cpu().numpy().astype(np.float32)
 
     def _dream(self, generator: nn.Module, student: nn.Module) -> None:
         """Steps of the generator towards images that the student spreads over all classes."""
@@ -102,16 +103,6 @@ class DataFree(Attack):
             cost.backward()
             optimiser.step()
         generator.eval()
-
-    @torch.no_grad()
-    def _invent(self, generator: nn.Module, n: int) -> Array:
-        generator.train()
-        made: Tensor = generator(torch.randn(max(n, 2), self.latent, device=device()))[:n]
-        return made.cpu().numpy().astype(np.float32)
-
-
-def _varied(answers: list[Floats]) -> bool:
-    return len(np.unique(np.concatenate(answers).argmax(1))) > 1
 
 
 class Dreamer(nn.Module):

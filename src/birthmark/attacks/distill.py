@@ -1,13 +1,14 @@
 """Distillation: a fresh student learns the target's probabilities (Hinton et al. 2015); for regressors, its values."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from torch import nn
 
-from birthmark.attack import Attack
 from birthmark.oracle import Oracle
-from birthmark.theft.asking import ask, train_student
+from birthmark.settings import Allowed
+from birthmark.theft.asking import ask
+from birthmark.theft.parents import Extraction
 from birthmark.types import Access, Samples
 from birthmark.workshop.training import Training
 
@@ -19,15 +20,12 @@ PRESETS = {
 
 
 @dataclass(frozen=True)
-class Distill(Attack):
+class Distill(Extraction):
     """Train a student from scratch on the target's answers to the data's inputs; true labels are not used.
 
     Attributes:
-        student: architecture by name; "" is vgg for images and mlp for flat inputs.
         temperature: both sides' probabilities are raised to 1 / temperature in the loss; 1 and up.
         hard_share: weight of the target's top class beside its probabilities, 0 to 1.
-        epochs, rate, batch: of the training loop.
-        least_steps: small data are gone through until so many optimiser steps are done.
         shift: random shifts in training, pixels; answers are those to the unshifted input.
         flip: random left-right flips in training, likewise.
     """
@@ -35,30 +33,18 @@ class Distill(Attack):
     name: ClassVar[str] = "distill"
     needs: ClassVar[Access] = Access.PROBS
     source_paper: ClassVar[str] = "Hinton et al. 2015"
+    allowed: ClassVar[Allowed] = {"temperature": "(0, inf)", "hard_share": "[0, 1]", "shift": "[0, inf)"}
 
-    student: str = ""
     temperature: float = 1.0
     hard_share: float = 0.0
-    epochs: int = 10
-    rate: float = 6e-3
-    batch: int = 64
-    least_steps: int = 300
     shift: int = 0
     flip: bool = False
 
+    def how(self) -> Training:
+        return replace(
+            super().how(), temperature=self.temperature, hard_share=self.hard_share, shift=self.shift, flip=self.flip
+        )
+
     def steal(self, target: Oracle, data: Samples, *, seed: int) -> nn.Module:
         self.check(target)
-        answers = ask(target, data.inputs)
-        how = Training(
-            epochs=self.epochs,
-            rate=self.rate,
-            batch=self.batch,
-            temperature=self.temperature,
-            hard_share=self.hard_share,
-            shift=self.shift,
-            flip=self.flip,
-        )
-        inputs = data.inputs[: len(answers)]
-        return train_student(
-            self.student, inputs, answers, target.answers, how, seed=seed, least_steps=self.least_steps
-        )
+        return self.learned(data.inputs, ask(target, data.inputs), target.answers, seed=seed)

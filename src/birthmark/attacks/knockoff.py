@@ -16,13 +16,13 @@ from torch import nn
 from torch.nn import functional
 
 from birthmark.answers import softmax
-from birthmark.attack import Attack
 from birthmark.data.foreign import pictures
-from birthmark.errors import SettingError
 from birthmark.oracle import Oracle
-from birthmark.theft.asking import affordable, ask, new_student, train_student
-from birthmark.types import Access, Answers, Array, Floats, Labels, Samples
-from birthmark.workshop.training import Training, device, outputs, seeded
+from birthmark.settings import Allowed
+from birthmark.theft.asking import affordable, ask
+from birthmark.theft.parents import Extraction
+from birthmark.types import Answers, Array, Floats, Labels, Samples
+from birthmark.workshop.training import device, outputs, seeded
 
 PRESETS = {
     "paper": {"epochs": 200, "rate": 1e-2, "least_steps": 0, "explore": 0.0},
@@ -33,46 +33,36 @@ PRESETS = {
 
 
 @dataclass(frozen=True)
-class Knockoff(Attack):
+class Knockoff(Extraction):
     """Train a student from scratch on the target's answers to inputs of the thief's choice.
 
     Attributes:
-        student: architecture by name; "" is vgg for images and mlp for flat inputs.
         strategy: "random" or "adaptive".
         pool: "data" to ask the data's inputs, "foreign" to ask pictures of another domain (`birthmark.data.foreign`),
             as many.
         queries: most inputs to ask; 0 for all of the data (adaptive: half of the data, so that there is a choice).
         labels: learn from the top labels even if the target shows more.
-        epochs, rate, batch: of the training loop.
-        least_steps: small data are gone through until so many optimiser steps are done.
         round: queries between two steps of the bandit's student (adaptive only).
         explore: share of queries that are drawn uniformly over the classes whatever the bandit says, 0 (the paper's) to
             1.
     """
 
     name: ClassVar[str] = "knockoff"
-    needs: ClassVar[Access] = Access.LABELS
     source_paper: ClassVar[str] = "Orekondy et al. 2019"
+    allowed: ClassVar[Allowed] = {
+        "strategy": ("random", "adaptive"),
+        "pool": ("data", "foreign"),
+        "queries": "[0, inf)",
+        "round": "[2, inf)",
+        "explore": "[0, 1]",
+    }
 
-    student: str = ""
     strategy: str = "random"
     pool: str = "data"
     queries: int = 0
     labels: bool = False
-    epochs: int = 10
-    rate: float = 6e-3
-    batch: int = 64
-    least_steps: int = 300
     round: int = 32
     explore: float = 0.3
-
-    def __post_init__(self) -> None:
-        if self.strategy not in ("random", "adaptive"):
-            raise SettingError(f"expected strategy 'random' or 'adaptive', got {self.strategy!r}")
-        if self.pool not in ("data", "foreign"):
-            raise SettingError(f"expected pool 'data' or 'foreign', got {self.pool!r}")
-        if self.queries < 0 or self.round < 2:
-            raise SettingError(f"expected queries >= 0 and rounds of at least 2, got {self.queries} and {self.round}")
 
     def steal(self, target: Oracle, data: Samples, *, seed: int) -> nn.Module:
         self.check(target)
@@ -81,36 +71,20 @@ class Knockoff(Attack):
             data = Samples(made, np.zeros((len(made), 1), dtype=np.float32), 0)
         random = np.random.default_rng(seed)
         if self.strategy == "random":
-            chosen = random.permutation(len(data))[: self.queries or len(data)]
-            answers = ask(target, data.inputs[chosen], hard=self.labels)
-            inputs = data.inputs[chosen[: len(answers)]]
+            inputs = data.inputs[random.permutation(len(data))[: self.queries or len(data)]]
+            answers = ask(target, inputs, hard=self.labels)
         else:
             inputs, answers = self._adaptive(target, data, random, seed)
-        how = Training(epochs=self.epochs, rate=self.rate, batch=self.batch)
-        kind = Answers.LABELS if self.labels else target.answers
-        return train_student(self.student, inputs, answers, kind, how, seed=seed, least_steps=self.least_steps)
+        return self.learned(inputs, answers, self.kind(target), seed=seed)
 
     def _adaptive(self, target: Oracle, data: Samples, random: np.random.Generator, seed: int) -> tuple[Array, Floats]:
         """The bandit: rounds of queries, each followed by one step of a student and an update of the policy."""
-        pools = [
-            list(random.permutation(np.flatnonzero(arms == arm)))
-            for arms in [arms_of(data, seed)]
-            for arm in np.unique(arms)
-        ]
+        bandit = Bandit(arms_of(data, seed), self.explore, random)
         wanted = min(self.queries or len(data) // 2, len(data))
         inputs, answers = list[Array](), list[Floats]()
         asked, student, optimiser = 0, nn.Module(), None
-        gain, times = np.zeros(len(pools)), np.zeros(len(pools))
-        seen, rewards = np.zeros(0), Running(3)
         while asked < wanted:
-            open_arms = np.array([bool(pool) for pool in pools])
-            chance = np.exp(gain - gain[open_arms].max()) * open_arms
-            policy = (1 - self.explore) * chance / chance.sum() + self.explore * open_arms / open_arms.sum()
-            drawn = list[tuple[int, int]]()
-            for arm in random.choice(len(pools), min(self.round, wanted - asked), p=policy):
-                if pools[arm]:
-                    drawn.append((int(arm), int(pools[arm].pop())))
-            batch = data.inputs[[place for _, place in drawn]]
+            batch = data.inputs[bandit.draw(min(self.round, wanted - asked))]
             if inputs and not affordable(target, batch):
                 break
             rows = ask(target, batch, hard=self.labels)
@@ -118,24 +92,53 @@ class Knockoff(Attack):
             answers.append(rows)
             asked += len(rows)
             if optimiser is None:
-                student = new_student(self.student, data.shape, rows.shape[1], seed=seed).to(device())
+                student = self.fresh(data.shape, rows.shape[1], seed=seed).to(device())
                 optimiser = torch.optim.AdamW(student.parameters(), lr=self.rate / 6)
-                seen = rows.mean(axis=0)
-            said = softmax(outputs(student, inputs[-1]))
-            for (arm, _), row, mine in zip(drawn, rows, said, strict=False):
-                top = np.sort(row)[-2:]
-                parts = np.array(
-                    [top[-1] - top[0], np.maximum(row - seen, 0).sum(), -(row * np.log(mine + 1e-8)).sum()]
-                )
-                reward, average = rewards.add(parts)
-                seen += (row - seen) / (asked + 1)
-                times[arm] += 1
-                toward = -policy
-                toward[arm] += 1
-                gain += (reward - average) / times[arm] * toward
+            bandit.learn(rows, softmax(outputs(student, inputs[-1])), asked)
             if len(rows) > 1 and target.answers is not Answers.VALUES:
                 _step(student, optimiser, inputs[-1], rows, seed + asked)
         return np.concatenate(inputs), np.concatenate(answers)
+
+
+class Bandit:
+    """Chooses classes of a pool by a gradient bandit: those whose answers are sure, diverse and unlike the student's.
+
+    Args:
+        arms: class of each input of the pool (n,).
+        explore: share of draws that are uniform over the classes, 0 to 1.
+    """
+
+    def __init__(self, arms: Labels, explore: float, random: np.random.Generator) -> None:
+        self.pools = [list(random.permutation(np.flatnonzero(arms == arm))) for arm in np.unique(arms)]
+        self.explore, self.random, self.rewards = explore, random, Running(3)
+        self.gain, self.times = np.zeros(len(self.pools)), np.zeros(len(self.pools))
+        self.policy, self.drawn, self.seen = np.zeros(len(self.pools)), list[int](), np.zeros(0)
+
+    def draw(self, n: int) -> list[int]:
+        """Places of at most n inputs in the pool, each drawn once."""
+        open_arms = np.array([bool(pool) for pool in self.pools])
+        chance = np.exp(self.gain - self.gain[open_arms].max()) * open_arms
+        self.policy = (1 - self.explore) * chance / chance.sum() + self.explore * open_arms / open_arms.sum()
+        arms = [int(arm) for arm in self.random.choice(len(self.pools), n, p=self.policy)]
+        places, self.drawn = list[int](), []
+        for arm in arms:
+            if self.pools[arm]:
+                self.drawn.append(arm)
+                places.append(int(self.pools[arm].pop()))
+        return places
+
+    def learn(self, answers: Floats, student: Floats, asked: int) -> None:
+        """Update the policy by the target's answers and the student's (m, k) to the first m inputs of the last draw."""
+        self.seen = self.seen if len(self.seen) else answers.mean(axis=0)
+        for arm, row, mine in zip(self.drawn, answers, student, strict=False):
+            top = np.sort(row)[-2:]
+            parts = [top[-1] - top[0], np.maximum(row - self.seen, 0).sum(), -(row * np.log(mine + 1e-8)).sum()]
+            reward, average = self.rewards.add(np.array(parts))
+            self.seen += (row - self.seen) / (asked + 1)
+            self.times[arm] += 1
+            toward = -self.policy
+            toward[arm] += 1
+            self.gain += (reward - average) / self.times[arm] * toward
 
 
 class Running:

@@ -10,39 +10,30 @@ from typing import ClassVar
 import numpy as np
 from torch import nn
 
-from birthmark.attack import Attack
-from birthmark.errors import DataError, SettingError
+from birthmark.errors import DataError
 from birthmark.oracle import Oracle
-from birthmark.theft.asking import ask, train_student
-from birthmark.types import Access, Array, Samples
-from birthmark.workshop.training import Training
+from birthmark.settings import Allowed
+from birthmark.theft.asking import ask
+from birthmark.theft.parents import Extraction
+from birthmark.types import Array, Samples
 
 
 @dataclass(frozen=True)
-class Patchwork(Attack):
+class Patchwork(Extraction):
     """Train a student from scratch on the target's answers to patchworks.
 
     Attributes:
-        student: architecture by name; "" is vgg.
         queries: patchworks asked.
-        epochs, rate, batch: of the training loop.
-        least_steps: small data are gone through until so many optimiser steps are done.
     """
 
     name: ClassVar[str] = "patchwork"
-    needs: ClassVar[Access] = Access.LABELS
     source_paper: ClassVar[str] = "ours, after Orekondy et al. 2019"
+    allowed: ClassVar[Allowed] = {"queries": "[1, inf)"}
 
-    student: str = ""
-    queries: int = 10_000
     epochs: int = 8
     rate: float = 1e-2
     batch: int = 128
-    least_steps: int = 300
-
-    def __post_init__(self) -> None:
-        if self.queries < 1:
-            raise SettingError(f"expected at least 1 query, got {self.queries}")
+    queries: int = 10_000
 
     def steal(self, target: Oracle, data: Samples, *, seed: int) -> nn.Module:
         self.check(target)
@@ -51,11 +42,7 @@ class Patchwork(Attack):
                 f"patchwork needs images, got {len(data)} inputs of shape {data.shape}; use retrain or distill"
             )
         inputs = patchworks(data.inputs, self.queries, seed=seed)
-        answers = ask(target, inputs)
-        how = Training(epochs=self.epochs, batch=self.batch, rate=self.rate)
-        return train_student(
-            self.student, inputs[: len(answers)], answers, target.answers, how, seed=seed, least_steps=self.least_steps
-        )
+        return self.learned(inputs, ask(target, inputs), target.answers, seed=seed)
 
 
 def patchworks(images: Array, n: int, *, seed: int) -> Array:

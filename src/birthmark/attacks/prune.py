@@ -1,5 +1,6 @@
 """Magnitude pruning: the smallest weights of a copy are zeroed, and stay zero through fine-tuning (Han et al. 2015)."""
 
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -7,45 +8,39 @@ import torch
 from torch import nn
 from torch.nn.utils import prune as masks
 
-from birthmark.attack import Attack
-from birthmark.errors import SettingError
 from birthmark.oracle import Oracle
-from birthmark.theft.asking import at_least
+from birthmark.settings import Allowed
+from birthmark.theft.parents import FineTuning
 from birthmark.theft.weights import copied, fits, restored
-from birthmark.types import Access, Samples
-from birthmark.workshop.training import Training, fit
+from birthmark.types import Samples
+from birthmark.workshop.training import fit
 
 PRESETS = {"wrt": {"amount": 0.5}, "deepjudge": {"amount": 0.2, "epochs": 10}, "fingerbench-9": {"amount": 0.9}}
 
 
 @dataclass(frozen=True)
-class Prune(Attack):
+class Prune(FineTuning):
     """Zero the smallest weights of every linear and convolutional layer, then optionally fine-tune what is left.
 
     Attributes:
         amount: share of each layer's weights that is zeroed, 0 to 1.
         epochs: of fine-tuning afterwards; 0 for none, and then no data are needed.
-        rate, batch: of the fine-tuning.
-        least_steps: small data are gone through until so many optimiser steps are done (if epochs > 0).
     """
 
     name: ClassVar[str] = "prune"
-    needs: ClassVar[Access] = Access.WEIGHTS
     source_paper: ClassVar[str] = "Han et al. 2015"
+    allowed: ClassVar[Allowed] = {"amount": "[0, 1)"}
 
-    amount: float = 0.3
     epochs: int = 0
-    rate: float = 1e-3
-    batch: int = 64
-    least_steps: int = 60
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.amount < 1:
-            raise SettingError(f"expected a pruned share in [0, 1), got {self.amount}")
+    amount: float = 0.3
 
     def steal(self, target: Oracle, data: Samples, *, seed: int) -> nn.Module:
         self.check(target)
         copy = copied(target)
+        return self.tune(copy, fits(copy, data) if self.epochs else data, seed)
+
+    def tune(self, copy: nn.Module, data: Samples, seed: int) -> nn.Module:
+        whole = deepcopy(copy)
         layers = [m for m in copy.modules() if isinstance(m, nn.Linear | nn.modules.conv._ConvNd)]
         for layer in layers:
             size = layer.weight.detach().abs().flatten()
@@ -53,8 +48,7 @@ class Prune(Attack):
             zeroed[size.argsort(stable=True)[: round(self.amount * size.numel())]] = True
             masks.custom_from_mask(layer, "weight", ~zeroed.view_as(layer.weight))
         if self.epochs:
-            how = at_least(Training(epochs=self.epochs, batch=self.batch, rate=self.rate), len(data), self.least_steps)
-            fit(copy, fits(copy, data), how, seed=seed)
+            fit(copy, data, self.how(len(data)), seed=seed)
         for layer in layers:
             masks.remove(layer, "weight")
-        return restored(target, copy)
+        return restored(whole, copy)

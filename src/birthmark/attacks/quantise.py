@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from birthmark.attack import Attack
-from birthmark.errors import SettingError
 from birthmark.oracle import Oracle
+from birthmark.settings import Allowed
 from birthmark.theft.weights import copied
 from birthmark.types import Access, Samples
 
@@ -26,12 +26,9 @@ class Quantise(Attack):
     name: ClassVar[str] = "quantise"
     needs: ClassVar[Access] = Access.WEIGHTS
     source_paper: ClassVar[str] = "Jacob et al. 2018"
+    allowed: ClassVar[Allowed] = {"bits": "[2, 16]"}
 
     bits: int = 8
-
-    def __post_init__(self) -> None:
-        if not 2 <= self.bits <= 16:
-            raise SettingError(f"expected 2 to 16 bits, got {self.bits}")
 
     @torch.no_grad()
     def steal(self, target: Oracle, data: Samples, *, seed: int) -> nn.Module:

@@ -4,18 +4,20 @@ From few samples, a copy's hidden features are driven away from the source's whi
 stays, the way of deciding moves. The paper's text was not read; its public code names the settings of the preset.
 """
 
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.hooks import RemovableHandle
 
 from birthmark.attack import Attack
-from birthmark.errors import SettingError
 from birthmark.oracle import Oracle
+from birthmark.settings import Allowed
 from birthmark.theft.weights import copied, fits, last_layer
-from birthmark.types import Access, Samples
+from birthmark.types import Access, Array, Samples
 from birthmark.workshop.training import Training, fit
 
 PRESETS = {
@@ -49,6 +51,12 @@ class Removal(Attack):
     name: ClassVar[str] = "removal"
     needs: ClassVar[Access] = Access.WEIGHTS
     source_paper: ClassVar[str] = "Yao et al. 2023 (RemovalNet), reconstruction"
+    truth: ClassVar[bool] = True
+    allowed: ClassVar[Allowed] = {
+        "samples": "[2, inf)",
+        "iterations": "[1, inf)",
+        **dict.fromkeys(("alpha", "beta", "gamma"), "[0, inf)"),
+    }
 
     samples: int = 2000
     iterations: int = 200
@@ -59,43 +67,39 @@ class Removal(Attack):
     rate: float = 2e-3
     batch: int = 64
 
-    def __post_init__(self) -> None:
-        if self.samples < 2 or self.iterations < 1 or min(self.alpha, self.beta, self.gamma) < 0:
-            raise SettingError(f"expected samples >= 2, iterations >= 1 and weights >= 0, got {self}")
-
     def steal(self, target: Oracle, data: Samples, *, seed: int) -> nn.Module:
-        self.check(target)
-        copy, source = copied(target), copied(target).eval()
+        self.check(target, data)
+        copy = copied(target)
+        source = deepcopy(copy).eval()
         data = fits(copy, data)[: self.samples]
-        if not data.classes:
-            raise SettingError(
-                "removal: expected a classifier and class labels, got real values; use ftal or regularise"
-            )
         seen = dict[str, Tensor]()
-        for key, network in (("copy", copy), ("source", source)):
-            last_layer(network, data.inputs).register_forward_pre_hook(_keeper(seen, key))
+        hook = _noted(copy, data.inputs, seen, "copy")
+        _noted(source, data.inputs, seen, "source")
 
         def away(_: nn.Module, x: Tensor, outputs: Tensor) -> Tensor:
             with torch.no_grad():
                 wanted = source(x).float()
-            mine, theirs = seen["copy"].float().flatten(1), seen["source"].float().flatten(1)
-            aligned = functional.cosine_similarity(mine - mine.mean(0), theirs - theirs.mean(0)).abs().mean()
-            held = _divergence(outputs / self.temperature, wanted / self.temperature) * self.temperature**2
-            top = functional.one_hot(wanted.argmax(1), wanted.shape[1]).bool()
-            below = _divergence(outputs.masked_fill(top, -1e4), wanted.masked_fill(top, -1e4))
-            return self.alpha * held + self.beta * aligned - self.gamma * below.clamp(max=3.0)
+            return self._cost(outputs, wanted, seen["copy"].float().flatten(1), seen["source"].float().flatten(1))
 
         epochs = -(-self.iterations // -(-len(data) // self.batch))
         fit(copy, data, Training(epochs=epochs, batch=self.batch, rate=self.rate), seed=seed, penalty=away)
-        last_layer(copy, data.inputs)._forward_pre_hooks.clear()
+        hook.remove()
         return copy
 
+    def _cost(self, outputs: Tensor, wanted: Tensor, mine: Tensor, theirs: Tensor) -> Tensor:
+        """What is added to the cross-entropy, from both sides' logits (n, k) and features (n, f)."""
+        aligned = functional.cosine_similarity(mine - mine.mean(0), theirs - theirs.mean(0)).abs().mean()
+        held = _divergence(outputs / self.temperature, wanted / self.temperature) * self.temperature**2
+        top = functional.one_hot(wanted.argmax(1), wanted.shape[1]).bool()
+        below = _divergence(outputs.masked_fill(top, -1e4), wanted.masked_fill(top, -1e4))
+        return self.alpha * held + self.beta * aligned - self.gamma * below.clamp(max=3.0)
 
-def _keeper(seen: dict[str, Tensor], key: str):  # type: ignore[no-untyped-def]
-    def keep(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        seen[key] = inputs[0]
 
-    return keep
+def _noted(network: nn.Module, inputs: Array, seen: dict[str, Tensor], key: str) -> RemovableHandle:
+    def keep(_: nn.Module, features: tuple[Tensor, ...]) -> None:
+        seen[key] = features[0]
+
+    return last_layer(network, inputs).register_forward_pre_hook(keep)
 
 
 def _divergence(outputs: Tensor, wanted: Tensor) -> Tensor:

@@ -4,50 +4,46 @@ The head is replaced by one for the new labels and trained alone first, then all
 another label set; Guan, Liang & He 2022).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import nn
 
-from birthmark.attack import Attack
 from birthmark.errors import DataError, SettingError
 from birthmark.oracle import Oracle
+from birthmark.settings import Allowed
 from birthmark.theft.asking import at_least
+from birthmark.theft.parents import FineTuning
 from birthmark.theft.weights import copied, last_layer
-from birthmark.types import Access, Samples
-from birthmark.workshop.training import Training, fit, seeded
+from birthmark.types import Samples
+from birthmark.workshop.training import fit, seeded
 
 PRESETS = {"wrt": {"epochs": 5, "rate": 1e-3, "least_steps": 0}, "other-data": {"classes": 0}}
 
 
 @dataclass(frozen=True)
-class Transfer(Attack):
-    """Give a copy a fresh head for other classes, and train it for them.
+class Transfer(FineTuning):
+    """Give a copy a fresh head for other classes, and train it for them; each phase takes `least_steps`.
 
     Attributes:
         classes: the new task on the same data: label y becomes y mod classes; 0 if the thief's data carry new labels
             already.
         warm: epochs of the fresh head alone, at ten times the rate; 0 for none.
-        epochs, rate, batch: of the training of all layers.
-        least_steps: small data are gone through until so many optimiser steps are done, in each phase.
     """
 
     name: ClassVar[str] = "transfer"
-    needs: ClassVar[Access] = Access.WEIGHTS
     source_paper: ClassVar[str] = "Guan et al. 2022 (SAC)"
+    allowed: ClassVar[Allowed] = {"classes": "[0, inf)", "warm": "[0, inf)"}
 
     classes: int = 5
     warm: int = 2
-    epochs: int = 5
-    rate: float = 1e-3
-    batch: int = 64
-    least_steps: int = 60
 
     def __post_init__(self) -> None:
-        if self.classes < 0 or self.classes == 1:
-            raise SettingError(f"expected at least 2 new classes, or 0 for the data's own, got {self.classes}")
+        super().__post_init__()
+        if self.classes == 1:
+            raise SettingError("transfer: expected at least 2 new classes, or 0 for the data's own, got 1")
 
     def view(self, samples: Samples) -> Samples:
         if not self.classes:
@@ -63,19 +59,20 @@ class Transfer(Attack):
         new = self.view(data)
         if not len(new) or (new.classes and len(np.unique(new.targets)) < 2):
             raise DataError(f"transfer: expected data of at least two new classes, got {len(new)} samples of fewer")
-        copy = copied(target)
-        head = last_layer(copy, new.inputs)
+        return self.tune(copied(target), new, seed)
+
+    def tune(self, copy: nn.Module, data: Samples, seed: int) -> nn.Module:
+        head = last_layer(copy, data.inputs)
         with seeded(seed):
-            fresh = _like(head, new.outputs)
+            fresh = _like(head, data.outputs)
         for parent in copy.modules():
             for name, child in parent.named_children():
                 if child is head:
                     setattr(parent, name, fresh)
         if self.warm:
-            warming = Training(epochs=self.warm, batch=self.batch, rate=10 * self.rate)
-            fit(copy, new, at_least(warming, len(new), self.least_steps), seed=seed, only=fresh.parameters())
-        how = Training(epochs=self.epochs, batch=self.batch, rate=self.rate)
-        return fit(copy, new, at_least(how, len(new), self.least_steps), seed=seed)
+            warming = replace(self.how(0), epochs=self.warm, rate=10 * self.rate)
+            fit(copy, data, at_least(warming, len(data), self.least_steps), seed=seed, only=fresh.parameters())
+        return fit(copy, data, self.how(len(data)), seed=seed)
 
 
 def _like(head: nn.Linear | nn.modules.conv._ConvNd, outputs: int) -> nn.Module:

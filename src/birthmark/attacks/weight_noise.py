@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from birthmark.attack import Attack
-from birthmark.errors import SettingError
 from birthmark.oracle import Oracle
+from birthmark.settings import Allowed
 from birthmark.theft.weights import copied
 from birthmark.types import Access, Samples
 from birthmark.workshop.training import seeded
@@ -25,12 +25,9 @@ class WeightNoise(Attack):
     name: ClassVar[str] = "weight-noise"
     needs: ClassVar[Access] = Access.WEIGHTS
     source_paper: ClassVar[str] = "Yang & Lai 2023 (NaturalFinger)"
+    allowed: ClassVar[Allowed] = {"level": "[0, inf)"}
 
     level: float = 0.1
-
-    def __post_init__(self) -> None:
-        if self.level < 0:
-            raise SettingError(f"expected a noise level of 0 or more, got {self.level}")
 
     @torch.no_grad()
     def steal(self, target: Oracle, data: Samples, *, seed: int) -> nn.Module:

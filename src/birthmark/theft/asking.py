@@ -12,7 +12,7 @@ from birthmark.oracle import HardLabels, Metered, Oracle, Probabilities
 from birthmark.transcript import Recorded, query_digest
 from birthmark.types import Answers, Array, Floats, Samples
 from birthmark.workshop.architectures import build
-from birthmark.workshop.training import Training, fit
+from birthmark.workshop.training import Training
 
 BATCH = 128  # queries between two answers that are kept
 
@@ -109,15 +109,6 @@ def labelled(inputs: Array, answers: Floats, kind: Answers) -> tuple[Samples, Fl
 def new_student(name: str, shape: tuple[int, ...], outputs: int, *, seed: int) -> nn.Module:
     """A fresh network of the thief's: by name, or by default `vgg` for images and `mlp` for flat inputs."""
     return build(name or ("vgg" if len(shape) == 3 else "mlp"), shape, outputs, seed=seed)
-
-
-def train_student(
-    name: str, inputs: Array, answers: Floats, kind: Answers, how: Training, *, seed: int, least_steps: int = 0
-) -> nn.Module:
-    """A student (`new_student`) trained from scratch on a target's answers."""
-    samples, soft = labelled(inputs, answers, kind)
-    student = new_student(name, samples.shape, answers.shape[1], seed=seed)
-    return fit(student, samples, at_least(how, len(samples), least_steps), seed=seed, soft=soft)
 
 
 def at_least(how: Training, n: int, steps: int) -> Training:

@@ -8,10 +8,9 @@ from torch import Tensor, nn
 
 from birthmark.errors import AccessError, DataError, SettingError
 from birthmark.oracle import Oracle, WhiteBox
-from birthmark.theft.asking import ask, at_least, train_student
-from birthmark.types import Answers, Array, Floats, Samples
+from birthmark.types import Array, Samples
 from birthmark.workshop.architectures import build
-from birthmark.workshop.training import Training, fit, seeded
+from birthmark.workshop.training import seeded
 
 
 def copied(target: Oracle) -> nn.Module:
@@ -25,9 +24,8 @@ def copied(target: Oracle) -> nn.Module:
     return copy.deepcopy(target.module)
 
 
-def restored(target: Oracle, changed: nn.Module) -> nn.Module:
-    """The changed weights in a fresh copy of the target: masks leave hooks and another order of parameters behind."""
-    whole = copied(target)
+def restored(whole: nn.Module, changed: nn.Module) -> nn.Module:
+    """The changed weights in an earlier copy: masks leave hooks and another order of parameters behind."""
     whole.load_state_dict(changed.state_dict())
     return whole.eval()
 
@@ -122,30 +120,3 @@ def fresh_like(module: nn.Module, shape: tuple[int, ...], outputs: int, *, seed:
             if callable(reset := getattr(layer, "reset_parameters", None)):
                 reset()
     return fresh
-
-
-def obtained(
-    target: Oracle, inputs: Array, name: str, how: Training, *, seed: int, least_steps: int, hard: bool = False
-) -> tuple[nn.Module, Floats]:
-    """What an adaptive thief starts from.
-
-    A copy of the weights if they are granted, else a student; and the target's answers.
-    """
-    answers = ask(target, inputs, hard=hard)
-    if isinstance(target, WhiteBox):
-        return copied(target), answers
-    kind = Answers.LABELS if hard else target.answers
-    return train_student(name, inputs[: len(answers)], answers, kind, how, seed=seed, least_steps=least_steps), answers
-
-
-def own_models(
-    n: int, like: nn.Module, data: Samples, outputs: int, how: Training, *, seed: int, least_steps: int
-) -> list[nn.Module]:
-    """n independent models of the thief's own, of the same architecture, trained from scratch on the data's true
-    labels.
-    """
-    found = list[nn.Module]()
-    for i in range(n):
-        fresh = fresh_like(like, data.shape, outputs, seed=seed + 1 + i)
-        found.append(fit(fresh, fits(fresh, data), at_least(how, len(data), least_steps), seed=seed + 1 + i))
-    return found
