@@ -57,7 +57,13 @@ def test_what_is_in_range_is_taken() -> None:
 
 @pytest.mark.parametrize(
     ("value", "allowed", "expected"),
-    [(0, "[0, 1)", True), (1, "[0, 1)", False), (0, "(0, 1)", False), (1e308, "[1, inf)", True), (-1e-9, "[0, inf)", False)],
+    [
+        (0, "[0, 1)", True),
+        (1, "[0, 1)", False),
+        (0, "(0, 1)", False),
+        (1e308, "[1, inf)", True),
+        (-1e-9, "[0, inf)", False),
+    ],
 )
 def test_intervals_have_open_and_closed_ends(value: float, allowed: str, expected: bool) -> None:
     assert inside(value, allowed) is expected
