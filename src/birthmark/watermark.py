@@ -16,6 +16,7 @@ class Watermark(ABC):
         key_correlation: of the scores, over keys, of unmarked models of one architecture and data; `supported` takes
             the margin that keeps one unlucky key from accusing all of them (`birthmark.stats.margin`).
             0 for keys without luck.
+        logged: whether it claims on inputs that a client asked, which its key must hold then (`marks.keyring.logged`).
     """
 
     name: ClassVar[str]
@@ -23,6 +24,7 @@ class Watermark(ABC):
     any_outputs: ClassVar[bool] = False
     source_paper: ClassVar[str]
     key_correlation: ClassVar[float] = 0.0
+    logged: ClassVar[bool] = False
 
     @abstractmethod
     def mark(self, inputs: Array, answers: Floats) -> Floats:

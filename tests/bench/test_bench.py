@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from birthmark.bench import tables
-from birthmark.bench.run import run
+from birthmark.bench.run import Choice, run
 from birthmark.cli.bench import bench
 from birthmark.errors import ArtifactError, BirthmarkError, SettingError, UnknownName
 from birthmark.report.leaderboard import page
@@ -54,7 +54,7 @@ SMALL: dict[str, Any] = {
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bench")
     build_plan(parse("small", SMALL), folder / "zoo", Serial())
-    run(parse("small", SMALL), folder / "zoo", folder / "records", Serial(), budgets=(10, 50), alpha=0.2)
+    run(parse("small", SMALL), folder / "zoo", folder / "records", Serial(), Choice(budgets=(10, 50), alpha=0.2))
     return folder
 
 
@@ -126,7 +126,7 @@ def test_rows_have_what_a_table_needs(records: list[dict[str, Any]]) -> None:
 
 def test_running_again_does_nothing_and_gives_the_same_bits(place: Path, records: list[dict[str, Any]]) -> None:
     before = {path.name: json.loads(path.read_bytes()) for path in (place / "records").iterdir()}
-    files = run(parse("small", SMALL), place / "zoo", place / "again", Serial(), budgets=(10, 50), alpha=0.2)
+    files = run(parse("small", SMALL), place / "zoo", place / "again", Serial(), Choice(budgets=(10, 50), alpha=0.2))
     for path in files:
         ours, theirs = json.loads(path.read_bytes()), before[path.name]
         assert {k: v for k, v in ours.items() if k != "score_seconds"} == {
@@ -163,7 +163,7 @@ def test_what_is_wrong_is_said(tmp_path: Path, place: Path) -> None:
     ):
         run(plan, tmp_path / "none", tmp_path / "out", Serial())
     with pytest.raises(UnknownName, match="did you mean kinship"):
-        run(plan, place / "zoo", tmp_path / "out", Serial(), methods={"kinshp": {}})
+        run(plan, place / "zoo", tmp_path / "out", Serial(), Choice(methods={"kinshp": {}}))
     with pytest.raises(ArtifactError, match="no benchmark records"):
         tables.load(tmp_path)
     (tmp_path / "x.json").write_text("{")
@@ -186,7 +186,7 @@ def test_a_suspect_that_fails_costs_nobody_elses_record_whatever_its_name(tmp_pa
     plan = parse("small", said)
     build_plan(plan, tmp_path / "zoo", Serial())
     with pytest.raises(BirthmarkError, match=r"1 jobs failed, the first: ask jpeg: of ft 0: round: expected digits"):
-        run(plan, tmp_path / "zoo", tmp_path / "records", Serial(), budgets=(10,))
+        run(plan, tmp_path / "zoo", tmp_path / "records", Serial(), Choice(budgets=(10,)))
     records = tables.load(tmp_path / "records")
     assert {record["method"] for record in records} == {"akh", "random-queries"}
     names = ["copy", "ft: at 12:30", "ft", "other"]

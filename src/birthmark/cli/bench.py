@@ -157,23 +157,14 @@ def bench_run(
     as_json: Json = False,
 ) -> None:
     """Enrol the source with every method, ask every suspect, and write records."""
-    from birthmark.bench.run import BUDGETS, run
+    from birthmark.bench.run import BUDGETS, Choice, run
 
     said, place = plan.read(), out or Path("benchmarks") / Path(plan.name).stem
-    chosen = choice.of(said)
+    what = Choice(
+        choice.of(said), tuple(plan.sources), tuple(choice.queries or BUDGETS), choice.alpha, data_dir=plan.data_dir
+    )
     with closing(engine.open()) as crew, _view(quiet=as_json) as progress:
-        files = run(
-            said,
-            plan.store,
-            place,
-            crew,
-            methods=chosen,
-            sources=tuple(plan.sources),
-            budgets=tuple(choice.queries or BUDGETS),
-            alpha=choice.alpha,
-            data_dir=plan.data_dir,
-            progress=progress,
-        )
+        files = run(said, plan.store, place, crew, what, progress)
     if as_json:
         say_json([str(path) for path in files])
     else:

@@ -37,6 +37,7 @@ class DAWN(Watermark):
 
     name: ClassVar[str] = "dawn"
     needs: ClassVar[Access] = Access.LABELS
+    logged: ClassVar[bool] = True
     source_paper: ClassVar[str] = "Szyller et al. 2021, arXiv:1906.00830; the rule of the public code"
 
     rate: float = 0.01

@@ -212,6 +212,7 @@ class DynaMarksTies(DynaMarks):
 
     name: ClassVar[str] = "dynamarks-ties"
     needs: ClassVar[Access] = Access.LABELS
+    logged: ClassVar[bool] = True
 
     strength: str = "strong"
     most: int = 400

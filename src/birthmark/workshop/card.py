@@ -28,6 +28,8 @@ class Card:
         attack, settings: name and settings of the attack, for stolen models.
         parents: keys of the models it is made from; the first is the one it is derived from.
         seed: of initialisation, order of data and everything else random.
+        shown: how the first parent's answers reach the thief (`birthmark.zoo.marked`): "watermark" with its name, the
+            client and settings, keys screened by the other parents; "evasion", wrappers around it. Empty: as they are.
     """
 
     kind: str
@@ -40,6 +42,7 @@ class Card:
     settings: Mapping[str, Any] = field(default_factory=dict)
     parents: tuple[str, ...] = ()
     version: int = VERSION
+    shown: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.kind not in ("given", "trained", "stolen"):
@@ -53,4 +56,4 @@ class Card:
     @property
     def key(self) -> str:
         """The first 16 hex digits of the SHA-256 of the card's canonical JSON."""
-        return digest_of(asdict(self))[:16]
+        return digest_of({name: value for name, value in asdict(self).items() if value or name != "shown"})[:16]

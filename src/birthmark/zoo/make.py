@@ -8,12 +8,14 @@ from torch import nn
 from birthmark import data as datasets
 from birthmark import registry
 from birthmark.errors import SettingError
+from birthmark.oracle import Oracle
 from birthmark.types import Answers
 from birthmark.workshop import architectures
 from birthmark.workshop.card import Card
 from birthmark.workshop.modelfile import imported
 from birthmark.workshop.training import Training, fit
 from birthmark.workshop.whitebox import Open
+from birthmark.zoo.marked import seen
 
 
 def make(card: Card, parents: Mapping[str, nn.Module], data: datasets.Data) -> nn.Module:
@@ -34,7 +36,10 @@ def make(card: Card, parents: Mapping[str, nn.Module], data: datasets.Data) -> n
             raise SettingError(f"card {card.key} ({card.attack}) needs parent {missing[0]}, which is not there")
         attack = registry.make("attacks", card.attack, card.settings)
         answers = Answers.LOGITS if samples.classes else Answers.VALUES
-        return attack.steal(Open(parents[card.parents[0]], answers, card.parents[0]), samples, seed=card.seed)
+        target: Oracle = Open(parents[card.parents[0]], answers, card.parents[0])
+        if card.shown:
+            target = seen(target, card.shown, [parents[key] for key in card.parents], data, card.seed)
+        return attack.steal(target, samples, seed=card.seed)
     if is_code(card.recipe):
         return imported(card.recipe)(card.seed)
     network = architectures.build(card.recipe, samples.shape, samples.outputs, seed=card.seed)

@@ -34,7 +34,22 @@ KEYS = {
     "gpus",
     "methods",
 }
-RULE = {"name", "of", "attack", "settings", "recipe", "training", "split", "group", "tier", "each", "count", "evasion"}
+RULE = {
+    "name",
+    "of",
+    "attack",
+    "settings",
+    "recipe",
+    "training",
+    "split",
+    "group",
+    "tier",
+    "each",
+    "count",
+    "evasion",
+    "watermark",
+    "through",
+}
 
 
 @dataclass(frozen=True)
@@ -49,6 +64,7 @@ class Entry:
         tier: kind of innocent; empty for others.
         source: seed of the source it belongs to; None for models that are shared by all sources.
         evasion: wrappers around a suspect's answers, "name" or "name:setting=value".
+        client: the model that learned from marked answers, itself or what it descends from, by name; empty without.
     """
 
     name: str
@@ -58,6 +74,7 @@ class Entry:
     tier: str = ""
     source: int | None = None
     evasion: tuple[str, ...] = ()
+    client: str = ""
 
 
 @dataclass(frozen=True)
@@ -228,12 +245,13 @@ class _Family:
         )
         tier = "" if source is not None else rule.get("tier", "attacked copy of an independent")
         evasion = tuple(_filled(step, values) for step in rule.get("evasion", ()))
+        client = title if "watermark" in rule else next((parent.client for parent in parents if parent.client), "")
         if "attack" not in rule:
             if not evasion:
                 raise SettingError(
                     f"plan {self.plan}: the model {title!r} has a parent, but neither attack nor evasion"
                 )
-            return Entry(title, parents[0].card, role, group, tier, source, evasion)
+            return Entry(title, parents[0].card, role, group, tier, source, evasion, client)
         settings = {**_filled(rule.get("settings", {}), values)}
         if "student" in settings:
             settings = {**self.said.get("students", {}).get(settings["student"], {}), **settings}
@@ -247,7 +265,20 @@ class _Family:
             settings=settings,
             parents=tuple(parent.card.key for parent in parents),
         )
-        return Entry(title, card, role, group, tier, source, evasion)
+        if "watermark" in rule or "through" in rule:
+            card = self._shown(card, title, rule, values)
+        return Entry(title, card, role, group, tier, source, evasion, client)
+
+    def _shown(self, card: Card, title: str, rule: Mapping[str, Any], values: Mapping[str, Any]) -> Card:
+        """The card of a thief that saw the target's answers marked, keys screened by references, or behind evasions."""
+        through = [_filled(step, values) for step in rule.get("through", ())]
+        shown, screens = dict[str, Any](), list[Card]()
+        if "watermark" in rule:
+            shown["watermark"] = {"client": title, **_filled(rule["watermark"], values)}
+            screens = reference_cards(self.source, self.said.get("cohort", {}).get("references", 0))
+        if through:
+            shown["evasion"] = "|".join(through)
+        return replace(card, shown=shown, parents=(*card.parents, *(one.key for one in screens)))
 
 
 def _seed(title: str, source: int) -> int:

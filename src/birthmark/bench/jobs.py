@@ -1,0 +1,312 @@
+"""What the bench's workers do: make a claim, ask a suspect, score all suspects' answers to a method's claims.
+
+All of it is kept in the store by content, so a kill costs the jobs in flight.
+"""
+
+import json
+import os
+import platform
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from birthmark import registry
+from birthmark.artifact import canonical, digest_of, disk_errors, plain, write_atomically
+from birthmark.attacks.evasion import evade
+from birthmark.claim import Claim
+from birthmark.errors import ArtifactError, BirthmarkError, NullError, SettingError, ShapeError
+from birthmark.oracle import Oracle, Probabilities
+from birthmark.types import Access, Answers, Floats
+from birthmark.verdict import Nulls, conclude, nulls_of
+from birthmark.workshop.card import Card
+from birthmark.workshop.enroll import self_check, versions
+from birthmark.workshop.owner import Owner
+from birthmark.workshop.training import accuracy, outputs
+from birthmark.workshop.whitebox import Open
+from birthmark.zoo.build import title, workshop
+from birthmark.zoo.executors import Serial
+from birthmark.zoo.marked import claimed, watermark
+from birthmark.zoo.plan import Entry
+from birthmark.zoo.store import Store, as_card
+
+FORMAT = "birthmark/record/1"
+ACCESSES = {"labels": Access.LABELS, "probs": Access.PROBS}
+Cell = dict[str, float | str | None]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a job works: the store, its data set by digest, the source's card."""
+
+    store: Store
+    data: str
+    owner: Card
+
+    @classmethod
+    def of(cls, at: Mapping[str, Any]) -> "Place":
+        return cls(Store(at["folder"]), at["data"], as_card(at["source"]))
+
+    def claim(self, key: str) -> Path:
+        return self.store.folder / "claims" / key
+
+    def has_claim(self, key: str) -> bool:
+        return (self.claim(key) / "manifest.json").is_file()
+
+    def answers(self, entry: Entry, claim: str) -> Path:
+        return self.store.folder / "answers" / claim / f"{_who(entry)}.npy"
+
+    def grades(self, entry: Entry) -> Path:
+        return self.store.folder / "answers" / f"{_who(entry)}-{self.owner.key}.json"
+
+    def answered(self, entry: Entry, claim: str) -> Floats | None:
+        """A suspect's answers to a claim's queries, if they are there."""
+        try:
+            rows: Floats = np.load(self.answers(entry, claim), allow_pickle=False)
+        except (OSError, ValueError):
+            return None
+        return rows
+
+
+def enrol(
+    at: Mapping[str, Any], method: str, settings: Mapping[str, Any], seed: int, key: str, client: Mapping[str, Any]
+) -> dict[str, float]:
+    """Make one claim on everybody, or on one client of a watermark (the card of who learned from marked answers)."""
+    place, started = Place.of(at), time.monotonic()
+    with place.store.alone(key):
+        if not place.has_claim(key):
+            if client:
+                claim, facts = _on_client(place, method, settings, as_card(client))
+            else:
+                claim, facts = _fingerprint(place, method, settings, seed)
+            facts = {"seconds": round(time.monotonic() - started + facts.pop("saved"), 2), **facts}
+            bench = {**facts, "refused": _refusal(claim), "versions": versions()}
+            replace(claim, facts={**claim.facts, "bench": bench}).save(place.claim(key))
+    return {"seconds": time.monotonic() - started}
+
+
+def _fingerprint(place: Place, method: str, settings: Mapping[str, Any], seed: int) -> tuple[Claim, dict[str, Any]]:
+    """A method's claim; how many models it took, and seconds that sharing models with other claims saved or cost."""
+    store, card, used = place.store, place.owner, set[str]()
+    before, parts, module = len(store.events()), store.data(place.data), store.load(place.owner.key)
+    make = workshop(module, card, store, parts, Serial())
+
+    def counted(cards: Sequence[Card]) -> list[nn.Module]:
+        used.update(one.key for one in cards)
+        return make(cards)
+
+    own = (parts[card.split], parts["reserve"], parts["queries"])
+    owner = Owner(module, card, *own, counted, values=not parts.classes, scratch=store.folder / "crafted")
+    claim = registry.make("methods", method, settings).fit(owner, seed=seed)
+    built = [event for event in store.events()[before:] if event["event"] == "built" and event["key"] in used]
+    return claim, {"models": len(used), "saved": sum(owner.reused) - sum(event["seconds"] for event in built)}
+
+
+def _on_client(place: Place, method: str, settings: Mapping[str, Any], student: Card) -> tuple[Claim, dict[str, Any]]:
+    """A watermark's claim on the client that the student learned as."""
+    data, models = place.store.data(place.data), [place.store.load(key) for key in student.parents]
+    _, mark = watermark(student.shown, models[0], models[1:], data)
+    asked = data[student.split].inputs
+    return claimed(method, {**mark, **settings}, asked, models, data).claim(), {"models": len(models) - 1, "saved": 0}
+
+
+def _refusal(claim: Claim) -> str:
+    """Why enrolment would have refused the claim; empty if it would not."""
+    try:
+        self_check(claim)
+    except BirthmarkError as error:
+        return str(error)
+    return ""
+
+
+def ask(at: Mapping[str, Any], suspect: Mapping[str, Any], claims: Sequence[str]) -> dict[str, float]:
+    """Ask one suspect all queries of the claims that it has not answered yet."""
+    place, started, entry = Place.of(at), time.monotonic(), as_entry(suspect)
+    missing, grades = [key for key in claims if place.answered(entry, key) is None], place.grades(entry)
+    if not missing and grades.is_file():
+        return {"seconds": 0.0}
+    parts, module = place.store.data(place.data), place.store.load(entry.card.key)
+    oracle: Oracle = Probabilities(Open(module, Answers.LOGITS if parts.classes else Answers.VALUES, entry.name))
+    if entry.evasion:
+        oracle = evade(oracle, "|".join(entry.evasion), seed=entry.card.seed, data=parts["attacker"].inputs)
+    queries = {key: Claim.load(place.claim(key))[0].queries for key in missing}
+    rows = oracle(np.concatenate(list(queries.values()))) if queries else np.zeros((0, 0))
+    for key, inputs in queries.items():
+        _keep(place.answers(entry, key), rows[: len(inputs)].astype(np.float32))
+        rows = rows[len(inputs) :]
+    test = parts["test"]
+    said, theirs = outputs(module, test.inputs), outputs(place.store.load(place.owner.key), test.inputs)
+    alike = said.shape == theirs.shape
+    same = float((said.argmax(1) == theirs.argmax(1)).mean()) if parts.classes and alike else None
+    grade = accuracy(module, test) if alike else None
+    write_atomically(grades, canonical({"accuracy": grade, "agreement": same}))
+    return {"seconds": time.monotonic() - started}
+
+
+def _keep(path: Path, rows: Floats) -> None:
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_name(f".{path.stem}.{os.getpid()}.npy")
+        np.save(fresh, rows, allow_pickle=False)
+        os.replace(fresh, path)
+
+
+def score(
+    at: Mapping[str, Any],
+    claims: Mapping[str, str],
+    suspects: Sequence[Mapping[str, Any]],
+    budgets: Sequence[int],
+    out: str,
+    facts: Mapping[str, Any],
+) -> dict[str, float]:
+    """Score all suspects' answers to a method's claims and write its records.
+
+    Args:
+        claims: keys by client; one of no client ("") for a fingerprint.
+    """
+    place, started = Place.of(at), time.monotonic()
+    entries = [as_entry(suspect) for suspect in suspects]
+    loaded = {client: (key, *Claim.load(place.claim(key))) for client, key in claims.items()}
+    first = next(iter(loaded.values()))[1]
+    for access, level in ACCESSES.items():
+        if level < registry.scorer(first).needs or (first.task.values and level is Access.LABELS):
+            continue
+        begun, rows = time.monotonic(), list[dict[str, Any]]()
+        for client, (key, claim, _) in loaded.items():
+            judged = _Scored(place, key, claim, level, tuple(budgets), facts["alpha"])
+            rows += [row for entry in entries if concerns(client, entry) and (row := judged.row(entry, client))]
+        digests, made = [digest for _, _, digest in loaded.values()], [c.facts["bench"] for _, c, _ in loaded.values()]
+        record = {
+            "format": FORMAT,
+            **facts,
+            "source": place.owner.key,
+            "method": first.method,
+            "settings": plain(first.settings),
+            "access": access,
+            "seed": first.seed,
+            "claim": digests[0] if len(digests) == 1 else digests,
+            "queries": max(len(claim.queries) for _, claim, _ in loaded.values()),
+            "enrol_seconds": round(sum(bench["seconds"] for bench in made), 2),
+            "enrol_models": max(bench["models"] for bench in made),
+            "refused": next((bench["refused"] for bench in made if bench["refused"]), ""),
+            "score_seconds": round(time.monotonic() - begun, 2),
+            "versions": made[0]["versions"],
+            "machine": machine(),
+            "suspects": rows,
+        }
+        path = Path(out) / f"{first.method}-{access}-{facts['source_seed']}.json"
+        write_atomically(path, canonical(rounded(record)) + b"\n")
+    return {"seconds": time.monotonic() - started}
+
+
+def concerns(client: str, entry: Entry) -> bool:
+    """Whether a suspect is held against a claim: a client's against its own, everybody else against all."""
+    return not client or entry.client in ("", client)
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """One claim at one access, and the rows that suspects get."""
+
+    place: Place
+    key: str
+    claim: Claim
+    level: Access
+    budgets: tuple[int, ...]
+    alpha: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "nulls", {})
+
+    def row(self, entry: Entry, client: str) -> dict[str, Any] | None:
+        """What the record says about a suspect; None if its answers cannot be scored."""
+        answers = self.place.answered(entry, self.key)
+        if answers is None:
+            raise ArtifactError(f"{self.place.answers(entry, self.key)} is missing; run the bench again")
+        if answers.shape[1] != self.claim.task.outputs and not registry.scorer(self.claim).any_outputs:
+            return None
+        labels = self.level is Access.LABELS
+        shown = np.eye(answers.shape[1])[answers.argmax(axis=1)] if labels else answers.astype(np.float64)
+        n = len(self.claim.queries)
+        sizes = sorted({b for b in self.budgets if b < n} | {min(n, max(self.budgets))})
+        cells = {str(size): cell for size in sizes if (cell := self._cell(shown[:size], entry.evasion)) is not None}
+        about = {"name": entry.name, "role": entry.role, "group": entry.group, "tier": entry.tier}
+        if client:
+            about["client"] = client
+            if not entry.client:  # whoever learned from answers without the mark is innocent of it
+                about |= {"role": "negative", "tier": entry.tier or "thief of the unmarked source"}
+        return {**about, "key": entry.card.key, "shared": entry.source is None, "by_queries": cells}
+
+    def _cell(self, answers: Floats, alike: tuple[str, ...]) -> Cell | None:
+        """One suspect at one budget: scores, standing and verdict; None if the budget is too small."""
+        nulls: dict[tuple[int, tuple[str, ...]], Nulls] = self.nulls  # type: ignore[attr-defined]
+        try:
+            if (len(answers), alike) not in nulls:  # the same for all suspects whose answers are shown alike
+                nulls[len(answers), alike] = nulls_of(self.claim, answers)
+            found = conclude(self.claim, answers, self.alpha, nulls=nulls[len(answers), alike])
+        except (ShapeError, SettingError):
+            return None
+        except NullError:
+            scores = registry.scorer(self.claim).score(self.claim, answers)
+            return {"score": scores.source, "raw": scores.raw}
+        return {
+            "score": found.scores.source,
+            "raw": found.scores.raw,
+            "z": found.standing.z,
+            "p": found.standing.p,
+            "p_references": found.standing.p_references,
+            "p_reruns": found.standing.p_reruns,
+            "verdict": found.verdict.value,
+        }
+
+
+def as_entry(value: Mapping[str, Any]) -> Entry:
+    """An entry from plain JSON data."""
+    return Entry(**{**value, "card": as_card(value["card"]), "evasion": tuple(value["evasion"])})
+
+
+def suspects(place: Place, entries: Sequence[Entry], facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What is known about the suspects beside their scores: how they were made, accuracy, agreement."""
+    rows = [
+        {
+            "name": entry.name,
+            "made": title(entry.card),
+            "key": entry.card.key,
+            "evasion": list(entry.evasion),
+            **rounded(json.loads(place.grades(entry).read_bytes())),
+        }
+        for entry in entries
+    ]
+    return {"format": "birthmark/suspects/1", **facts, "source": place.owner.key, "suspects": rows}
+
+
+def machine() -> dict[str, str | int | None]:
+    """What the run's times depend on."""
+    model = ""
+    with suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    return {
+        "system": platform.system(),
+        "processor": model or platform.machine(),
+        "processors": os.cpu_count(),
+        "python": platform.python_version(),
+    }
+
+
+def rounded(value: Any) -> Any:
+    """Numbers to six digits, and null for those that are not finite."""
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if np.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: rounded(item) for key, item in value.items()}
+    return [rounded(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _who(entry: Entry) -> str:
+    return entry.card.key if not entry.evasion else digest_of([entry.card.key, entry.evasion])[:16]

@@ -1,0 +1,88 @@
+"""A plan's source behind an API that marks its answers: what thieves learn from, and the watermark that claims them.
+
+Every marked thief is a client with a key of its own, derived from a master key that is public: a benchmark hides
+nothing. The keyring is the source's, over its held-out inputs, screened by the owner's references.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from hashlib import sha256
+from typing import Any, cast
+
+import numpy as np
+from torch import nn
+
+from birthmark import registry
+from birthmark.attacks.evasion import evade
+from birthmark.data import Data
+from birthmark.errors import SettingError
+from birthmark.marks.keyring import ClientKey, Keyring, logged
+from birthmark.marks.keys import Secret
+from birthmark.oracle import Oracle
+from birthmark.types import Array, Floats
+from birthmark.watermark import Marked, Watermark
+from birthmark.workshop.training import outputs, probabilities
+
+MASTER = Secret(sha256(b"birthmark/bench/marks").digest())
+FITTED, HELD = 5000, 1000  # inputs that the keyring is fitted to, and that its claims ask
+
+
+def client_key(client: str, source: nn.Module, references: Sequence[nn.Module], data: Data) -> ClientKey:
+    """A client's key on a keyring over the first held-out inputs."""
+    queries = data["queries"].inputs[:HELD]
+    mine, others = _answers([source, *references], queries, data)
+    ring = Keyring.make(data["owner"].inputs[:FITTED], queries, mine, others, seed=0, values=not data.classes)
+    return ring.client(MASTER, client)
+
+
+def watermark(
+    shown: Mapping[str, Any], source: nn.Module, references: Sequence[nn.Module], data: Data
+) -> tuple[str, dict[str, Any]]:
+    """Name and settings, key included, of the watermark that `Card.shown` holds."""
+    said = dict(shown["watermark"])
+    name, client = said.pop("name"), said.pop("client")
+    return name, {**said, "key": client_key(client, source, references, data)}
+
+
+def seen(target: Oracle, shown: Mapping[str, Any], models: Sequence[nn.Module], data: Data, seed: int) -> Oracle:
+    """The target as `Card.shown` says that the thief saw it: marked first, then behind evasions.
+
+    Args:
+        models: the target's network, then the references that screen the keys.
+    """
+    if "watermark" in shown:
+        name, settings = watermark(shown, models[0], models[1:], data)
+        target = Marked(target, registry.make("watermarks", name, settings))
+    return evade(target, shown.get("evasion", ""), seed=seed, data=data["attacker"].inputs)
+
+
+def claimed(name: str, settings: Mapping[str, Any], asked: Array, models: Sequence[nn.Module], data: Data) -> Watermark:
+    """The watermark `name` as it claims a client: over the held-out inputs, or over those the client asked.
+
+    Args:
+        settings: the mark's and the claim's own, key included.
+    """
+    mark = cast(Watermark, registry.make("watermarks", name, settings))
+    if not mark.logged:
+        return mark
+    mine, others = _answers(models, asked, data)
+    return replace(mark, key=logged(settings["key"], asked, mine, others))  # type: ignore[type-var]
+
+
+def fits(name: str, shown: Mapping[str, Any]) -> bool:
+    """Whether the watermark `name` can claim who learned from these answers: the same rule at a strength it reads."""
+    said, found = dict(shown.get("watermark", {})), registry.found("watermarks")
+    if not said or not issubclass(found[name], found[said.pop("name")]):
+        return False
+    try:
+        registry.make("watermarks", name, {key: value for key, value in said.items() if key != "client"})
+    except SettingError:
+        return False
+    return True
+
+
+def _answers(models: Sequence[nn.Module], inputs: Array, data: Data) -> tuple[Floats, Floats]:
+    """Unmarked answers of the first model (n, k) and of the others (r, n, k)."""
+    read = probabilities if data.classes else outputs
+    rows = np.stack([read(model, inputs) for model in models])
+    return rows[0], rows[1:]
