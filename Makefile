@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS = 1
 
-.PHONY: demo test check interop interop-all test-ray test-slow bench-digits bench-peers bench-attacks bench-speed clean
+.PHONY: demo test check docs interop interop-all test-ray test-slow bench-digits bench-peers bench-attacks bench-speed clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "birthmark needs Python 3.11 or newer; give one with: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
@@ -27,6 +27,10 @@ check: $(VENV)/.installed
 	$(BIN)/ruff format --check src tests scripts benchmarks interop
 	$(BIN)/ruff check src tests scripts benchmarks interop
 	$(BIN)/mypy
+
+# pages of methods and attacks, and the tables between markers, from the code and the committed records
+docs: $(VENV)/.installed
+	$(BIN)/python scripts/make_docs.py
 
 # the same suspects behind real servers, each in a virtual environment of its own under .interop/
 interop: $(VENV)/.installed
@@ -58,11 +62,11 @@ bench-speed: $(VENV)/.installed
 bench-peers: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet -c constraints.txt --group peers
 	$(BIN)/python benchmarks/peers/extraction.py
-	$(BIN)/python scripts/make_attack_docs.py
+	$(BIN)/python scripts/make_docs.py
 
 bench-attacks: $(VENV)/.installed
 	$(BIN)/python benchmarks/attacks/strength.py
-	$(BIN)/python scripts/make_attack_docs.py
+	$(BIN)/python scripts/make_docs.py
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache demo

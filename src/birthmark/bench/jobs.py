@@ -31,7 +31,7 @@ from birthmark.workshop.training import accuracy, outputs
 from birthmark.workshop.whitebox import Open
 from birthmark.zoo.build import title, workshop
 from birthmark.zoo.executors import Serial
-from birthmark.zoo.marked import claimed, watermark
+from birthmark.zoo.marked import claimed
 from birthmark.zoo.plan import Entry
 from birthmark.zoo.store import Store, as_card
 
@@ -110,9 +110,8 @@ def _fingerprint(place: Place, method: str, settings: Mapping[str, Any], seed: i
 def _on_client(place: Place, method: str, settings: Mapping[str, Any], student: Card) -> tuple[Claim, dict[str, Any]]:
     """A watermark's claim on the client that the student learned as."""
     data, models = place.store.data(place.data), [place.store.load(key) for key in student.parents]
-    _, mark = watermark(student.shown, models[0], models[1:], data)
-    asked = data[student.split].inputs
-    return claimed(method, {**mark, **settings}, asked, models, data).claim(), {"models": len(models) - 1, "saved": 0}
+    claim = claimed(method, settings, student.shown, data[student.split].inputs, models, data).claim()
+    return claim, {"models": len(models) - 1, "saved": 0}
 
 
 def _refusal(claim: Claim) -> str:

@@ -38,15 +38,6 @@ def load(folder: Path) -> list[dict[str, Any]]:
     return found
 
 
-def of_marks(folder: Path) -> bool:
-    """Whether a folder holds records of `birthmark.bench.watermarks`, which have a table of their own."""
-    try:
-        first = json.loads(next(folder.glob("*.json")).read_bytes())
-    except (StopIteration, ValueError, OSError):
-        return False
-    return isinstance(first, dict) and "attack" in first and "format" not in first
-
-
 def rows(
     records: Sequence[Mapping[str, Any]], *, fpr: float = 0.05, seed: int = 0, rounds: int = 1000
 ) -> list[dict[str, Any]]:

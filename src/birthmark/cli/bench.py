@@ -188,15 +188,9 @@ def bench_table(
     ] = 0.05,
     as_json: Json = False,
 ) -> None:
-    """Print AUC, ARUC, power and false accusations by attack group and by tier of innocents.
-
-    Of records of marks, their own table.
-    """
+    """Print AUC, ARUC, power and false accusations by attack group and by tier of innocents."""
     from birthmark.bench import tables
 
-    if tables.of_marks(records):
-        _marks(records, as_json)
-        return
     rows = [
         row
         for row in tables.rows(tables.load(records), fpr=fpr)
@@ -266,55 +260,6 @@ HEADINGS = (
     "supported",
     "false accusations (95 %)",
 )
-
-
-MARKS = (
-    "source",
-    "strength",
-    "attack",
-    "access",
-    "test",
-    "queries",
-    "n_students",
-    "share_p001",
-    "z_median",
-    "z_least",
-    "top1_agreement",
-    "accuracy_change",
-    "l1",
-    "first_of_200",
-)
-INNOCENT = (
-    "source",
-    "n_unmarked",
-    "share_false_05",
-    "share_false_01",
-    "accused_01",
-    "worst_key_p01",
-    "keys_p01",
-    "worst_key_01",
-    "keys_01",
-    "ks",
-    "ks_rejected",
-)
-
-
-def _marks(records: Path, as_json: bool) -> None:
-    """The table of a plan of marked answers: what is left of the mark, and what innocents show."""
-    from birthmark.bench.watermarks import rows
-
-    found = rows(records)
-    if as_json:
-        say_json(found)
-        return
-    innocent = {row["source"]: row for row in found if row["n_unmarked"]}
-    for title, columns, shown in (("marks", MARKS, found), ("unmarked models", INNOCENT, list(innocent.values()))):
-        say()
-        table(title, columns, [[_plain(row[column]) for column in columns] for row in shown])
-
-
-def _plain(value: Any) -> str:
-    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _print(title: str, rows: Sequence[Mapping[str, Any]]) -> None:

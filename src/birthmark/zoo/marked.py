@@ -5,7 +5,7 @@ nothing. The keyring is the source's, over its held-out inputs, screened by the 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from hashlib import sha256
 from typing import Any, cast
 
@@ -35,13 +35,16 @@ def client_key(client: str, source: nn.Module, references: Sequence[nn.Module], 
     return ring.client(MASTER, client)
 
 
-def watermark(
-    shown: Mapping[str, Any], source: nn.Module, references: Sequence[nn.Module], data: Data
-) -> tuple[str, dict[str, Any]]:
-    """Name and settings, key included, of the watermark that `Card.shown` holds."""
+def watermark(shown: Mapping[str, Any], models: Sequence[nn.Module], data: Data) -> Watermark:
+    """The watermark that `Card.shown` holds, with the client's key.
+
+    Args:
+        models: the source, then the references that screen the keys.
+    """
     said = dict(shown["watermark"])
     name, client = said.pop("name"), said.pop("client")
-    return name, {**said, "key": client_key(client, source, references, data)}
+    key = client_key(client, models[0], models[1:], data)
+    return cast(Watermark, registry.make("watermarks", name, {**said, "key": key}))
 
 
 def seen(target: Oracle, shown: Mapping[str, Any], models: Sequence[nn.Module], data: Data, seed: int) -> Oracle:
@@ -51,34 +54,44 @@ def seen(target: Oracle, shown: Mapping[str, Any], models: Sequence[nn.Module], 
         models: the target's network, then the references that screen the keys.
     """
     if "watermark" in shown:
-        name, settings = watermark(shown, models[0], models[1:], data)
-        target = Marked(target, registry.make("watermarks", name, settings))
+        target = Marked(target, watermark(shown, models, data))
     return evade(target, shown.get("evasion", ""), seed=seed, data=data["attacker"].inputs)
 
 
-def claimed(name: str, settings: Mapping[str, Any], asked: Array, models: Sequence[nn.Module], data: Data) -> Watermark:
-    """The watermark `name` as it claims a client: over the held-out inputs, or over those the client asked.
-
-    Args:
-        settings: the mark's and the claim's own, key included.
+def claimed(
+    name: str,
+    settings: Mapping[str, Any],
+    shown: Mapping[str, Any],
+    asked: Array,
+    models: Sequence[nn.Module],
+    data: Data,
+) -> Watermark:
+    """The watermark `name` as it claims who learned from answers `shown` so, with settings of its own beside its:
+    over the held-out inputs, or over those the client asked.
     """
-    mark = cast(Watermark, registry.make("watermarks", name, settings))
-    if not mark.logged:
-        return mark
+    mark = watermark(shown, models, data)
+    claiming = cast(Watermark, registry.make("watermarks", name, {**_settings(mark), **settings}))
+    if not claiming.logged:
+        return claiming
     mine, others = _answers(models, asked, data)
-    return replace(mark, key=logged(settings["key"], asked, mine, others))  # type: ignore[type-var]
+    return replace(claiming, key=logged(claiming.key, asked, mine, others))  # type: ignore[type-var, attr-defined]
 
 
 def fits(name: str, shown: Mapping[str, Any]) -> bool:
     """Whether the watermark `name` can claim who learned from these answers: the same rule at a strength it reads."""
     said, found = dict(shown.get("watermark", {})), registry.found("watermarks")
-    if not said or not issubclass(found[name], found[said.pop("name")]):
+    if not said or not issubclass(found[name], found[said["name"]]):
         return False
     try:
-        registry.make("watermarks", name, {key: value for key, value in said.items() if key != "client"})
+        mark = registry.make("watermarks", said.pop("name"), {key: said[key] for key in said if key != "client"})
+        registry.make("watermarks", name, _settings(mark))
     except SettingError:
         return False
     return True
+
+
+def _settings(mark: Watermark) -> dict[str, Any]:
+    return {field.name: getattr(mark, field.name) for field in fields(mark)}  # type: ignore[arg-type]
 
 
 def _answers(models: Sequence[nn.Module], inputs: Array, data: Data) -> tuple[Floats, Floats]:

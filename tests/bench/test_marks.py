@@ -1,0 +1,106 @@
+"""A plan of marked answers on digits: students found under their own key, innocents under everybody's."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from birthmark.answers import softmax
+from birthmark.artifact import digest_of
+from birthmark.bench import tables
+from birthmark.bench.run import Choice, run
+from birthmark.claim import Claim
+from birthmark.errors import BirthmarkError
+from birthmark.oracle import HardLabels
+from birthmark.verify import Terms, verify
+from birthmark.watermarks.dynamarks import DynaMarks
+from birthmark.workshop.whitebox import Open
+from birthmark.zoo.executors import Serial
+from birthmark.zoo.marked import client_key, fits, seen
+from birthmark.zoo.plan import parse
+from birthmark.zoo.store import Store
+from birthmark.zoo.summary import build_plan
+
+LEARN = {"of": "source", "attack": "distill", "settings": {"student": "mlp"}, "split": "attacker"}
+SAID: dict[str, Any] = {
+    "title": "marks",
+    "data": "digits",
+    "sources": [0],
+    "cohort": {"references": 4},
+    "source": {"recipe": "mlp", "split": "owner", "training": {"epochs": 60}},
+    "students": {"mlp": {"epochs": 60}},
+    "methods": {"dynamarks": {"placebos": 99}, "dynamarks-ties": {"placebos": 99}},
+    "rule": [
+        {**LEARN, "name": "marked: {i}", "count": 2, "watermark": {"name": "dynamarks", "strength": "strong"}},
+        {**LEARN, "name": "default", "watermark": {"name": "dynamarks"}, "through": ["topk:k=1"]},
+        {"name": "tuned", "of": "marked: 0", "attack": "ftal", "settings": {"epochs": 2}, "split": "attacker"},
+        {**LEARN, "name": "unmarked"},
+        {"name": "honest", "split": "innocent", "tier": "honest", "training": {"epochs": 60}},
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder, plan = tmp_path_factory.mktemp("marks"), parse("marks", SAID)
+    build_plan(plan, folder / "zoo", Serial())
+    choice = Choice(alpha=0.05, budgets=(100, 1000))
+    with pytest.raises(BirthmarkError, match=r"2 jobs failed, .* dynamarks-ties on marked: 0 .* 20 near-ties"):
+        run(plan, folder / "zoo", folder / "records", Serial(), choice)  # 377 digits have too few near-ties
+    return folder
+
+
+def test_a_client_is_held_against_its_own_claim_and_innocents_against_all(place: Path) -> None:
+    record = next(r for r in tables.load(place / "records") if r["method"] == "dynamarks")
+    held = sorted((s["name"], s["client"], s["role"], s["tier"]) for s in record["suspects"])
+    clients = ("default", "marked: 0", "marked: 1")
+    assert held == sorted(
+        [
+            *((name, name, "positive", "") for name in clients),
+            ("tuned", "marked: 0", "positive", ""),
+            *(("unmarked", name, "negative", "thief of the unmarked source") for name in clients),
+            *(("honest", name, "negative", "honest") for name in clients),
+        ]
+    )
+    z = {(s["name"], s["client"]): s["by_queries"]["323"]["z"] for s in record["suspects"]}
+    assert min(z["marked: 0", "marked: 0"], z["marked: 1", "marked: 1"], z["tuned", "marked: 0"]) > 3
+    assert max(z["honest", client] for client in clients) < 3
+    assert len(record["claim"]) == 3
+
+
+def test_the_bench_and_verify_say_the_same_of_a_client(place: Path) -> None:
+    record = next(r for r in tables.load(place / "records") if r["method"] == "dynamarks")
+    cell = next(s for s in record["suspects"] if s["name"] == "tuned")["by_queries"]["323"]
+    claims = [Claim.load(path)[0] for path in (place / "zoo" / "claims").iterdir()]
+    claim = next(c for c in claims if c.facts.get("client") == "marked: 0")
+    entry = next(e for e in parse("marks", SAID).of(0) if e.name == "tuned")
+    found = verify(claim, Open(Store(place / "zoo").load(entry.card.key)), alpha=0.05, terms=Terms(repeats=0))
+    assert (cell["p"], cell["verdict"]) == (pytest.approx(found.p_value), found.verdict.value)
+    assert cell["z"] == pytest.approx(found.z, rel=1e-3)
+
+
+def test_thieves_see_marked_answers_and_then_their_own_evasion(place: Path) -> None:
+    plan, store = parse("marks", SAID), Store(place / "zoo")
+    cards = {entry.name: entry.card for entry in plan.of(0)}
+    data, card = plan.load(), cards["default"]
+    models = [store.load(key) for key in card.parents]
+    inputs = data["attacker"].inputs[:50]
+    mark = DynaMarks(key=client_key("default", models[0], models[1:], data))
+    assert card.parents[1:] == tuple(entry.card.key for entry in plan.of(0) if entry.group == "reference")
+    bare = seen(Open(models[0]), {"watermark": card.shown["watermark"]}, models, data, 0)
+    plain = Open(models[0])(inputs)
+    assert bare(inputs) == pytest.approx(mark.mark(inputs, softmax(plain)))
+    top = seen(Open(models[0]), card.shown, models, data, 0)(inputs)
+    assert ((top > 0).sum(axis=1) == 1).all()
+    assert (HardLabels(bare)(inputs).argmax(1) == top.argmax(1)).all()
+
+
+def test_a_card_without_a_mark_keeps_its_key_and_a_strength_without_ties_makes_no_claim_on_them() -> None:
+    cards = {entry.name: entry.card for entry in parse("marks", SAID).of(0)}
+    said = {name: value for name, value in vars(cards["honest"]).items() if name != "shown"}
+    assert cards["honest"].key == digest_of(said)[:16]
+    assert len({cards[name].key for name in ("marked: 0", "marked: 1", "default", "unmarked")}) == 4
+    assert fits("dynamarks-ties", cards["marked: 0"].shown)
+    assert not fits("dynamarks-ties", cards["default"].shown)
+    assert not fits("dawn", cards["marked: 0"].shown)
+    assert not fits("dynamarks", cards["honest"].shown)
