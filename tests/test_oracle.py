@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from birthmark.answers import checked, rounding_step
+from birthmark.answers import rounding_step
 from birthmark.errors import ArtifactError, BudgetError, OracleError
 from birthmark.oracle import Function, HardLabels, Metered, Probabilities, Rounded, TopK
 from birthmark.transcript import Recorded, Replay, Transcript
@@ -90,17 +90,3 @@ def test_another_suspects_transcript_is_refused(tmp_path: Path) -> None:
     recorded.transcript.close()
     with pytest.raises(ArtifactError, match="expected a transcript of 'other'"):
         Transcript(path, suspect="other", answers=Answers.LOGITS)
-
-
-@pytest.mark.parametrize(
-    ("rows", "message"),
-    [
-        (np.full((2, 3), np.nan), "expected finite answers"),
-        (np.zeros((3, 3)), r"expected answers of shape \(2, 3\), got \(3, 3\)"),
-        (np.array([[3.0, -1, 2], [0, 1, 5]]), "look like logits; declare"),
-        (np.zeros((2, 3)), "rows of zeros only"),
-    ],
-)
-def test_impossible_answers_are_named(rows: Floats, message: str) -> None:
-    with pytest.raises(OracleError, match=message):
-        checked(rows, 2, 3, Answers.PROBABILITIES, "suspect")

@@ -1,9 +1,33 @@
-"""What answers are: rows (n, k) of float64, one for each input. Here they are checked and described; NumPy only."""
+"""What answers are: rows (n, k) of float64, one for each input. Here they are checked, named and read; NumPy only.
+
+Nothing in a file or an API says what kind its numbers are, so their kind is declared, and `checked` compares what was
+declared with what the numbers look like. Sixteen rows tell softmax at any precision from logits, fewer only where it
+is exact; what could be either (softmax at a high temperature, say) passes as declared.
+"""
+
+from typing import NamedTuple
 
 import numpy as np
 
 from birthmark.errors import OracleError
 from birthmark.types import Answers, Floats
+
+ENOUGH = 16  # rows that tell rounded probabilities from logits
+COARSE = 0.066  # rows of 8-bit floats sum to 1 within this; those of 16 bits within .004
+SCALES = (1.0, 100.0, 255.0)  # what fractions, percentages and bytes sum to
+
+
+class Likeness(NamedTuple):
+    """What rows look like: the word to declare as answers, and the scale. Logits are what looks like nothing else."""
+
+    kind: str
+    scale: float = 1.0
+
+    def __str__(self) -> str:
+        noun = {"topk": "the top classes' probabilities", "sigmoid": "sigmoid scores, each class against the rest"}
+        unit = {1.0: "", 100.0: " in percent", 255.0: " in bytes 0..255"}[self.scale]
+        scale = "" if self.scale == 1 else f" and scale = {self.scale:g} (--spec)"
+        return f"these look like {noun.get(self.kind, self.kind)}{unit}; declare answers {self.kind}{scale}"
 
 
 def softmax(rows: Floats) -> Floats:
@@ -12,30 +36,110 @@ def softmax(rows: Floats) -> Floats:
     return shifted / shifted.sum(axis=1, keepdims=True)
 
 
+def as_probabilities(rows: Floats, answers: Answers) -> Floats:
+    """Rows (n, k) of logits or sigmoid scores as probabilities; labels, probabilities and values as they are.
+
+    Sigmoid scores count as independent logits log(p / (1 - p)) that compete in a softmax. One score p a row is the
+    probability of the second of two classes, and becomes (1 - p, p).
+    """
+    if answers is Answers.SIGMOID:
+        floor = max(1e-6, rounding_step(rows) / 2)
+        p = np.clip(rows, floor, 1 - floor)
+        rows = np.log(p / (1 - p))
+        rows = np.hstack([np.zeros_like(rows), rows]) if rows.shape[1] == 1 else rows
+    return softmax(rows) if answers in (Answers.LOGITS, Answers.SIGMOID) else rows
+
+
 def checked(rows: Floats, n: int, width: int | None, answers: Answers, name: str) -> Floats:
-    """Validate an oracle's answers: shape (n, width), finite, on the simplex or one-hot where declared.
+    """Validate an oracle's answers: shape (n, width), finite, and what they were declared to be.
 
     Raises:
-        OracleError: says what was expected and what came; logits where probabilities were declared are named so.
+        OracleError: says what was expected, what came, and what to declare instead.
     """
     if rows.ndim != 2 or len(rows) != n or (width is not None and rows.shape[1] != width):
         raise OracleError(f"{name}: expected answers of shape ({n}, {width or 'k'}), got {rows.shape}")
     if not np.isfinite(rows).all():
-        raise OracleError(
-            f"{name}: expected finite answers, got NaN or infinity in {int((~np.isfinite(rows)).any(axis=1).sum())} "
-            f"of {n} rows"
-        )
-    if answers in (Answers.PROBABILITIES, Answers.LABELS):
+        bad = int((~np.isfinite(rows)).any(axis=1).sum())
+        raise OracleError(f"{name}: expected finite answers, got NaN or infinity in {bad} of {n} rows")
+    if rows.size and (other := _contradiction(rows, answers)):
         total = rows.sum(axis=1)
-        slack = 1e-3 + 0.005 * rows.shape[1]  # rounding to two digits in every class
-        if rows.min() < -1e-6 or total.max() > 1 + slack:
-            raise OracleError(
-                f"{name}: expected probabilities, got rows from {rows.min():.3g} that sum to "
-                f"{total.min():.3g}..{total.max():.3g}: these look like logits; declare the suspect's output as logits"
-            )
-        if total.max() <= 0:
-            raise OracleError(f"{name}: expected probabilities, got rows of zeros only")
+        raise OracleError(
+            f"{name}: expected {answers.value}, got rows from {rows.min():.3g} to {rows.max():.3g} that sum to "
+            f"{total.min():.3g}..{total.max():.3g}: {other}"
+        )
     return rows
+
+
+def _contradiction(rows: Floats, declared: Answers) -> Likeness | str:
+    """What rows are rather than what was declared, in words; empty if they can be that."""
+    seems, fractions, total = likeness(rows), _within(rows, 1), rows.sum(axis=1)
+    many, slack = len(rows) >= ENOUGH, _slack(rows)
+    if declared is Answers.VALUES or (declared is Answers.LOGITS and seems.kind == "logits"):
+        return ""
+    if declared is Answers.LOGITS:
+        return seems
+    if declared is Answers.SIGMOID and fractions:
+        exact = many and rows.shape[1] > 1 and np.abs(total - 1).max() <= slack - COARSE
+        return Likeness("probabilities") if exact else ""
+    if declared is Answers.SIGMOID:
+        return Likeness("sigmoid", 100 if _within(rows, 100) else 255) if _within(rows, 255) else seems
+    if fractions and total.max() > 1 + slack:
+        return Likeness("sigmoid")
+    if fractions:
+        small = many and rows.min() > 0 and total.max() < 0.5
+        return "these are too small; divide by the scale they have" if small else "" if total.any() else "all are zero"
+    return seems if many or not _within(rows, np.inf) else _few(rows)
+
+
+def likeness(rows: Floats) -> Likeness:
+    """What rows (n, k) look like to someone who was told nothing.
+
+    Non-negative rows of one sum are probabilities, those with zeros in all but a few places the top of them, and rows
+    that fill [0, 1] with sums that vary are sigmoid scores. A classifier's logits do none of that: they are centred
+    near 0, and a spread below 1 would mean a top probability below e / (e + k - 1).
+    """
+    total, many = rows.sum(axis=1), len(rows) >= ENOUGH
+    timid = 0.75 if rows.shape[1] <= 3 else 0.25  # two or three logits of a timid network may all lie in [0, 0.6]
+    for scale in SCALES:
+        if rows.shape[1] < 2 or not _within(rows, scale) or rows.max() <= 0:
+            continue
+        slack = scale * _slack(rows / scale) if many else 1e-4 * scale
+        if np.abs(total - scale).max() <= slack:
+            return Likeness("probabilities", scale)
+        if many and _cut(rows) and (scale == 1 or scale / 2 <= total.max()) and total.max() <= scale + slack:
+            return Likeness("topk", scale)
+        unlike_relu = scale == 1 or rows.min() > 0 or bool((rows == np.round(rows)).all())
+        if many and np.ptp(rows) >= (timid if scale == 1 else 0.97 * scale) and unlike_relu:
+            return Likeness("sigmoid", scale)
+    return Likeness("logits")
+
+
+def _few(rows: Floats) -> Likeness:
+    """What a few non-negative rows that are no probabilities look like."""
+    total = rows.sum(axis=1).max()
+    for scale in SCALES:
+        if _within(rows, scale) and scale / 2 <= total <= 1.1 * scale:
+            return Likeness("topk" if _cut(rows) else "probabilities", scale)
+        if _within(rows, scale) and (scale == 1 or rows.max(axis=1).mean() >= scale / 2):
+            return Likeness("sigmoid", scale)
+    return Likeness("logits")
+
+
+def _within(rows: Floats, high: float) -> bool:
+    return bool(rows.min() >= -1e-6 and rows.max() <= high * (1 + 1e-3))
+
+
+def _slack(rows: Floats) -> float:
+    """How far from 1 rows of k probabilities may sum: coarse floats, rounding in every class, a floor of 1e-4."""
+    step = rounding_step(rows) or float(np.diff(np.unique(rows)).min(initial=1.0))
+    even = step <= 0.1 and np.abs(rows / step - np.round(rows / step)).max() < 1e-3
+    return COARSE + 0.004 + rows.shape[1] * (1e-4 + (step / 2 if even else 0))
+
+
+def _cut(rows: Floats) -> bool:
+    """Whether all but the same few places of nearly every row are zero."""
+    shown = (rows > 0).sum(axis=1)
+    return bool(shown.max() < rows.shape[1] and (shown == shown.max()).mean() >= 0.9)
 
 
 def is_labels(answers: Floats) -> bool:

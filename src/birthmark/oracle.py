@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from birthmark.answers import softmax
-from birthmark.errors import BudgetError, OracleError, ShapeError
+from birthmark.answers import ENOUGH, as_probabilities, checked
+from birthmark.errors import BudgetError, ShapeError
 from birthmark.types import Access, Answers, Array, Floats, Labels
 
 if TYPE_CHECKING:
@@ -97,45 +97,39 @@ class Wrapper(Oracle):
 
 
 class Probabilities(Wrapper):
-    """Softmax over an inner oracle that answers logits; other kinds pass unchanged.
+    """An inner oracle's logits or sigmoid scores as probabilities; other kinds pass, checked against what they are.
+
+    Every suspect is read through it, whether a file or a server: `birthmark.answers` says what is refused.
 
     Raises:
-        OracleError: probabilities where logits are declared: their softmax would be a silent blur.
+        OracleError: rows that are not what the inner oracle is declared to answer.
     """
 
     def __init__(self, inner: Oracle) -> None:
         super().__init__(inner)
-        self.answers = Answers.PROBABILITIES if inner.answers is Answers.LOGITS else inner.answers
+        if inner.answers in (Answers.LOGITS, Answers.SIGMOID):
+            self.answers = Answers.PROBABILITIES
+        self._last: Floats = np.empty((0, 0))  # rows before these: servers may answer one at a time
 
     def __call__(self, inputs: Array) -> Floats:
-        return self._soft(self.inner(inputs))
+        return self.read(self.inner(inputs))
 
     def parts(self, inputs: Array) -> Iterator[Part]:
         for part in self.inner.parts(inputs):
-            yield Part(part.places, self._soft(part.rows))
+            yield Part(part.places, self.read(part.rows))
 
-    def _soft(self, rows: Floats) -> Floats:
-        if self.inner.answers is not Answers.LOGITS:
-            return rows
-        if (
-            rows.ndim == 2
-            and rows.shape[1] > 1
-            and len(rows)
-            and rows.min() >= 0
-            and np.abs(rows.sum(axis=1) - 1).max() < 1e-4
-        ):
-            raise OracleError(
-                f"{self.name}: expected logits, got rows that all lie on the simplex: these are probabilities; "
-                "declare them so"
-            )
-        return softmax(rows)
+    def read(self, rows: Floats) -> Floats:
+        """Rows (n, k) of the inner oracle as this one answers them."""
+        seen = np.concatenate([self._last, rows]) if rows.shape[1:] == self._last.shape[1:] else rows
+        self._last = checked(seen, len(seen), None, self.inner.answers, self.name)[-ENOUGH:]
+        return as_probabilities(rows, self.inner.answers)
 
 
 class HardLabels(Wrapper):
     """One-hot rows of the top class."""
 
     def __init__(self, inner: Oracle) -> None:
-        super().__init__(inner)
+        super().__init__(Probabilities(inner) if inner.answers is Answers.SIGMOID else inner)
         if inner.answers is Answers.VALUES:
             raise ShapeError("expected a classifier to answer labels, got an oracle of real values")
         self.access, self.answers = Access.LABELS, Answers.LABELS

@@ -29,12 +29,14 @@ class Answers(StrEnum):
     """The kind of rows a model answers with.
 
     LOGITS are any real rows whose softmax is the prediction; PROBABILITIES lie on the simplex (top-k answers
-    may sum to less than one); LABELS are one-hot rows; VALUES are real outputs of a regressor or generator.
+    may sum to less than one); SIGMOID scores lie in [0, 1], each class against the rest, or one score a row for the
+    second of two classes; LABELS are one-hot rows; VALUES are real outputs of a regressor or generator.
     """
 
     LABELS = "labels"
     PROBABILITIES = "probabilities"
     LOGITS = "logits"
+    SIGMOID = "sigmoid"
     VALUES = "values"
 
 

@@ -185,7 +185,7 @@ HOSTILE = {
         "expected an answer with 'predictions', got an object with result",
     ),
     "logits": (rows_to(lambda r: np.log(r + 1e-9).tolist()), "these look like logits; declare"),
-    "zeros": (rows_to(lambda r: (r * 0).tolist()), "rows of zeros only"),
+    "zeros": (rows_to(lambda r: (r * 0).tolist()), "all are zero"),
     "an HTML page": (
         instead(Reply(b"<html><body>Sign in</body></html>", headers={"Content-Type": "text/html"})),
         "got an HTML page",

@@ -203,6 +203,8 @@ def declared(spec: SuspectSpec, task: Task) -> SuspectSpec:
         )
     if said.answers == "log-odds" and task.outputs != 2:
         raise SettingError(f"answers log-odds is one number for two classes; the claim has {task.outputs}")
+    if said.scale != 1 and said.answers in ("labels", "logits", "log-odds"):
+        raise SettingError(f"expected scale for probabilities, topk or sigmoid, got it for {said.answers}")
     return spec
 
 

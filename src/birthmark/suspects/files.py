@@ -10,7 +10,7 @@ from birthmark.oracle import Oracle, Wrapper
 from birthmark.suspects.description import SuspectSpec
 from birthmark.suspects.reading import matrix
 from birthmark.suspects.writing import encoded
-from birthmark.types import Array, Floats
+from birthmark.types import Answers, Array, Floats
 
 SAVE = "save the state dict with safetensors, or export the model as ONNX"
 OTHERS = {
@@ -53,6 +53,8 @@ class Translated(Wrapper):
         self.spec, self.task = spec, task
         self.answers = spec.reading.kind or inner.answers
         self.name = f"{inner.name} ({spec.says()})"
+        if spec.reading.scale != 1 and self.answers is Answers.LOGITS:
+            raise SettingError(f"{self.name}: expected scale for probabilities, topk or sigmoid, got it for logits")
 
     def __call__(self, inputs: Array) -> Floats:
         answers = self.inner(np.asarray(encoded(inputs, self.spec.writing), dtype=np.float32))
@@ -62,7 +64,7 @@ class Translated(Wrapper):
 def translated(model: Oracle, spec: SuspectSpec, task: Task | None) -> Oracle:
     """The model itself, or what asks and reads it as declared."""
     said = spec.reading
-    plain = spec.writing.plain and not said.order and said.scale == 1 and said.answers not in ("sigmoid", "log-odds")
+    plain = spec.writing.plain and not said.order and said.scale == 1 and said.answers != "log-odds"
     return model if plain else Translated(model, spec, task)
 
 

@@ -19,7 +19,7 @@ KINDS = {
     "topk": Answers.PROBABILITIES,
     "probabilities": Answers.PROBABILITIES,
     "logits": Answers.LOGITS,
-    "sigmoid": Answers.LOGITS,
+    "sigmoid": Answers.SIGMOID,
     "log-odds": Answers.LOGITS,
     "values": Answers.VALUES,
 }
@@ -108,6 +108,11 @@ def matrix(array: Floats, said: Reading, task: Task | None, name: str) -> Floats
     return _meant(_ordered(array, said, name), said, name)
 
 
+def _swapped(array: Floats, said: Reading) -> Floats:
+    """One number a query that stands for the first of two classes, as it would for the second."""
+    return np.asarray(-array if said.answers == "log-odds" else said.scale - array)
+
+
 def _one_number(said: Reading, name: str) -> OracleError:
     return OracleError(
         f"{name}: expected rows of {said.answers}, got one number a query; declare answers labels if it is a class, "
@@ -150,6 +155,8 @@ def _ordered(array: Floats, said: Reading, name: str) -> Floats:
         )
     if not said.order:
         return array
+    if array.shape[1] == 1 and said.order == (1, 0) and said.answers in ONE_NUMBER:
+        return _swapped(array, said)
     if array.shape[1] <= max(said.order):
         raise OracleError(
             f"{name}: expected rows of at least {max(said.order) + 1} as order says, got {array.shape[1]}"
@@ -167,32 +174,17 @@ def _among_chosen(chosen: Floats, total: Floats) -> Floats:
 
 
 def _meant(array: Floats, said: Reading, name: str) -> Floats:
-    """Rows in units of 1; scores and odds of two classes as logits of the source's classes.
-
-    A sigmoid's score s of each class has the logit log(s / (1 - s)); one score p of two classes is the softmax of
-    (0, logit(p)).
+    """Rows in units of 1; log-odds of two classes as their logits.
 
     Raises:
-        OracleError: scores outside [0, 1], or rows where one number was declared.
+        OracleError: rows where one number was declared.
     """
     array = array / said.scale
-    if said.answers == "sigmoid":
-        if np.isfinite(array).all() and (array.min() < 0 or array.max() > 1):
-            raise OracleError(
-                f"{name}: expected sigmoid scores in [0, 1], got {array.min():.3g}..{array.max():.3g}; declare scale "
-                "if 1 is written otherwise (100 for percent), or answers logits"
-            )
-        array = _logit(array)
-    if said.answers not in ("sigmoid", "log-odds") or (said.answers == "sigmoid" and array.shape[1] > 1):
+    if said.answers != "log-odds":
         return array
     if array.shape[1] != 1:
         raise OracleError(f"{name}: expected one number a query, the log-odds of two classes, got {array.shape[1]}")
     return np.hstack([np.zeros_like(array), array])
-
-
-def _logit(scores: Floats) -> Floats:
-    inside = np.clip(scores, 1e-9, 1 - 1e-9)
-    return np.asarray(np.log(inside) - np.log1p(-inside))
 
 
 def _pairs(row: object, name: str) -> dict[str, object]:
@@ -251,6 +243,10 @@ def _named(scores: Mapping[str, object], said: Reading, task: Task, name: str) -
     """One query's {name: score}; names beyond the source's classes are left out where all of these are there."""
     if not isinstance(scores, Mapping):
         raise OracleError(f"{name}: expected answers of one form, got {printable(scores, 80)!r}")
+    if said.answers in ("sigmoid", "log-odds") and len(scores) == 1 and task.outputs == 2:
+        ((label, score),) = scores.items()
+        one = np.array([_number(score, label, name)])
+        return one if _place(label, said, task, name) else _swapped(one, said)
     row, total = np.zeros(task.outputs), 0.0
     known = [label for label in scores if label in said.labels]
     others = len(known) == task.outputs and said.answers != "labels"  # of the suspect's classes, the source lacks some
