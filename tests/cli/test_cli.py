@@ -1,70 +1,19 @@
 """The command line as a user meets it: files in, verdicts and clear errors out."""
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from typer.testing import CliRunner
 
-from birthmark.artifact import plain
 from birthmark.claim import Claim
-from birthmark.cli.commands import app
 from birthmark.types import Answers
 from birthmark.workshop.modelfile import ModelHead, save_model
 from birthmark.workshop.owner import Owner
 from birthmark.zoo.store import Store
 from cards import digits_card
-
-
-def run(*arguments: object) -> tuple[int, str, str]:
-    """Exit code, standard output, standard error; a traceback fails the test."""
-    found = CliRunner().invoke(app, [str(a) for a in arguments])
-    if found.exception is not None and not isinstance(found.exception, SystemExit):
-        raise found.exception
-    return found.exit_code, found.stdout, found.stderr
-
-
-def write_model(path: Path, module: torch.nn.Module, architecture: str = "mlp", outputs: int = 10) -> Path:
-    about = {"card": plain(asdict(digits_card()))}
-    save_model(path, module, ModelHead(architecture, (1, 8, 8), outputs), about)
-    return path
-
-
-@pytest.fixture(scope="session")
-def files(
-    owner: Owner, stolen: torch.nn.Module, innocent: torch.nn.Module, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    folder = tmp_path_factory.mktemp("files")
-    for name, module in (("source", owner.source), ("stolen", stolen), ("innocent", innocent)):
-        write_model(folder / f"{name}.safetensors", module)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def claim(files: Path, store: Store, digits_claim: Claim) -> Path:
-    code, out, err = run(
-        "enroll",
-        "--source",
-        files / "source.safetensors",
-        "--out",
-        files / "claim",
-        "--cache",
-        store.folder,
-        "--workers",
-        1,
-        "--set",
-        "queries=100",
-        "--json",
-    )
-    assert code == 0, err
-    facts = json.loads(out)
-    assert facts["reach"]["smallest_p"] == 1 / 20
-    assert facts["reach"]["needed_for_.01"] == 99
-    assert {row["theft"] for row in facts["power"]} == {"ftal", "distill", "retrain"}
-    return files / "claim"
+from cli.conftest import run
 
 
 def test_enroll_then_verify(claim: Path, files: Path, tmp_path: Path) -> None:
