@@ -46,7 +46,7 @@ def make(kind: str, name: str, settings: Mapping[str, Any] | None = None) -> Any
 
     Raises:
         UnknownName: with near misses.
-        SettingError: a setting it does not have.
+        SettingError: a setting it does not have, or of another kind than it takes.
     """
     table = found(kind)
     if name not in table:
@@ -57,9 +57,11 @@ def make(kind: str, name: str, settings: Mapping[str, Any] | None = None) -> Any
         raise SettingError(
             f"{name} has no setting {', '.join(sorted(unknown))}; it has {', '.join(sorted(known)) or 'none'}"
         )
-    return table[name](
-        **{key: tuple(value) if isinstance(value, list) else value for key, value in (settings or {}).items()}
-    )
+    given = {key: tuple(value) if isinstance(value, list) else value for key, value in (settings or {}).items()}
+    try:
+        return table[name](**given)
+    except TypeError as error:
+        raise SettingError(f"{name}: a setting of another kind than its default, got {given} ({error})") from None
 
 
 def preset(kind: str, name: str, which: str) -> Mapping[str, Any]:

@@ -105,7 +105,7 @@ def test_a_recipe_and_a_network_of_the_users_own(files: Path, here: Path) -> Non
         "--twins",
         3,
         "--references",
-        1,
+        4,
         "--surrogates",
         0,
         "--workers",

@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,7 +17,10 @@ from typer.testing import CliRunner
 from birthmark.cli import edge, tables
 from birthmark.cli.commands import app
 from birthmark.errors import ArtifactError, OracleError, SettingError
+from birthmark.evidence import Evidence, Verdict
+from birthmark.report.pages import tracing
 from birthmark.secrets import keep
+from birthmark.trace import Suspicion, Trace
 
 ACCIDENTS = (
     ValueError("x"),
@@ -188,3 +192,31 @@ def test_a_thread_that_fails_prints_no_traceback(
         edge.main()
     threading.excepthook(SimpleNamespace(exc_value=ValueError("x")))
     assert capsys.readouterr().err.startswith("birthmark: a fault of ours")
+
+
+HOSTILE = "\x1b]0;owned\x07m\u202eodel [red]\x9b2J[/] \r\n\x1b[8m"
+
+
+def test_names_and_notes_do_not_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """A stranger's file name, model name and metadata, in every table and sentence, and in evidence and report."""
+    evidence = Evidence(
+        **{f.name: None for f in fields(Evidence)}
+        | {"verdict": Verdict.NOT_SUPPORTED, "reason": HOSTILE, "method": "kinship", "suspect": HOSTILE, "score": 1.0}
+        | {
+            "z": 1.0,
+            "queries": 5,
+            "references_z": (),
+            "placebos": (0.0,),
+            "notes": (HOSTILE,),
+            "settings": {"x": HOSTILE},
+        }
+    )
+    tables.print_evidence(evidence)
+    tables.table(HOSTILE, ["name"], [[HOSTILE]])
+    edge.say_json(evidence.as_dict())
+    suspicion = Suspicion(HOSTILE, 1.0, 2.0, 0.1, 0.1, True)
+    page = tracing(Trace((suspicion,), (), 1.0, 0.05, 9, 9, suspect=HOSTILE, notes=(HOSTILE,)))
+    shown = capsys.readouterr().out + page + json.dumps(evidence.as_dict(), ensure_ascii=False)
+    assert all(c.isprintable() or c == "\n" for c in shown)
+    assert "owned" not in shown
+    assert shown.count("[red]") >= 9

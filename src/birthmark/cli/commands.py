@@ -79,8 +79,10 @@ def demo(
             list[str], typer.Option("--method", help="Fingerprint method (birthmark list methods); may be given again.")
         ],
         "settings": Settings,
-        "twins": Annotated[int, typer.Option("--twins", help="Placebos: 19 reach p = .05, 99 reach p = .01.")],
-        "references": Annotated[int, typer.Option("--references", help="Independent models that guard the verdict.")],
+        "twins": Annotated[int, typer.Option("--twins", min=0, help="Placebos: 19 reach p = .05, 99 reach p = .01.")],
+        "references": Annotated[
+            int, typer.Option("--references", min=0, help="Independent models that guard the verdict.")
+        ],
         "surrogates": Annotated[
             int, typer.Option("--surrogates", min=0, help="Own thefts that the expected power is measured on.")
         ],
@@ -258,7 +260,7 @@ def attack(
     }
     registry.make("attacks", name, settings)
     parts = datasets.load(data.name, seed=data.seed, directory=data.directory)
-    oracle = target.open(Task(parts.shape, parts["test"].outputs, not parts.classes))
+    oracle = target.open(Task(parts.shape, parts["test"].outputs, not parts.classes), weights=True)
     plan = Theft(name, settings, split=theft.split, budget=theft.budget, seed=theft.seed)
     found = steal(plan, oracle, out, parts)
     if as_json:

@@ -64,7 +64,7 @@ class SuspectChoice:
     shape: tuple[int, ...] = ()
     classes: int = 0
 
-    def open(self, task: "Task") -> "Oracle":
+    def open(self, task: "Task", *, weights: bool = False) -> "Oracle":
         """What the TOML file declares, overruled by the options; the task completes what a model file does not say."""
         from birthmark import suspects
         from birthmark.suspects.description import SuspectSpec
@@ -72,7 +72,7 @@ class SuspectChoice:
         said = SuspectSpec.read(self.spec) if self.spec else SuspectSpec()
         given = {key: getattr(self, key) for key in ("answers", "architecture", "shape", "classes")}
         spec = said.having(**{key: value for key, value in given.items() if value})
-        return suspects.open(self.target, spec=spec, task=task, authorisation=self.authorisation)
+        return suspects.open(self.target, spec=spec, task=task, authorisation=self.authorisation, weights=weights)
 
 
 @dataclass(frozen=True)
