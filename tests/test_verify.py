@@ -14,6 +14,7 @@ from birthmark.methods.kinship import Kinship
 from birthmark.oracle import Function, HardLabels, Metered, Oracle, Rounded, TopK, Wrapper
 from birthmark.transcript import Replay
 from birthmark.types import Access, Answers, Array, Floats
+from birthmark.verdict import conclude
 from birthmark.verify import Terms, fitting, verify
 from birthmark.workshop.owner import Owner
 from birthmark.workshop.whitebox import Open
@@ -167,6 +168,17 @@ def test_an_innocent_is_accused_no_more_often_than_alpha() -> None:
 
 def test_claims_survive_the_disk(digits_claim: Claim, stolen: nn.Module, tmp_path: Path) -> None:
     digest = digits_claim.save(tmp_path / "claim")
-    read, same = Claim.load(tmp_path / "claim")
+    read, same = Claim.load(str(tmp_path / "claim"))
     assert digest == same
     assert verify(read, Open(stolen), alpha=0.05).as_dict() == verify(digits_claim, Open(stolen), alpha=0.05).as_dict()
+
+
+def test_nothing_prints_arrays(digits_claim: Claim, stolen: nn.Module) -> None:
+    evidence = verify(digits_claim, Open(stolen, name="m"), alpha=0.05)
+    found = conclude(digits_claim, digits_claim.tensors["owners"][0], 0.05)
+    assert repr(evidence) == f"Evidence(supported: 'm', kinship, {evidence.reason})"
+    assert repr(found) == f"Conclusion(supported: {found.reason})"
+    assert repr(digits_claim).startswith(
+        "Claim(kinship, Task(shape=(1, 8, 8), outputs=10, values=False), queries (60, 1"
+    )
+    assert max(map(len, map(repr, (evidence, found, digits_claim)))) < 300

@@ -48,7 +48,7 @@ class Scores:
     raw: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Claim:
     """What is remembered of the source: a fingerprint, or a watermark's key.
 
@@ -71,6 +71,10 @@ class Claim:
     tensors: Mapping[str, np.ndarray[Any, Any]]
     facts: Mapping[str, Any] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        shapes = ", ".join(f"{name} {value.shape}" for name, value in self.tensors.items())
+        return f"Claim({self.method}, {self.task}, {shapes})"
+
     @property
     def queries(self) -> Array:
         return self.tensors["queries"]
@@ -85,7 +89,7 @@ class Claim:
         """Answers (r, t, q, k) of copies and students of the references; t may be 0."""
         return self.tensors.get("treated", np.zeros((len(self.references), 0, len(self.queries), self.task.outputs)))
 
-    def save(self, folder: Path) -> str:
+    def save(self, folder: Path | str) -> str:
         """Write the claim as a folder; returns the digest to commit to."""
         data = {
             "method": self.method,
@@ -94,16 +98,16 @@ class Claim:
             "seed": self.seed,
             "facts": self.facts,
         }
-        return save_folder(folder, FORMAT, data, self.tensors)
+        return save_folder(Path(folder), FORMAT, data, self.tensors)
 
     @classmethod
-    def load(cls, folder: Path) -> tuple["Claim", str]:
+    def load(cls, folder: Path | str) -> tuple["Claim", str]:
         """Read a claim and its digest.
 
         Raises:
             ArtifactError: missing, truncated, edited, or made by a newer version.
         """
-        artifact = load_folder(folder, FORMAT)
+        artifact = load_folder(Path(folder), FORMAT)
         try:
             task = artifact.data["task"]
             claim = cls(

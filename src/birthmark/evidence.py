@@ -21,7 +21,7 @@ class Verdict(StrEnum):
 EXIT = {Verdict.NOT_SUPPORTED: 0, Verdict.SUPPORTED: 10, Verdict.INCONCLUSIVE: 3}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Evidence:
     """One suspect tested with one claim.
 
@@ -69,6 +69,9 @@ class Evidence:
     notes: tuple[str, ...] = ()
     authorisation: str = ""
     made: Mapping[str, str] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"Evidence({self.verdict.value}: {self.suspect!r}, {self.method}, {self.reason})"
 
     @property
     def exit_code(self) -> int:

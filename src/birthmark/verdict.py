@@ -105,7 +105,7 @@ class Nulls:
     reruns_z: tuple[float, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Conclusion:
     """A verdict, its reason, and the numbers behind it.
 
@@ -123,6 +123,9 @@ class Conclusion:
     references_z: tuple[float, ...] = ()
     treated_z: tuple[float, ...] = ()
     reruns_z: tuple[float, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Conclusion({self.verdict.value}: {self.reason})"
 
     @property
     def score(self) -> float:

@@ -17,6 +17,9 @@ class Watermark(ABC):
             the margin that keeps one unlucky key from accusing all of them (`birthmark.stats.margin`).
             0 for keys without luck.
         logged: whether it claims on inputs that a client asked, which its key must hold then (`marks.keyring.logged`).
+
+    Attributes:
+        lies: largest share of sure answers (99 % and more) whose top class the mark changes, 0 to 1.
     """
 
     name: ClassVar[str]
@@ -25,6 +28,10 @@ class Watermark(ABC):
     source_paper: ClassVar[str]
     key_correlation: ClassVar[float] = 0.0
     logged: ClassVar[bool] = False
+
+    @property
+    def lies(self) -> float:
+        return 0.0
 
     @abstractmethod
     def mark(self, inputs: Array, answers: Floats) -> Floats:

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from birthmark import registry
-from birthmark.checks import conformance
 from birthmark.crafting.images import eight_bit
 from birthmark.crafting.queries import conferrability, mined, prepared, transform, varied
 from birthmark.errors import BirthmarkError, DataError, SettingError, ShapeError, UnknownName
@@ -53,12 +52,6 @@ def test_the_source_outscores_its_references_and_queries_survive_8_bits(claims, 
         assert crafted is (claim.facts["cohort"]["independent"] > 0)
         assert evidence.verdict is (Verdict.INCONCLUSIVE if crafted else Verdict.SUPPORTED)
         assert not crafted or "crafted against independents" in evidence.reason
-
-
-@pytest.mark.parametrize("name", QUICK)
-def test_conformance(owner, name):
-    for check in conformance(registry.make("methods", name, {"queries": 12, "references": 4, **QUICK[name]}), owner):
-        check()
 
 
 def test_another_seed_gives_another_claim(claims, owner):

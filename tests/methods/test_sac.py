@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from birthmark import registry
-from birthmark.checks import conformance
 from birthmark.claim import Claim
 from birthmark.crafting.images import cutmix, eight_bit, jpeg
 from birthmark.errors import SettingError, ShapeError
@@ -97,12 +96,6 @@ def test_a_suspect_with_other_classes_is_scored(claims, bench):
 
 def _merge(rows):
     return rows[:, :5] + rows[:, 5:]
-
-
-@pytest.mark.parametrize("name", SHARED + OWN)
-def test_conformance(owner, name):
-    for check in conformance(registry.make("methods", name, SMALL), owner):
-        check()
 
 
 def test_cutmix_of_both_kinds_pastes_boxes_of_other_images():

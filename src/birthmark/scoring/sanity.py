@@ -15,7 +15,7 @@ from birthmark.claim import Claim
 from birthmark.types import Floats
 
 LEAST_QUERIES, LEAST_REFERENCES = 20, 3
-FAR = 1000.0  # times the range of the references' answers
+FAR, ALIKE = 1000.0, 1e-9  # times the range of the references' answers
 
 
 class Doubt(NamedTuple):
@@ -26,7 +26,9 @@ class Doubt(NamedTuple):
 
 
 def absurd(claim: Claim, answers: Floats) -> str:
-    """Why answers (q', k) say nothing: not finite, or so far out that one of them decides every sum; empty if they do.
+    """Why answers (q', k) say nothing; empty if they do.
+
+    They are not finite, or so far out that one of them decides every sum, or the same for 20 queries and more.
 
     Values may lie up to FAR times the range of the references' answers from its middle, probabilities as far from
     [0, 1]. Like `doubt` it looks at neither source nor twins, so true claim and placebos are treated alike.
@@ -39,6 +41,9 @@ def absurd(claim: Claim, answers: Floats) -> str:
     low, high = float(known.min()), float(known.max())
     with np.errstate(over="ignore"):
         far = np.abs(answers - (low + high) / 2) > FAR * (high - low)
+        alike = len(answers) >= LEAST_QUERIES and (np.ptp(answers, axis=0) <= ALIKE * (high - low)).all()
+    if alike:
+        return f"all {len(answers)} queries are answered alike"
     if low == high or not far.any():
         return ""
     return (

@@ -51,6 +51,10 @@ class DAWN(Watermark):
                 f"expected rate in (0, 1), step > 0 and placebos >= 1, got {self.rate}, {self.step}, {self.placebos}"
             )
 
+    @property
+    def lies(self) -> float:
+        return self.rate
+
     def mark(self, inputs: Array, answers: Floats) -> Floats:
         """Answers (n, k) in which picked rows say a wrong class."""
         key = self._key()
