@@ -108,12 +108,8 @@ def run(out: Path, *, seed: int, workers: int, quiet: bool) -> dict[str, Any]:
     accused = suspects(source)
     method = Kinship(queries=100, placebos=TWINS)
     treated = [card for cards in treated_cards(source, method.references, method.treated) for card in cards]
-    cohort = [
-        *twin_cards(source, TWINS),
-        *reference_cards(source, method.references),
-        *treated,
-        *surrogate_cards(source),
-    ]
+    others = [*reference_cards(source, method.references), *treated, *surrogate_cards(source)]
+    cohort = [*twin_cards(source, TWINS), *others]
     module = make(source, {}, parts)
     with bar("training the source, its twins, thefts and innocents", quiet=quiet) as share:
 
@@ -126,16 +122,12 @@ def run(out: Path, *, seed: int, workers: int, quiet: bool) -> dict[str, Any]:
             owner = Owner(module, source, parts["owner"], parts["reserve"], parts["queries"], everything)
             claim = enroll(owner, method, seed=seed, test=parts["test"])
     digest = claim.save(out / "claim")
-    found, transcripts = [], []
-    for suspect, model in zip(accused, models, strict=True):
-        transcript = out / "transcripts" / f"{suspect.card.key}.jsonl"
+    transcripts = [out / "transcripts" / f"{suspect.card.key}.jsonl" for suspect in accused]
+    found = list[Evidence]()
+    for suspect, model, transcript in zip(accused, models, transcripts, strict=True):
         transcript.unlink(missing_ok=True)
-        transcripts.append(transcript)
-        found.append(
-            verify(
-                claim, Open(model, name=suspect.name), alpha=ALPHA, transcript=transcript, terms=Terms(digest=digest)
-            )
-        )
+        oracle = Open(model, name=suspect.name)
+        found.append(verify(claim, oracle, alpha=ALPHA, transcript=transcript, terms=Terms(digest=digest)))
     rows = [_row(s, e, module, m, parts["test"].inputs) for s, e, m in zip(accused, found, models, strict=True)]
     report = out / "report.html"
     _report(found, claim, rows, transcripts, report)

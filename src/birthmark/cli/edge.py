@@ -45,7 +45,7 @@ def say(text: object = "", *, lead: str = "", colour: str = "", err: bool = Fals
             raise
 
 
-def say_json(value: Any) -> None:
+def say_json(value: object) -> None:
     """Print one JSON document; numbers that are not finite become null."""
     typer.echo(json.dumps(plain_data(value)))
 

@@ -102,6 +102,7 @@ Out = Annotated[
     typer.Option("--out", help="Folder for the evidence and the transcript; an interrupted run continues from it."),
 ]
 Report = Annotated[Path | None, typer.Option("--report", help="Write one self-contained HTML page.")]
+LogFolder = Annotated[Path | None, typer.Option("--log", help="The gateway's query log.")]
 Alpha = Annotated[float, typer.Option("--alpha", help="Share of innocents that may be accused.")]
 Settings = Annotated[
     list[str], typer.Option("--set", help="A setting of the method or attack, NAME=VALUE; may be given again.")
@@ -199,7 +200,7 @@ NOUNS: dict[type, Mapping[str, Any]] = {
 }
 
 
-def noun(options: Mapping[str, Any]) -> Callable[[type], type]:
+def noun(options: Mapping[str, object]) -> Callable[[type], type]:
     """Make a dataclass a noun of the command line: `options` has the annotated type of each field."""
 
     def register(kind: type) -> type:
@@ -220,7 +221,7 @@ def command(app: typer.Typer, name: str) -> Callable[[Command], Command]:
         given = signature(function).parameters.values()
         shown = [option for parameter in given for option in _options(parameter, hints[parameter.name])]
 
-        def run(**typed: Any) -> None:
+        def run(**typed: object) -> None:
             def call() -> int | None:
                 return function(**{p.name: _gathered(p, hints[p.name], typed) for p in given})
 
@@ -235,12 +236,12 @@ def command(app: typer.Typer, name: str) -> Callable[[Command], Command]:
     return register
 
 
-def _noun_of(hint: Any) -> type | None:
+def _noun_of(hint: object) -> type | None:
     """The noun that a hint names, `Noun` or `Noun | None`."""
     return next((kind for kind in (hint, *get_args(hint)) if isinstance(kind, type) and kind in NOUNS), None)
 
 
-def _options(parameter: Parameter, hint: Any) -> Iterator[Parameter]:
+def _options(parameter: Parameter, hint: object) -> Iterator[Parameter]:
     """The parameters that Typer sees for one of ours."""
     kind = _noun_of(hint)
     if kind is None:
@@ -262,7 +263,7 @@ def _reader(option: Any) -> Callable[[Any], Any] | None:
     return next((extra for extra in option.__metadata__ if callable(extra)), None)
 
 
-def _gathered(parameter: Parameter, hint: Any, typed: Mapping[str, Any]) -> Any:
+def _gathered(parameter: Parameter, hint: object, typed: Mapping[str, object]) -> object:
     kind = _noun_of(hint)
     if kind is None:
         return typed[parameter.name]
