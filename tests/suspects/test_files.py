@@ -81,9 +81,9 @@ def test_onnx_with_a_fixed_batch_and_several_outputs(tmp_path: Path) -> None:
 def test_safetensors_by_the_same_entry(stolen: nn.Module, digits_claim: Claim, tmp_path: Path) -> None:
     save_model(tmp_path / "m.safetensors", stolen, ModelHead("mlp", (1, 8, 8), 10))
     x = digits_claim.queries[:9]
-    opened = suspects.open(tmp_path / "m.safetensors")
+    opened = suspects.open(tmp_path / "m.safetensors", weights=True)
     assert isinstance(opened, Open)
-    scaled = suspects.open(tmp_path / "m.safetensors", spec=SuspectSpec(high=0.5))
+    scaled = suspects.open(tmp_path / "m.safetensors", spec=SuspectSpec(high=0.5), weights=True)
     assert isinstance(scaled, Translated)
     assert scaled.access is Access.PROBS
     assert np.allclose(scaled(x), opened(x / 2), atol=1e-6)
@@ -147,14 +147,16 @@ def test_a_hugging_face_folder_grants_its_weights(hf_folder: Path) -> None:
     import transformers
 
     task, x = Task((1, 8, 8), 10), np.random.default_rng(1).random((5, 1, 8, 8), dtype=np.float32)
-    suspect = suspects.open(hf_folder, task=task)
+    suspect = suspects.open(hf_folder, task=task, weights=True)
     assert (suspect.access, suspect.answers) == (Access.WEIGHTS, Answers.LOGITS)
     network = transformers.AutoModelForImageClassification.from_pretrained(hf_folder)
     big = nn.functional.interpolate(torch.from_numpy(x), (32, 32), mode="bilinear", antialias=True)
     with torch.no_grad():
         want = network(pixel_values=(big - 0.4) / 0.2).logits.numpy()
     assert np.allclose(suspect(x), want, atol=1e-5)
-    swapped = suspects.open(hf_folder, task=task, spec=SuspectSpec(labels=tuple(f"d{i}" for i in range(9, -1, -1))))(x)
+    assert np.array_equal(suspects.open(hf_folder, task=task)(x), suspect(x))  # in a child
+    named = SuspectSpec(labels=tuple(f"d{i}" for i in range(9, -1, -1)))
+    swapped = suspects.open(hf_folder, task=task, spec=named, weights=True)(x)
     assert np.allclose(swapped[:, ::-1], want, atol=1e-5)
     inputs = torch.from_numpy(x).requires_grad_()
     assert torch.autograd.grad(suspect.module(inputs).sum(), inputs)[0].abs().sum() > 0
@@ -163,22 +165,24 @@ def test_a_hugging_face_folder_grants_its_weights(hf_folder: Path) -> None:
 def test_a_folder_that_is_not_to_be_trusted(hf_folder: Path, tmp_path: Path) -> None:
     task = Task((1, 8, 8), 10)
     with pytest.raises(ArtifactError, match="is this a model folder"):
-        suspects.open(tmp_path, task=task)
+        suspects.open(tmp_path, task=task, weights=True)
     (tmp_path / "config.json").write_text((hf_folder / "config.json").read_text())
     (tmp_path / "pytorch_model.bin").write_bytes(b"\x80\x04")
     with pytest.raises(ArtifactError, match="pickled weights"):
-        suspects.open(tmp_path, task=task)
+        suspects.open(tmp_path, task=task, weights=True)
     (tmp_path / "model.safetensors").write_bytes(b"torn")
     with pytest.raises(ArtifactError, match="not an image classifier that transformers can read"):
-        suspects.open(tmp_path, task=task)
+        suspects.open(tmp_path, task=task, weights=True)
     shutil.copy(hf_folder / "model.safetensors", tmp_path)
     (tmp_path / "config.json").write_text((hf_folder / "config.json").read_text().replace('"depths"', '"was"'))
     with pytest.raises(ArtifactError, match="no whole classifier"):
-        suspects.open(tmp_path, task=task)
+        suspects.open(tmp_path, task=task, weights=True)
     (tmp_path / "config.json").write_text('{"auto_map": {"AutoModel": "code.py"}}')
     with pytest.raises(ArtifactError, match="names code to run"):
-        suspects.open(tmp_path, task=task)
+        suspects.open(tmp_path, task=task, weights=True)
     with pytest.raises(SettingError, match="wants images of 1 channels"):
-        suspects.open(hf_folder, task=Task((3, 8, 8), 10))
+        suspects.open(hf_folder, task=Task((3, 8, 8), 10), weights=True)
     with pytest.raises(SettingError, match="has no class 'cat'"):
-        suspects.open(hf_folder, task=task, spec=SuspectSpec(labels=("cat", *(f"d{i}" for i in range(9)))))
+        suspects.open(
+            hf_folder, task=task, weights=True, spec=SuspectSpec(labels=("cat", *(f"d{i}" for i in range(9))))
+        )

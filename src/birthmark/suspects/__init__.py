@@ -27,6 +27,7 @@ OTHERS = frozenset({"address", "child", "client", "deadline", "description", "di
     "reading",
     "remote",
     "sandbox",
+    "served",
     "writing",
 }  # modules here that are no dialects
 
@@ -85,9 +86,10 @@ def _open_path(path: Path, spec: SuspectSpec, task: "Task | None", weights: bool
         raise ArtifactError(
             f"{str(path)[:200]}: no such file or folder; a remote suspect's address starts with http:// or https://"
         )
-    from birthmark.suspects import files
+    from birthmark.suspects import files, sandbox
 
-    return files.open_here(path, spec, task)
+    files.refuse_others(path)
+    return files.open_here(path, spec, task) if weights else sandbox.Sandboxed(path, spec, task)
 
 
 @cache

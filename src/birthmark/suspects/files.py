@@ -1,5 +1,7 @@
 """Suspects in files on this machine: safetensors, ONNX, Hugging Face folders; other kinds are refused by name."""
 
+from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +36,13 @@ OTHERS = {
 }
 
 
+NEEDED = {
+    ".onnx": ["onnx", "onnxruntime", "birthmark.suspects.onnx"],
+    ".safetensors": ["birthmark.workshop.modelfile", "birthmark.workshop.whitebox"],
+    "folder": ["birthmark.suspects.folder", "transformers", "transformers.models.auto.modeling_auto"],
+}
+
+
 def refuse_others(path: Path) -> None:
     """Name the kinds of model file that birthmark does not open, and the way on.
 
@@ -43,6 +52,15 @@ def refuse_others(path: Path) -> None:
     kind = OTHERS.get(path.suffix.lower())
     if kind:
         raise ArtifactError(f"{path}: {kind}; birthmark reads .safetensors and .onnx: {SAVE}")
+
+
+def preload(path: Path) -> None:
+    """Import what opening such a file takes, before its process is confined."""
+    refuse_others(path)
+    kind = path.suffix.lower() if path.is_file() else "folder"
+    for name in NEEDED.get(kind, NEEDED[".safetensors"]):
+        with suppress(ImportError):  # said when it is needed
+            import_module(name)
 
 
 class Translated(Wrapper):

@@ -1,20 +1,28 @@
 """ONNX files, by onnxruntime (extra `onnx`).
 
-Query-only, and bit for bit what a server with the same runtime answers.
+Query-only, and bit for bit what a server with the same runtime answers. Before the runtime sees a file its graph is
+checked: standard operators only, weights in the file itself or in files beside it.
 """
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from birthmark.artifact import LARGEST
 from birthmark.claim import Task
 from birthmark.errors import ArtifactError, BirthmarkError, OracleError, SettingError
 from birthmark.oracle import Oracle
+from birthmark.secrets import printable
 from birthmark.suspects.description import SuspectSpec, access, declared
 from birthmark.suspects.reading import rows
 from birthmark.suspects.writing import Inputs, encoded, layout_of
 from birthmark.types import Array, Floats
+
+if TYPE_CHECKING:
+    from onnx import GraphProto, ModelProto, NodeProto, TensorProto
+    from onnxruntime import InferenceSession
 
 TYPES = {
     "tensor(float)": "FP32",
@@ -24,21 +32,23 @@ TYPES = {
     "tensor(int8)": "INT8",
     "tensor(int64)": "INT64",
 }
+STANDARD = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft"})  # the last holds onnxruntime's own fused operators
+OPENING = frozenset({"EPContext"})  # operators that open other files
+NODES = 200_000
+STEP = 500  # queries at a time, where neither the file nor the declaration says
 
 
 class OnnxFile(Oracle):
     """A session on one processor thread; a model with a fixed batch is asked in such batches, the last one padded."""
 
-    def __init__(self, session: Any, spec: SuspectSpec, task: Task, name: str) -> None:
+    def __init__(self, session: "InferenceSession", spec: SuspectSpec, task: Task, name: str, fixed: int) -> None:
         assert spec.reading.kind is not None, "the spec is completed before"
-        self.session, self.spec, self.task, self.name = session, spec, task, name
+        self.session, self.spec, self.task, self.name, self.fixed = session, spec, task, name, fixed
         self.access, self.answers = access(spec.reading), spec.reading.kind
-        size = session.get_inputs()[0].shape[0]
-        self.fixed = size if isinstance(size, int) and size > 0 else 0
 
     def __call__(self, inputs: Array) -> Floats:
         x = encoded(inputs, self.spec.writing)
-        step = self.fixed or 500
+        step = self.fixed or self.spec.transport.batch or STEP
         found = [self._run(x[start : start + step]) for start in range(0, len(x), step)]
         return np.concatenate(found) if found else np.zeros((0, self.task.outputs))
 
@@ -46,12 +56,16 @@ class OnnxFile(Oracle):
         n = len(x)
         if self.fixed and n < self.fixed:
             x = np.concatenate([x, np.repeat(x[-1:], self.fixed - n, axis=0)])
+        one = "" if len(x) == 1 else "; declare batch = 1 if the graph holds a batch of one"
         try:
             (answer,) = self.session.run([self.spec.reading.output_name], {self.spec.writing.input_name: x})
         except Exception as error:  # onnxruntime's exceptions have no common base but this
             raise OracleError(
-                f"{self.name}: cannot answer inputs of shape {x.shape}: {str(error).splitlines()[0][:200]}"
+                f"{self.name}: cannot answer inputs of shape {x.shape}: {_first_line(error)}{one}"
             ) from None
+        if not isinstance(answer, np.ndarray) or not answer.ndim or len(answer) != len(x):
+            got = answer.shape if isinstance(answer, np.ndarray) else type(answer).__name__
+            raise OracleError(f"{self.name}: expected answers to {len(x)} queries, got {got}{one}")
         return rows(answer[:n], n, self.spec.reading, self.task, self.name)
 
 
@@ -59,45 +73,133 @@ def open_onnx(path: Path, spec: SuspectSpec, task: Task) -> Oracle:
     """A suspect from an ONNX file; layout and names are read from it, the kind of answers is declared (default logits).
 
     Raises:
-        ArtifactError: not an ONNX file this runtime can read.
+        ArtifactError: not an ONNX file this runtime can read, or one with operators or weights from elsewhere.
         SettingError: several inputs or outputs, or a shape that is not the claim's; says what to declare.
     """
-    try:
-        import onnxruntime
-    except ImportError:
-        raise BirthmarkError("ONNX files need onnxruntime: pip install 'birthmark[onnx]'") from None
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 4
-    try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ditto
-        raise ArtifactError(f"{path}: not an ONNX file that can be read ({str(error).splitlines()[0][:200]})") from None
+    session = _session(path)
     given = _one([i.name for i in session.get_inputs()], spec.writing.input_name, "input", path)
     answer = _one([o.name for o in session.get_outputs()], spec.reading.output_name, "output", path)
     about = next(i for i in session.get_inputs() if i.name == given)
     if about.type not in TYPES:
         raise SettingError(f"{path}: input {given} is {about.type}; birthmark asks with {', '.join(TYPES)}")
-    shape = [v if isinstance(v, int) else -1 for v in about.shape]
+    shape = [v if isinstance(v, int) and v > 0 else -1 for v in about.shape]
     layout = spec.writing.layout or layout_of(shape[1:], task.shape)
     if not layout:
         raise SettingError(f"{path}: input {given} of shape {about.shape} fits nchw and nhwc; declare layout")
     spec = spec.completed(
-        input_name=given,
-        output_name=answer,
-        layout=layout,
-        datatype=TYPES[about.type],
-        answers="values" if task.values else "logits",
+        input_name=given, output_name=answer, layout=layout, answers="values" if task.values else "logits"
     )
-    spec = declared(spec, task)
-    return OnnxFile(session, spec, task, f"{path.name} ({spec.says()})")
+    spec = declared(spec.having(datatype=TYPES[about.type]), task)
+    return OnnxFile(session, spec, task, f"{path.name} ({spec.says()})", max(shape[0], 0) if shape else 0)
+
+
+def _session(path: Path) -> "InferenceSession":
+    try:
+        import onnxruntime
+    except ImportError:
+        raise BirthmarkError("ONNX files need onnxruntime: pip install 'birthmark[onnx]'") from None
+    inspect(path)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ditto
+        raise ArtifactError(f"{path}: not an ONNX file that can be read ({_first_line(error)})") from None
+
+
+def inspect(path: Path) -> None:
+    """Check a graph before the runtime sees it.
+
+    Raises:
+        ArtifactError: not ONNX, too many nodes, an operator that is no standard one, or weights that do not lie beside
+            the file.
+    """
+    try:
+        import onnx
+    except ImportError:
+        raise BirthmarkError("ONNX files need onnx: pip install 'birthmark[onnx]'") from None
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except Exception as error:  # protobuf's, too
+        raise ArtifactError(f"{path}: not an ONNX file that can be read ({_first_line(error)})") from None
+    known, size = STANDARD | {function.domain for function in model.functions}, 0
+    for at, node in enumerate(_nodes(model)):
+        if at >= NODES:
+            raise ArtifactError(f"{path}: more than {NODES} nodes")
+        if node.domain not in known or node.op_type in OPENING:
+            raise ArtifactError(
+                f"{path}: calls {printable(f'{node.domain}:{node.op_type}', 80)!r}, which is no standard operator; "
+                "birthmark runs no others on a file's word"
+            )
+    for tensor in _tensors(model):
+        size += _beside(tensor, path)
+        if size > LARGEST:
+            raise ArtifactError(f"{path}: weights of more than {LARGEST} bytes beside it")
+
+
+def _graphs(model: "ModelProto") -> Iterator["GraphProto"]:
+    pending = [model.graph, *(graph for function in model.functions for graph in _inside(function.node))]
+    while pending:
+        graph = pending.pop()
+        yield graph
+        pending += _inside(graph.node)
+
+
+def _inside(nodes: "Iterable[NodeProto]") -> list["GraphProto"]:
+    """The bodies of loops and branches."""
+    attributes = [a for node in nodes for a in node.attribute]
+    return [graph for a in attributes for graph in [*([a.g] if a.HasField("g") else []), *a.graphs]]
+
+
+def _nodes(model: "ModelProto") -> Iterator["NodeProto"]:
+    for function in model.functions:
+        yield from function.node
+    for graph in _graphs(model):
+        yield from graph.node
+
+
+def _tensors(model: "ModelProto") -> Iterator["TensorProto"]:
+    for graph in _graphs(model):
+        yield from graph.initializer
+        for sparse in graph.sparse_initializer:
+            yield from (sparse.values, sparse.indices)
+    for node in _nodes(model):
+        for a in node.attribute:
+            yield from ([a.t] if a.HasField("t") else []) + list(a.tensors)
+            for sparse in ([a.sparse_tensor] if a.HasField("sparse_tensor") else []) + list(a.sparse_tensors):
+                yield from (sparse.values, sparse.indices)
+
+
+def _beside(tensor: "TensorProto", path: Path) -> int:
+    """Bytes of a tensor's weights beside the file; 0 if they are inside."""
+    entries = {entry.key: entry.value for entry in tensor.external_data}
+    if not entries and tensor.data_location != tensor.EXTERNAL:
+        return 0
+    name = entries.get("location", "")
+    place = path.parent / name
+    plain = name == Path(name).name and name.isprintable() and name not in ("", ".", "..")
+    if not plain or place.is_symlink() or not place.is_file():
+        raise ArtifactError(
+            f"{path}: its weights lie in {printable(name, 80)!r}; they may only lie in a plain file beside it"
+        )
+    try:
+        offset, length = int(entries.get("offset") or 0), int(entries.get("length") or place.stat().st_size)
+    except ValueError:
+        offset = length = -1
+    if not (offset >= 0 and 0 <= length <= place.stat().st_size - offset):
+        raise ArtifactError(f"{path}: its weights lie outside {printable(name, 80)!r}; the file is damaged")
+    return length
 
 
 def _one(names: list[str], wanted: str, kind: str, path: Path) -> str:
     if wanted in names:
         return wanted
     if wanted or len(names) != 1:
-        raise SettingError(
-            f"{path}: has {kind}s {', '.join(names)}{f', not {wanted!r}' if wanted else ''}; declare {kind}_name"
-        )
+        listed = printable(", ".join(names), 200)
+        raise SettingError(f"{path}: has {kind}s {listed}{f', not {wanted!r}' if wanted else ''}; declare {kind}_name")
     return names[0]
+
+
+def _first_line(error: Exception) -> str:
+    return printable((str(error).splitlines() or [type(error).__name__])[0], 200)

@@ -1,0 +1,103 @@
+"""The process in which a stranger's file is opened and asked: a script that `sandbox` starts, and nobody imports.
+
+Before it reads the file it gives up what it can: the network (a namespace of its own where the kernel allows that),
+core dumps, writing to disk; and once the libraries are loaded, memory beyond what such a file can need, and from then
+on everything that Python reports to an audit hook: sockets, other processes, files opened for writing. What travels
+over the pipes is JSON and raw numbers.
+"""
+
+import ctypes
+import json
+import os
+import signal
+import struct
+import sys
+from typing import IO
+
+NEW_USER, NEW_NETWORK, DIE_WITH_PARENT, NO_NEW_PRIVILEGES = 0x10000000, 0x40000000, 1, 38  # of Linux
+FORBIDDEN = (
+    *("socket.", "subprocess.", "os.exec", "os.fork", "os.posix_spawn", "os.system", "os.spawn", "os.kill", "shutil."),
+    *("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.symlink", "os.truncate", "os.chmod", "os.chown"),
+)
+FILES = 256  # open at once
+
+
+def isolate() -> None:
+    """Lose the network, privileges and the right to write; before any library starts a thread."""
+    if sys.platform == "linux":
+        system = ctypes.CDLL(None, use_errno=True)
+        system.prctl(DIE_WITH_PARENT, signal.SIGKILL)
+        system.prctl(NO_NEW_PRIVILEGES, 1, 0, 0, 0)
+        if system.unshare(NEW_USER | NEW_NETWORK):
+            system.unshare(NEW_NETWORK)
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    for kind, most in ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_FSIZE, 0), (resource.RLIMIT_NOFILE, FILES)):
+        hard = resource.getrlimit(kind)[1]
+        most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(kind, (most, most))
+
+
+def confine(memory: int) -> None:
+    """From now on at most so many bytes more than are mapped already, and nothing that an audit hook sees."""
+    if sys.platform == "linux":
+        import resource
+
+        with open("/proc/self/statm", encoding="ascii") as file:
+            mapped = int(file.read().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (mapped + memory, mapped + memory))
+    sys.addaudithook(_forbid)
+
+
+def _forbid(event: str, details: tuple[object, ...]) -> None:
+    writes = event == "open" and isinstance(details[2], int) and details[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+    if event.startswith(FORBIDDEN) or (writes and details[0] != os.devnull):
+        raise PermissionError(f"a suspect's file may not do that ({event})")
+
+
+def send(pipe: IO[bytes], head: dict[str, object], blob: bytes = b"") -> None:
+    """A message: its JSON and raw bytes, each after its length."""
+    text = json.dumps(head).encode()
+    pipe.write(struct.pack("<IQ", len(text), len(blob)) + text)
+    pipe.write(blob)
+    pipe.flush()
+
+
+def receive(pipe: IO[bytes], head: int = 1 << 24, blob: int = 1 << 34) -> tuple[dict[str, object], bytes]:
+    """The next message, of at most so many bytes.
+
+    Raises:
+        EOFError: the other side has gone.
+        ValueError: not a message, or a larger one.
+    """
+    sizes = pipe.read(12)
+    if len(sizes) < 12:
+        raise EOFError
+    text, rest = struct.unpack("<IQ", sizes)
+    if text > head or rest > blob:
+        raise ValueError(f"a message of {text} and {rest} bytes")
+    said, data = pipe.read(text), pipe.read(rest)
+    if len(said) < text or len(data) < rest:
+        raise EOFError
+    value = json.loads(said)
+    if not isinstance(value, dict):
+        raise ValueError("a message without a head")
+    return value, data
+
+
+def main() -> None:
+    """Open what the first message names, then answer batches until the pipe ends."""
+    isolate()
+    asked, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for place in (0, 1):  # what a library prints is no answer
+        os.dup2(nothing, place)
+    from birthmark.suspects.served import serve
+
+    serve(asked, answers, confine)
+
+
+if __name__ == "__main__":
+    main()
