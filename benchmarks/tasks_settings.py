@@ -11,7 +11,7 @@ of these models is in fingerbench-tasks.
 import argparse
 import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,15 +52,17 @@ def thefts(task: str, source: Card) -> list[tuple[str, Card]]:
 
 
 def switched(method: Method, claim: Claim, setting: str, on: bool) -> tuple[Method, Claim]:
-    """The method and its claim with a setting on or off.
+    """The method and its claim with a part of the comparison on or off.
 
-    `treated` is a tensor of the claim, the others are settings.
+    `treated` is a tensor of the claim, the others are switches of `birthmark.scoring.likeness.How`.
     """
-    if setting != "treated":
-        return replace(method, **{setting: on}), claim  # type: ignore[call-arg]
-    return method, claim if on else replace(
-        claim, tensors={key: rows for key, rows in claim.tensors.items() if key != "treated"}
-    )
+    if on:
+        return method, claim
+    if setting == "treated":
+        rest = {key: rows for key, rows in claim.tensors.items() if key != "treated"}
+        return method, replace(claim, tensors=rest)
+    other = type("Without", (type(method),), {"how": replace(method.how, **{setting: False})})
+    return other(**{field.name: getattr(method, field.name) for field in fields(method)}), claim
 
 
 def measured(task: str, setting: str, store: Store) -> list[dict[str, Any]]:

@@ -53,9 +53,18 @@ def facts(cls: type) -> str:
 
 def settings(cls: type) -> str:
     """The settings' table: name, default, meaning from the class's `Attributes`."""
-    told = meanings(cleandoc(cls.__doc__))
-    rows = [f"| `{field.name}` | `{field.default!r}` | {told.get(field.name, '')} |" for field in fields(cls)]
+    meant = told(cls)
+    rows = [f"| `{field.name}` | `{field.default!r}` | {meant.get(field.name, '')} |" for field in fields(cls)]
     return "\n".join(["| setting | default | meaning |", "|---|---|---|", *rows])
+
+
+def told(cls: type) -> dict[str, str]:
+    """What a class and its parents say of each setting."""
+    return {
+        name: text
+        for parent in reversed(cls.__mro__)
+        for name, text in meanings(cleandoc(parent.__doc__ or "")).items()
+    }
 
 
 def meanings(doc: str) -> dict[str, str]:

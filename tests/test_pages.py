@@ -1,7 +1,6 @@
 """What the docs take from the code and the records cannot drift from them."""
 
 from dataclasses import fields
-from inspect import cleandoc
 
 import docs_methods
 import docs_tables
@@ -29,5 +28,4 @@ def test_the_attacks_page_names_every_attack() -> None:
 def test_every_setting_of_a_crafted_method_is_explained() -> None:
     for name in ("ipguard", "cem", "metav", "liteguard", "metafinger", "naturalfinger", "sac-normal"):
         cls = registry.found("methods")[name]
-        told = docs_methods.meanings(cleandoc(cls.__doc__ or ""))
-        assert {field.name for field in fields(cls)} <= set(told), name
+        assert {field.name for field in fields(cls)} <= set(docs_methods.told(cls)), name

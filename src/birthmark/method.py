@@ -1,14 +1,18 @@
 """What a fingerprint method is: it makes claims and scores answers; it never judges."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import ClassVar
 
 from birthmark.claim import Claim, Scores
+from birthmark.settings import Configured
 from birthmark.types import Access, Floats
 from birthmark.workshop.owner import Owner
 
+Retired = Mapping[str, bool | float]
 
-class Method(ABC):
+
+class Method(Configured, ABC):
     """A frozen dataclass whose fields are its settings, nothing else.
 
     Class attributes:
@@ -19,14 +23,15 @@ class Method(ABC):
         source_paper: where it comes from, one line; "ours" if it is.
         crafted_against: whether queries are crafted against independent models. References resemble those and score
             lower than innocents of another kind do, so that ranks among references support nothing (docs/results.md).
+        retired: settings of earlier versions, with the value that is now the rule.
     """
 
-    name: ClassVar[str]
     needs: ClassVar[Access]
     tasks: ClassVar[frozenset[str]] = frozenset({"classification"})
     any_outputs: ClassVar[bool] = False
     source_paper: ClassVar[str]
     crafted_against: ClassVar[bool] = False
+    retired: ClassVar[Retired] = {}
 
     @abstractmethod
     def fit(self, owner: Owner, *, seed: int) -> Claim:

@@ -81,6 +81,15 @@ def preset(kind: str, name: str, which: str) -> Mapping[str, Any]:
 
 def scorer(claim: Claim) -> Method | Watermark:
     """What scores a claim: the method it names, with its settings, or the watermark."""
-    if claim.method in found("methods"):
-        return cast(Method, make("methods", claim.method, claim.settings))
+    methods = found("methods")
+    if claim.method in methods:
+        retired = cast(type[Method], methods[claim.method]).retired
+        other = [key for key, value in retired.items() if claim.settings.get(key, value) != value]
+        if other:
+            raise SettingError(
+                f"this claim of {claim.method} was enrolled with {other[0]}={claim.settings[other[0]]!r} by an earlier "
+                "version; this one has no such setting: enroll again"
+            )
+        kept = {key: value for key, value in claim.settings.items() if key not in retired}
+        return cast(Method, make("methods", claim.method, kept))
     return cast(Watermark, make("watermarks", claim.method, claim.settings))

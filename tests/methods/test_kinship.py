@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from birthmark import stats
+from birthmark import registry, stats
 from birthmark.claim import Claim, Task
 from birthmark.errors import SettingError, ShapeError
 from birthmark.evidence import Evidence, Verdict
@@ -106,9 +106,8 @@ def test_references_and_what_was_made_of_them_are_enrolled(owner: Owner, made: C
         for parent, cards in zip(reference_cards(owner.card, 2), treated_cards(owner.card, 2, 2), strict=True)
         for card in cards
     )
-    plain = Kinship(queries=60, placebos=6, references=2, treated=0).fit(owner, seed=0)
-    assert "treated" not in plain.tensors
-    assert np.array_equal(plain.references, made.references)
+    alone = Kinship(queries=60, placebos=6, references=0).fit(owner, seed=0)
+    assert alone.tensors.keys() == {"queries", "owners"}
 
 
 def test_a_reference_is_judged_without_what_was_made_of_it(made: Claim) -> None:
@@ -166,13 +165,25 @@ def test_the_same_seed_gives_the_same_claim(owner: Owner, made: Claim) -> None:
 
 
 def test_bad_settings_and_shapes_are_named(made: Claim) -> None:
-    with pytest.raises(SettingError, match="at least 2 placebos"):
+    with pytest.raises(SettingError, match=r"kinship: expected placebos in \[2, inf\), got 1"):
         Kinship(placebos=1)
     for method in (Kinship, Lineage):
-        with pytest.raises(SettingError, match="0 or more treated"):
-            method(treated=-1)
+        for treated in (-1, 0):
+            with pytest.raises(SettingError, match=r"expected treated in \[1, inf\), got"):
+                method(treated=treated)
     with pytest.raises(ShapeError, match=r"expected answers of shape \(60, 10\), got \(60, 9\)"):
         Kinship().score(made, np.full((60, 9), 1 / 9))
+
+
+@pytest.mark.parametrize("method", ["kinship", "lineage"])
+def test_claims_of_earlier_versions_are_scored_or_refused_with_the_way_on(made: Claim, method: str) -> None:
+    earlier = {"regress": True, "affine": True, "centring": 0.5} | (
+        {"centring_from": 200} if method == "kinship" else {}
+    )
+    claim = replace(made, method=method, settings={"queries": 300, **earlier})
+    assert registry.scorer(claim) == registry.make("methods", method, {"queries": 300})
+    with pytest.raises(SettingError, match=r"enrolled with regress=False by an earlier version.*enroll again"):
+        registry.scorer(replace(claim, settings={**claim.settings, "regress": False}))
 
 
 def test_top_k_answers_are_compared_on_the_classes_they_show() -> None:

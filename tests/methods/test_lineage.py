@@ -98,7 +98,7 @@ def test_a_left_out_twin_takes_its_own_kinks_with_it(classes: tuple[Workshop, Cl
 
 
 def test_bad_settings_and_shapes(regression: tuple[Workshop, Claim]) -> None:
-    with pytest.raises(SettingError, match="raise queries to 120"):
+    with pytest.raises(SettingError, match="raise them to 120"):
         Lineage(queries=100)
     with pytest.raises(SettingError, match="starts"):
         Lineage(starts="nowhere")

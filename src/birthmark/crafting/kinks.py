@@ -1,7 +1,7 @@
 """Kinks of several owners, in rounds: what `tafa` and `lineage` ask. Ours; see `birthmark.methods.tafa`."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from torch import nn
@@ -11,16 +11,26 @@ from birthmark.types import Array, Floats
 from birthmark.workshop.owner import Owner
 
 
-def rounds(
-    owner: Owner, owners: Sequence[nn.Module], each: int, *, step: float, starts: str, reach: float, seed: int
-) -> tuple[Array, Array]:
+@dataclass(frozen=True)
+class Where:
+    """Where kinks are looked for.
+
+    Attributes:
+        step: to either side, in standard deviations of the unit's input; 0 takes 1 for classifiers, .6 for values.
+        starts: "data" (the pool), "wide" (uniform over `reach` times the pool's box) or "noise" (uniform in the box).
+    """
+
+    step: float
+    starts: str
+    reach: float
+
+
+def rounds(owner: Owner, owners: Sequence[nn.Module], each: int, where: Where, *, seed: int) -> tuple[Array, Array]:
     """`each` kinks of every owner, in turns: (3 * each * m, *d), triples (x, x + hd, x - hd); and the same clipped to
     the pool's box.
 
     Args:
         owners: the source, then its twins.
-        step: to either side, in standard deviations of the unit's input; 0 takes 1 for classifiers, .6 for values.
-        starts: "data" (the pool), "wide" (uniform over `reach` times the pool's box) or "noise" (uniform in the box).
 
     Raises:
         SettingError: a network without ReLU-like units.
@@ -30,9 +40,9 @@ def rounds(
     points = [
         find_kinks(
             model,
-            _starts(owner.pool.inputs, low, high, starts, reach, seed=[seed, i]),
+            _starts(owner.pool.inputs, low, high, where, seed=[seed, i]),
             each,
-            step=step or (0.6 if owner.values else 1.0),
+            step=where.step or (0.6 if owner.values else 1.0),
             box=(low, high) if picture else None,
             seed=[seed, i, 1],
         )
@@ -44,7 +54,7 @@ def rounds(
 
 def answered(
     queries: Array, clipped: Array, owners: Sequence[nn.Module], answer: Callable[[nn.Module, Array], Floats]
-) -> dict[str, np.ndarray[Any, Any]]:
+) -> dict[str, Floats]:
     """The owners' answers (m, q, k) to the points, and to the clipped ones where any point lies outside the box."""
     tensors = {"owners": np.stack([answer(model, queries) for model in owners])}
     if not np.array_equal(clipped, queries):
@@ -52,13 +62,13 @@ def answered(
     return tensors
 
 
-def _starts(pool: Array, low: Array, high: Array, kind: str, reach: float, *, seed: list[int]) -> Array:
+def _starts(pool: Array, low: Array, high: Array, where: Where, *, seed: list[int]) -> Array:
     """Where the search for one owner's kinks begins: (s, *d)."""
     random = np.random.default_rng(seed)
-    if kind == "data":
+    if where.starts == "data":
         chosen = pool[random.permutation(len(pool))[:600]]
         return np.asarray(0.5 + 0.8 * (chosen - 0.5) if pool.ndim == 4 else chosen, dtype=np.float32)
-    middle, half = (low + high) / 2, (high - low) / 2 * (reach if kind == "wide" else 1.0)
+    middle, half = (low + high) / 2, (high - low) / 2 * (where.reach if where.starts == "wide" else 1.0)
     return (middle + half * random.uniform(-1, 1, (600, *pool.shape[1:]))).astype(np.float32)
 
 

@@ -14,15 +14,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
 from birthmark.artifact import digest_of, load_folder, plain, save_folder
 from birthmark.claim import Claim
 from birthmark.crafting.images import eight_bit, jpeg
+from birthmark.crafting.parents import Crafted, Tensors
 from birthmark.errors import DataError
-from birthmark.method import Method
 from birthmark.scoring.matching import interleaved
 from birthmark.types import Array, Floats, Labels, Samples
 from birthmark.workshop.cohort import recipe, twin_cards
@@ -147,11 +146,11 @@ def conferrability(cohort: Cohort, queries: Array, labels: Labels, *, compress: 
     if compress:
         views.append(torch.from_numpy(jpeg(queries, compress)))
     sides = [prepared(side) for side in (cohort.derived, cohort.independent)]
-    found = []
+    shares = []
     for view in views:
         on, off = ((answers(side, view).argmax(2) == y).float().mean(0) for side in sides)
-        found.append(on * (1 - off))
-    return np.asarray(torch.stack(found).mean(0).double().numpy())
+        shares.append(on * (1 - off))
+    return np.asarray(torch.stack(shares).mean(0).double().numpy())
 
 
 def starts(owner: Owner, source: nn.Module, n: int, *, seed: int) -> Samples:
@@ -202,25 +201,15 @@ def _mean_probabilities(models: Sequence[nn.Module], inputs: Array) -> Floats:
     )
 
 
-def enrolled(
-    method: Method,
-    owner: Owner,
-    craft: Callable[[Owner, Cohort, int], dict[str, NDArray[Any]]],
-    *,
-    cohort: str,
-    placebos: int,
-    references: int,
-    seed: int,
-) -> Claim:
+def enrolled(method: Crafted, owner: Owner, craft: Callable[[Owner, Cohort, int], Tensors], *, seed: int) -> Claim:
     """A claim of queries that are scored one by one: crafted for the source, and for each twin as a placebo.
 
     Args:
         craft: (owner, its cohort, seed) -> arrays by name, "queries" among them, best first.
-        cohort: name of a recipe, or "" for methods that need the owner's model alone.
-        placebos: twins that the same is done for, cohort and all.
     """
+    cohort, placebos = getattr(method, "cohort", ""), method.placebos  # without a cohort the owner's model is alone
     plan = recipe(cohort) if cohort else {}
-    settings = asdict(method)  # type: ignore[call-overload]
+    settings = asdict(method)
     parts, warnings, sizes = [], list(weak(owner)), []
     for card in (None, *twin_cards(owner.card, placebos)):
         mine = (
@@ -234,14 +223,14 @@ def enrolled(
         warnings += mine.warnings
         sizes.append({"derived": len(mine.derived), "independent": len(mine.independent)})
     tensors = interleaved(parts)
-    if references:
+    if method.references:
         tensors["references"] = np.stack(
-            [probabilities(model, tensors["queries"]) for model in owner.references(references)]
+            [probabilities(model, tensors["queries"]) for model in owner.references(method.references)]
         )
     return Claim(method.name, settings, owner.task, seed, tensors, {"cohort": sizes[0], "warnings": warnings})
 
 
-def kept(owner: Owner, what: Sequence[Any], make: Callable[[], dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
+def kept(owner: Owner, what: Sequence[Any], make: Callable[[], Tensors]) -> Tensors:
     """What `make` makes, from the owner's scratch folder if it was made there before.
 
     Args:
@@ -255,18 +244,18 @@ def kept(owner: Owner, what: Sequence[Any], make: Callable[[], dict[str, NDArray
         made = make()
         save_folder(folder, SCRATCH, {"what": plain(what), "seconds": round(time.monotonic() - began, 2)}, made)
         return made
-    found = load_folder(folder, SCRATCH)
-    owner.reused.append(float(found.data.get("seconds", 0.0)))
-    return dict(found.tensors)
+    stored = load_folder(folder, SCRATCH)
+    owner.reused.append(float(stored.data.get("seconds", 0.0)))
+    return dict(stored.tensors)
 
 
 def weak(owner: Owner) -> tuple[str, ...]:
     """A warning if the source is hardly better than chance on the owner's pool."""
-    found = accuracy(owner.source, owner.pool)
-    return (f"the source's accuracy is {found:.2f}: below {WEAK} fingerprints are weak",) if found < WEAK else ()
+    share = accuracy(owner.source, owner.pool)
+    return (f"the source's accuracy is {share:.2f}: below {WEAK} fingerprints are weak",) if share < WEAK else ()
 
 
-def best(parts: dict[str, NDArray[Any]], quality: Floats, n: int, least: float, advice: str) -> dict[str, NDArray[Any]]:
+def best(parts: Tensors, quality: Floats, n: int, least: float, advice: str) -> Tensors:
     """The `n` candidates of the highest quality, best first.
 
     Raises:

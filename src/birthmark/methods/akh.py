@@ -14,49 +14,34 @@ source's mistakes alone, in random order, as in the paper.
 Cost: the twins. Use it as the baseline every other method must beat. It needs labelled inputs and a source that errs.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
-from birthmark.claim import Claim, Scores
-from birthmark.errors import DataError, SettingError, ShapeError
-from birthmark.method import Method
-from birthmark.types import Access, Floats
+from birthmark.claim import Claim
+from birthmark.crafting.parents import Centred, Tensors, label_answers, top_classes
+from birthmark.errors import DataError
+from birthmark.scoring.matching import fitting
+from birthmark.types import Floats
 from birthmark.workshop.owner import Owner
 
 
 @dataclass(frozen=True)
-class AKH(Method):
+class AKH(Centred):
     """Agreement on the source's mistakes.
 
     Attributes:
         queries: most queries of the whole test; fewer where the owners make fewer mistakes.
         placebos: number of twins; 0 for the paper's own form, ranked among references.
-        references: independent models that centre the scores and guard the verdict.
-        centring: share of the references' mean score that is subtracted, 0 to 1.
     """
 
     name: ClassVar[str] = "akh"
-    needs: ClassVar[Access] = Access.LABELS
     source_paper: ClassVar[str] = "QuRD, AAAI 2025, arXiv:2412.13021"
 
-    queries: int = 500
-    placebos: int = 19
-    references: int = 8
-    centring: float = 0.5
-
-    def __post_init__(self) -> None:
-        if self.placebos < 0 or self.queries < 1:
-            raise SettingError(f"expected placebos >= 0 and queries >= 1, got {self.placebos} and {self.queries}")
-
     def fit(self, owner: Owner, *, seed: int) -> Claim:
-        from birthmark.workshop.training import outputs
-
         truth = owner.pool.targets
-        said = np.stack(
-            [outputs(model, owner.pool.inputs).argmax(1) for model in [owner.source, *owner.twins(self.placebos)]]
-        )
+        said = top_classes(owner.owners(self.placebos), owner.pool.inputs)
         wrong = said != truth
         candidates = np.flatnonzero(wrong.any(axis=0))
         if not len(candidates):
@@ -64,28 +49,18 @@ class AKH(Method):
                 f"akh needs inputs that the source gets wrong, and it gets none of {len(truth)} wrong; give a larger "
                 "or harder pool, or use kinship"
             )
-        shuffled = np.random.default_rng(seed).permutation(candidates)
-        others = np.array([len(np.unique(said[:, i])) for i in shuffled])
-        chosen = (
-            shuffled[np.argsort(-others, kind="stable")][: self.queries] if self.placebos else shuffled[: self.queries]
-        )
-        tensors = {"queries": owner.pool.inputs[chosen], "labels": said[:, chosen], "mistaken": wrong[:, chosen]}
-        if self.references:
-            rows = [outputs(model, owner.pool.inputs[chosen]).argmax(1) for model in owner.references(self.references)]
-            tensors["references"] = np.eye(owner.task.outputs)[np.stack(rows)]
-        return Claim(self.name, asdict(self), owner.task, seed, tensors)
+        chosen = np.random.default_rng(seed).permutation(candidates)
+        if self.placebos:
+            others = np.array([len(np.unique(said[:, i])) for i in chosen])
+            chosen = chosen[np.argsort(-others, kind="stable")]
+        chosen = chosen[: self.queries]
+        queries = owner.pool.inputs[chosen]
+        tensors: Tensors = {"queries": queries, "labels": said[:, chosen], "mistaken": wrong[:, chosen]}
+        return self.claimed(owner, seed, tensors, label_answers(queries))
 
-    def score(self, claim: Claim, answers: Floats) -> Scores:
-        if answers.ndim != 2 or answers.shape[1] != claim.task.outputs:
-            raise ShapeError(f"akh: expected answers of shape (q, {claim.task.outputs}), got {answers.shape}")
-        shares = self._shares(claim, answers)
-        common = [self._shares(claim, rows[: len(answers)]) for rows in claim.references]
-        centred = shares - self.centring * np.mean(common, axis=0) if common else shares
-        return Scores(float(centred[0]), tuple(float(s) for s in centred[1:]), float(shares[0]))
-
-    def _shares(self, claim: Claim, answers: Floats) -> Floats:
+    def weights(self, claim: Claim, answers: Floats) -> Floats:
         """Share of each owner's own mistakes (m,) that the answers repeat, 0 to 1; 0 for an owner without any."""
-        q = len(answers)
+        q = len(fitting(claim, answers))
         mistaken = claim.tensors["mistaken"][:, :q]
         repeated = mistaken & (claim.tensors["labels"][:, :q] == answers.argmax(axis=1))
         return np.asarray(repeated.sum(axis=1) / np.maximum(mistaken.sum(axis=1), 1), dtype=np.float64)

@@ -24,84 +24,47 @@ trained models and on extraction.
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from birthmark.claim import Claim, Scores
-from birthmark.errors import SettingError
-from birthmark.method import Method
-from birthmark.scoring.matching import matches
-from birthmark.types import Access, Floats
+from birthmark.crafting.parents import CraftedAgainst, Tensors
+from birthmark.settings import Allowed
 from birthmark.workshop.owner import Cohort, Owner
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from birthmark.crafting.queries import Member
 
 
 @dataclass(frozen=True)
-class CEM(Method):
+class CEM(CraftedAgainst):
     """CAEAcc on conferrable adversarial examples.
 
     Attributes:
-        queries: of each owner.
-        placebos: twins that the same is done for, cohort and all; 0 for the paper's form: a raw score, inconclusive as
-            a verdict.
-        references: independent models of the null, unseen in crafting.
-        cohort: recipe of surrogates and references to craft with.
         epsilon: L-inf radius, in pixels of [0, 1].
-        steps, rate: of Adam.
         alpha, beta, gamma: weights of the three terms. cap: bound of the adversarial term, in nats.
         dropout: share of models dropped at each step, 0 to 1. members: most models of a side used at a step, 0 for all.
-        candidates: candidates for each query that is kept, 1 and up.
         confer: least Confer of the best candidate, 0 to 1.
-        compress: JPEG quality the queries must survive, 0 for none.
     """
 
     name: ClassVar[str] = "cem"
-    needs: ClassVar[Access] = Access.LABELS
     source_paper: ClassVar[str] = "Lukas, Zhang & Kerschbaum, ICLR 2021, arXiv:1912.00888"
-    crafted_against: ClassVar[bool] = True
+    allowed: ClassVar[Allowed] = {"steps": "[1, inf)", "epsilon": "(0, 1]", "dropout": "[0, 1)"}
 
-    queries: int = 100
-    placebos: int = 0
-    references: int = 19
-    cohort: str = "wide"
-    epsilon: float = 0.15
-    steps: int = 150
     rate: float = 0.01
+    candidates: float = 2.0
+    members: int = 6
+    epsilon: float = 0.15
     alpha: float = 1.0
     beta: float = 1.0
     gamma: float = 1.0
     cap: float = 5.0
     dropout: float = 0.3
-    members: int = 6
-    candidates: float = 2.0
     confer: float = 0.1
-    compress: int = 0
 
-    def __post_init__(self) -> None:
-        if (
-            self.queries < 1
-            or self.steps < 1
-            or not 0 < self.epsilon <= 1
-            or not 0 <= self.dropout < 1
-            or self.candidates < 1
-        ):
-            raise SettingError(
-                "expected queries and steps >= 1, epsilon in (0, 1], dropout in [0, 1) and candidates >= 1, got "
-                f"{self.queries}, {self.steps}, {self.epsilon}, {self.dropout}, {self.candidates}"
-            )
-
-    def fit(self, owner: Owner, *, seed: int) -> Claim:
-        from birthmark.crafting.queries import enrolled
-
-        return enrolled(
-            self, owner, self._craft, cohort=self.cohort, placebos=self.placebos, references=self.references, seed=seed
-        )
-
-    def score(self, claim: Claim, answers: Floats) -> Scores:
-        return matches(claim, answers)
-
-    def _craft(self, owner: Owner, cohort: Cohort, seed: int) -> dict[str, NDArray[Any]]:
+    def craft(self, owner: Owner, cohort: Cohort, seed: int) -> Tensors:
         import torch
 
         from birthmark.crafting.queries import best, conferrability, finished, prepared, starts, varied
@@ -116,9 +79,9 @@ class CEM(Method):
             adam = torch.optim.Adam([moved], self.rate)
             for _ in range(self.steps):
                 view = varied(moved, self.compress) if self.compress else moved
-                rows = derived[0](view)
+                logits = derived[0](view)
                 surr, ref = (mean_probabilities(self._kept(side), view) for side in (derived[1:], independent))
-                cost = objective(rows, clean, surr, ref, truth, self)
+                cost = objective(logits, clean, surr, ref, truth, self)
                 adam.zero_grad()
                 cost.sum().backward()
                 adam.step()
@@ -127,42 +90,34 @@ class CEM(Method):
         queries = finished(moved)
         labels = outputs(cohort.derived[0], queries).argmax(1).astype(np.int64)
         quality = conferrability(cohort, queries, labels, compress=self.compress) * (labels != chosen.targets)
-        return best(
-            {"queries": queries, "labels": labels},
-            quality,
-            self.queries,
-            self.confer,
-            "raise epsilon, steps or rate, or lower confer",
-        )
+        crafted = {"queries": queries, "labels": labels}
+        return best(crafted, quality, self.queries, self.confer, "raise epsilon, steps or rate, or lower confer")
 
-    def _kept(self, members: list[Any]) -> list[Any]:
+    def _kept(self, members: "list[Member]") -> "list[Member]":
         """Members that survive drop-out at this step; one at least."""
         import torch
 
         from birthmark.crafting.queries import drawn
 
-        alive = [
-            member
-            for member, roll in zip(members, torch.rand(len(members)).tolist(), strict=True)
-            if roll >= self.dropout
-        ]
+        rolls = torch.rand(len(members)).tolist()
+        alive = [member for member, roll in zip(members, rolls, strict=True) if roll >= self.dropout]
         return drawn(alive or members[:1], self.members or len(members))
 
 
-def mean_probabilities(members: list[Any], x: Any) -> Any:
+def mean_probabilities(members: "list[Member]", x: "Tensor") -> "Tensor":
     """Mean over members of their probabilities, tensor (n, k)."""
-    return sum(member(x).softmax(1) for member in members) / len(members)
+    total: Tensor = sum(member(x).softmax(1) for member in members)  # type: ignore[assignment]
+    return total / len(members)
 
 
-def objective(rows: Any, clean: Any, surr: Any, ref: Any, truth: Any, how: CEM) -> Any:
+def objective(logits: "Tensor", clean: "Tensor", surr: "Tensor", ref: "Tensor", truth: "Tensor", how: CEM) -> "Tensor":
     """L of each candidate, tensor (n,).
 
     Args:
-        rows: the source's logits at x'. clean: its probabilities at x. surr, ref: mean probabilities at x'. truth:
-            labels y.
+        logits: the source's at x'. clean: its probabilities at x. surr, ref: mean probabilities at x'. truth: labels y.
     """
     product = (surr * (1 - ref)).scatter(1, truth[:, None], 0.0)
     confer = -product.amax(1).clamp_min(1e-6).log()
-    away = -(clean * rows.log_softmax(1)).sum(1)
-    agree = -(rows.softmax(1) * surr.clamp_min(1e-6).log()).sum(1)
+    away = -(clean * logits.log_softmax(1)).sum(1)
+    agree = -(logits.softmax(1) * surr.clamp_min(1e-6).log()).sum(1)
     return how.alpha * confer - how.beta * away.clamp_max(how.cap) + how.gamma * agree

@@ -17,68 +17,37 @@ Cost: seconds; no cohort. Use it for copies of the weights. It fails on extracte
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from birthmark.claim import Claim, Scores
-from birthmark.errors import SettingError
-from birthmark.method import Method
-from birthmark.scoring.matching import matches
-from birthmark.types import Access, Floats
+from birthmark.crafting.parents import Crafted, Tensors
+from birthmark.settings import Allowed
 from birthmark.workshop.owner import Cohort, Owner
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
-class IPGuard(Method):
+class IPGuard(Crafted):
     """Matching rate on points near the source's boundary.
 
     Attributes:
-        queries: of each owner.
-        placebos: twins that bring their own points; 0 for the paper's form, ranked among references.
-        references: independent models of the null.
         k: depth beyond the boundary, in logits, 0 and up.
         target: class j: "least" likely or "random".
         steps, rate: of Adam, on the sigmoids' arguments.
     """
 
     name: ClassVar[str] = "ipguard"
-    needs: ClassVar[Access] = Access.LABELS
     source_paper: ClassVar[str] = "Cao, Jia & Gong, ASIACCS 2021"
+    allowed: ClassVar[Allowed] = {"k": "[0, inf)", "steps": "[1, inf)", "target": ("least", "random")}
 
-    queries: int = 100
-    placebos: int = 0
-    references: int = 19
+    steps: int = 300
     k: float = 10.0
     target: str = "least"
-    steps: int = 300
-    rate: float = 0.05
 
-    def __post_init__(self) -> None:
-        if (
-            self.queries < 1
-            or self.placebos < 0
-            or self.k < 0
-            or self.steps < 1
-            or self.target not in ("least", "random")
-        ):
-            raise SettingError(
-                "expected queries >= 1, placebos >= 0, k >= 0, steps >= 1 and target 'least' or 'random', got "
-                f"{self.queries}, {self.placebos}, {self.k}, {self.steps}, {self.target!r}"
-            )
-
-    def fit(self, owner: Owner, *, seed: int) -> Claim:
-        from birthmark.crafting.queries import enrolled
-
-        return enrolled(
-            self, owner, self._craft, cohort="", placebos=self.placebos, references=self.references, seed=seed
-        )
-
-    def score(self, claim: Claim, answers: Floats) -> Scores:
-        return matches(claim, answers)
-
-    def _craft(self, owner: Owner, cohort: Cohort, seed: int) -> dict[str, NDArray[Any]]:
+    def craft(self, owner: Owner, cohort: Cohort, seed: int) -> Tensors:
         import torch
 
         from birthmark.crafting.queries import finished, prepared, starts, unbounded
@@ -87,13 +56,9 @@ class IPGuard(Method):
         source = prepared(cohort.derived[:1], bf16=False)[0]
         u = unbounded(starts(owner, cohort.derived[0], self.queries, seed=seed).inputs).requires_grad_()
         with seeded(seed):
-            rows = source(torch.sigmoid(u)).detach()
-            i = rows.argmax(1)
-            j = (
-                rows.argmin(1)
-                if self.target == "least"
-                else (i + torch.randint(1, rows.shape[1], i.shape)) % rows.shape[1]
-            )
+            logits = source(torch.sigmoid(u)).detach()
+            i, classes = logits.argmax(1), logits.shape[1]
+            j = logits.argmin(1) if self.target == "least" else (i + torch.randint(1, classes, i.shape)) % classes
             adam = torch.optim.Adam([u], self.rate)
             for _ in range(self.steps):
                 cost = boundary(source(torch.sigmoid(u)), i, j, self.k)
@@ -106,7 +71,7 @@ class IPGuard(Method):
         return {"queries": queries, "labels": outputs(cohort.derived[0], queries).argmax(1).astype(np.int64)}
 
 
-def boundary(z: Any, i: Any, j: Any, k: float) -> Any:
+def boundary(z: "Tensor", i: "Tensor", j: "Tensor", k: float) -> "Tensor":
     """ReLU(Z_i - Z_j + k) + ReLU(max_{t != i, j} Z_t - Z_i) of each row, tensors (n, classes) -> (n,)."""
     zi, zj = z.gather(1, i[:, None])[:, 0], z.gather(1, j[:, None])[:, 0]
     rest = z.scatter(1, i[:, None], -float("inf")).scatter(1, j[:, None], -float("inf")).amax(1)

@@ -22,16 +22,21 @@ fewer.
 """
 
 from dataclasses import asdict, dataclass, replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from birthmark.claim import Claim, Scores
-from birthmark.errors import SettingError, ShapeError
-from birthmark.method import Method
-from birthmark.scoring.likeness import centred_closeness, disagreement
+from birthmark.crafting.parents import Tensors, answers_of
+from birthmark.errors import ShapeError
+from birthmark.method import Method, Retired
+from birthmark.scoring.likeness import CENTRING, How, centred_closeness, disagreement
+from birthmark.scoring.matching import of_owners
+from birthmark.settings import Allowed
 from birthmark.types import Access, Floats
 from birthmark.workshop.owner import Owner, independents
+
+CENTRING_FROM = 200  # answered labels, from which on the references' mean is subtracted
 
 
 @dataclass(frozen=True)
@@ -43,21 +48,26 @@ class Kinship(Method):
         placebos: number of twins; the smallest p is 1 / (placebos + 1).
         references: independent models that are regressed out (of labels: centre the scores) and guard the verdict.
         treated: copies and students made of each reference, regressed out as well where answers hold ten numbers a
-            regressor; 0 for none.
+            regressor.
         share: largest share of the pool that may be asked, 0 to 1: inputs on which owners agree only dilute.
         eps: floor of probabilities in the logarithm; raised to the rounding step of the answers.
         ridge: of the regression, in units of the mean eigenvalue of the owners' Gram matrix.
-        regress: whether answers of references and treated references are regressors beside the owners'; not of labels.
-        affine: of real values: whether a shift and stretch of what the whole family answers, output by output, counts
-            for nothing: pruning and noise on weights do just that to a copy, and so may a thief.
-        centring: of labels, or without `regress`: share of the references' mean score that is subtracted, 0 to 1; from
-            `centring_from` queries on.
     """
 
     name: ClassVar[str] = "kinship"
     needs: ClassVar[Access] = Access.LABELS
     tasks: ClassVar[frozenset[str]] = frozenset({"classification", "values"})
     source_paper: ClassVar[str] = "ours"
+    allowed: ClassVar[Allowed] = {
+        "queries": "[1, inf)",
+        "placebos": "[2, inf)",
+        "references": "[0, inf)",
+        "treated": "[1, inf)",
+        "share": "(0, 1]",
+        "eps": "(0, 1)",
+        "ridge": "[0, inf)",
+    }
+    retired: ClassVar[Retired] = {"regress": True, "affine": True, "centring": CENTRING, "centring_from": CENTRING_FROM}
 
     queries: int = 500
     placebos: int = 19
@@ -66,29 +76,21 @@ class Kinship(Method):
     share: float = 0.4
     eps: float = 0.01
     ridge: float = 0.1
-    regress: bool = True
-    affine: bool = True
-    centring: float = 0.5
-    centring_from: int = 200
 
-    def __post_init__(self) -> None:
-        if self.placebos < 2 or self.queries < 1 or not 0 < self.share <= 1 or self.treated < 0:
-            raise SettingError(
-                "expected at least 2 placebos, 1 query, a share in (0, 1] and 0 or more treated, got "
-                f"{self.placebos}, {self.queries}, {self.share} and {self.treated}"
-            )
+    @property
+    def how(self) -> How:
+        """How likeness is measured; benchmarks that switch parts of it off change it in a class of their own."""
+        return How(self.eps, self.ridge)
 
     def fit(self, owner: Owner, *, seed: int) -> Claim:
-        from birthmark.workshop.training import outputs, probabilities
-
-        answer = outputs if owner.values else probabilities
-        pool = owner.pool.inputs
-        owners = np.stack([answer(model, pool) for model in [owner.source, *owner.twins(self.placebos)]])
+        pool, answer = owner.pool.inputs, answers_of(owner)
+        owners = np.stack([answer(model, pool) for model in owner.owners(self.placebos)])
         q = min(self.queries, max(1, int(self.share * len(pool))))
         chosen = np.argsort(-disagreement(owners), kind="stable")[:q]
-        tensors: dict[str, Any] = {"queries": pool[chosen], "owners": owners[:, chosen]}
+        tensors: Tensors = {"queries": pool[chosen], "owners": owners[:, chosen]}
         if self.references:
-            tensors |= independents(owner, self.references, self.treated, lambda model: answer(model, pool[chosen]))
+            known = independents(owner, self.references, self.treated, lambda m: answer(m, pool[chosen]))
+            tensors |= known
         return Claim(self.name, asdict(self), owner.task, seed, tensors)
 
     def score(self, claim: Claim, answers: Floats) -> Scores:
@@ -96,17 +98,9 @@ class Kinship(Method):
         expected = claim.tensors["owners"][:, :q].shape[1:]
         if answers.shape != expected:
             raise ShapeError(f"kinship: expected answers of shape {expected}, got {answers.shape}")
-        scores, plain = centred_closeness(
-            claim,
-            answers,
-            slice(q),
-            eps=self.eps,
-            ridge=self.ridge,
-            centring=self.centring if q >= self.centring_from else 0.0,
-            regress=self.regress,
-            affine=self.affine,
-        )
-        return Scores(float(scores[0]), tuple(float(s) for s in scores[1:]), float(plain[0]))
+        how = self.how if q >= CENTRING_FROM else replace(self.how, centring=0.0)
+        scores, plain = centred_closeness(claim, answers, slice(q), how)
+        return of_owners(scores, plain[0])
 
     def left_out(self, claim: Claim, place: int, q: int) -> tuple[Claim, Floats] | None:
         owners = claim.tensors["owners"]

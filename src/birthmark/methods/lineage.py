@@ -17,17 +17,20 @@ model must start from the same public weights.
 """
 
 from dataclasses import asdict, dataclass, replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from birthmark.answers import is_labels
 from birthmark.claim import Claim, Scores
+from birthmark.crafting.parents import Tensors, answers_of
 from birthmark.errors import SettingError, ShapeError
-from birthmark.method import Method
-from birthmark.scoring.kinks import bend_weights, check, met, others_rows
-from birthmark.scoring.likeness import centred_closeness, disagreement
-from birthmark.types import Access, Floats
+from birthmark.method import Method, Retired
+from birthmark.scoring.kinks import KINKS, bend_weights, met, others_rows
+from birthmark.scoring.likeness import CENTRING, How, centred_closeness, disagreement
+from birthmark.scoring.matching import of_owners
+from birthmark.settings import Allowed
+from birthmark.types import Access, Floats, Labels
 from birthmark.workshop.owner import Owner, independents
 
 
@@ -46,17 +49,21 @@ class Lineage(Method):
         eps: floor of probabilities in the logarithm, for plain answers.
         step, starts, reach, temper: of the kinks, as for `tafa`.
         ridge: of both regressions, in mean eigenvalues.
-        regress: whether plain answers of references and treated references are regressors beside the owners', as in
-            `kinship`.
-        affine: of real values: whether a shift and stretch of the family's plain answers counts for nothing, as in
-            `kinship`.
-        centring: share of the references' mean weight that is subtracted, 0 to 1.
     """
 
     name: ClassVar[str] = "lineage"
     needs: ClassVar[Access] = Access.LABELS
     tasks: ClassVar[frozenset[str]] = frozenset({"classification", "values"})
     source_paper: ClassVar[str] = "ours"
+    allowed: ClassVar[Allowed] = {
+        **KINKS,
+        "placebos": "[2, inf)",
+        "references": "[0, inf)",
+        "treated": "[1, inf)",
+        "share": "(0, 1]",
+        "eps": "(0, 1)",
+    }
+    retired: ClassVar[Retired] = {"regress": True, "affine": True, "centring": CENTRING}
 
     queries: int = 600
     placebos: int = 19
@@ -69,101 +76,75 @@ class Lineage(Method):
     reach: float = 3.0
     temper: float = 0.5
     ridge: float = 0.1
-    regress: bool = True
-    affine: bool = True
-    centring: float = 0.5
 
     def __post_init__(self) -> None:
-        owners = self.placebos + 1
-        if self.placebos < 2 or self.queries < 6 * owners or not 0 < self.share <= 1 or self.treated < 0:
+        super().__post_init__()
+        if self.queries < 6 * (self.placebos + 1):
             raise SettingError(
-                "expected at least 2 placebos, 6 queries for each of the owners, a share in (0, 1] and 0 or more "
-                f"treated, got {self.placebos}, {self.queries}, {self.share} and {self.treated}; raise queries to "
-                f"{6 * max(owners, 3)}"
+                f"lineage: expected 6 queries for each of {self.placebos + 1} owners, got {self.queries} queries; "
+                f"raise them to {6 * (self.placebos + 1)}"
             )
-        check(self.starts, min(self.step, self.reach, self.ridge), self.temper)
+
+    @property
+    def how(self) -> How:
+        """How plain answers are compared, as in `kinship`."""
+        return How(self.eps, self.ridge)
 
     def fit(self, owner: Owner, *, seed: int) -> Claim:
         from birthmark.crafting import kinks
-        from birthmark.workshop.training import outputs, probabilities
 
-        answer = outputs if owner.values else probabilities
-        owners = [owner.source, *owner.twins(self.placebos)]
+        owners, pool, answer = owner.owners(self.placebos), owner.pool.inputs, answers_of(owner)
         block = 3 * len(owners)
-        bends, clipped = kinks.rounds(
-            owner, owners, self.queries // (2 * block), step=self.step, starts=self.starts, reach=self.reach, seed=seed
-        )
-        pool = owner.pool.inputs
+        where = kinks.Where(self.step, self.starts, self.reach)
+        bends, clipped = kinks.rounds(owner, owners, self.queries // (2 * block), where, seed=seed)
         spread = disagreement(np.stack([answer(model, pool) for model in owners]))
-        plain = pool[
-            np.argsort(-spread, kind="stable")[: min(self.queries - len(bends), max(1, int(self.share * len(pool))))]
-        ]
+        most = min(self.queries - len(bends), max(1, int(self.share * len(pool))))
+        plain = pool[np.argsort(-spread, kind="stable")[:most]]
         order = _in_turns(len(plain), len(bends), block)
         queries = np.concatenate([plain, bends])[order]
         at_bends = kinks.answered(bends, clipped, owners, answer)
-        tensors: dict[str, Any] = {
+        tensors: Tensors = {
             "queries": queries,
             "kink": (order >= len(plain)).astype(np.int8),
             "owners": np.stack([answer(model, queries) for model in owners]),
             **{key: at_bends[key] for key in ("clipped",) if key in at_bends},
         }
         if self.references:
-            tensors |= independents(owner, self.references, self.treated, lambda model: answer(model, queries))
+            tensors |= independents(owner, self.references, self.treated, lambda m: answer(m, queries))
         return Claim(self.name, asdict(self), owner.task, seed, tensors)
 
     def score(self, claim: Claim, answers: Floats) -> Scores:
         owners = claim.tensors["owners"]
         if answers.ndim != 2 or answers.shape[1] != owners.shape[2]:
             raise ShapeError(f"lineage: expected answers of {owners.shape[2]} outputs, got shape {answers.shape}")
-        parts = self._parts(claim, answers)
-        scores = np.sum([_standard(weights) for weights, _ in parts], axis=0)
-        return Scores(float(scores[0]), tuple(float(s) for s in scores[1:]), float(sum(plain[0] for _, plain in parts)))
-
-    def _parts(self, claim: Claim, answers: Floats) -> list[tuple[Floats, Floats]]:
-        """The owners' weights (m,), centred and plain, in plain answers, and in those to whole rounds of kinks where
-        there are any.
-        """
         kink = claim.tensors["kink"][: len(answers)].astype(bool)
-        owners, values = claim.tensors["owners"][:, : len(answers)], claim.task.values
-        references = claim.references[:, : len(answers)]
-        found = []
+        parts = []
         if (~kink).any():
-            found.append(
-                centred_closeness(
-                    claim,
-                    answers[~kink],
-                    np.flatnonzero(~kink),
-                    eps=self.eps,
-                    ridge=self.ridge,
-                    centring=self.centring,
-                    regress=self.regress,
-                    affine=self.affine,
-                )
-            )
+            parts.append(centred_closeness(claim, answers[~kink], np.flatnonzero(~kink), self.how))
         whole = int(kink.sum()) // (3 * len(owners)) * 3 * len(owners)
-        if whole and (values or not is_labels(answers)):
-            rows = np.flatnonzero(kink)[:whole]
-            tensors = {
-                "owners": owners[:, rows],
-                **{key: claim.tensors[key] for key in ("clipped",) if key in claim.tensors},
-            }
-
-            def weights(bends: Floats) -> Floats:
-                return bend_weights(met(tensors, bends), bends, values, temper=self.temper, ridge=self.ridge)
-
-            plain = weights(answers[rows])
-            common = (
-                np.mean([weights(theirs[rows]) for theirs in references], axis=0)
-                if len(references) and self.centring
-                else 0.0
-            )
-            found.append((plain - self.centring * common, plain))
-        if not found:
+        if whole and (claim.task.values or not is_labels(answers)):
+            parts.append(self._bends(claim, answers, np.flatnonzero(kink)[:whole]))
+        if not parts:
             raise ShapeError(
                 f"lineage: expected answers to plain queries or to a whole round of kinks, got {len(answers)} "
                 "answers; ask more"
             )
-        return found
+        scores = np.sum([_standard(weights) for weights, _ in parts], axis=0)
+        return of_owners(scores, sum(plain[0] for _, plain in parts))
+
+    def _bends(self, claim: Claim, answers: Floats, places: Labels) -> tuple[Floats, Floats]:
+        """The owners' weights (m,), centred and plain, in answers to whole rounds of kinks."""
+        tensors = {"owners": claim.tensors["owners"][:, places]}
+        tensors |= {key: claim.tensors[key] for key in ("clipped",) if key in claim.tensors}
+
+        def weights(bends: Floats) -> Floats:
+            shown = met(tensors, bends)
+            return bend_weights(shown, bends, claim.task.values, temper=self.temper, ridge=self.ridge)
+
+        plain = weights(answers[places])
+        if not len(claim.references):
+            return plain, plain
+        return plain - CENTRING * np.mean([weights(theirs[places]) for theirs in claim.references], axis=0), plain
 
     def left_out(self, claim: Claim, place: int, q: int) -> tuple[Claim, Floats] | None:
         owners, kink = claim.tensors["owners"], claim.tensors["kink"].astype(bool)
@@ -187,7 +168,7 @@ def _standard(weights: Floats) -> Floats:
     return np.asarray((weights - weights.mean()) / max(float(weights.std()), 1e-12))
 
 
-def _in_turns(plain: int, bends: int, block: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+def _in_turns(plain: int, bends: int, block: int) -> Labels:
     """Places in plain-then-bends so that blocks of both come in turns, plain first, best first.
 
     The rest of the longer one last.

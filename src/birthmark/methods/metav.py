@@ -17,16 +17,26 @@ Cost: the cohort, then a minute of crafting. One verifier of everything overfits
 are no placebos: the score is ranked among references, and a verdict stays inconclusive.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from birthmark.claim import Claim, Scores
-from birthmark.errors import SettingError, ShapeError
+from birthmark.crafting.parents import Tensors
+from birthmark.errors import ShapeError
 from birthmark.method import Method
+from birthmark.scoring.matching import fitting, of_owners
+from birthmark.settings import Allowed
 from birthmark.types import Access, Floats
-from birthmark.workshop.owner import Owner
+from birthmark.workshop.owner import Cohort, Owner
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from birthmark.crafting.queries import Member
 
 
 @dataclass(frozen=True)
@@ -48,6 +58,14 @@ class MetaV(Method):
     needs: ClassVar[Access] = Access.LABELS
     source_paper: ClassVar[str] = "Pan, Yan, Zhang & Yang, KDD 2022, arXiv:2201.07391v3"
     crafted_against: ClassVar[bool] = True
+    allowed: ClassVar[Allowed] = {
+        "queries": "[1, inf)",
+        "held": "[0, 0.5]",
+        "hidden": "[1, inf)",
+        "steps": "[1, inf)",
+        "members": "[1, inf)",
+        "compress": "[0, 95]",
+    }
 
     queries: int = 100
     references: int = 19
@@ -58,13 +76,6 @@ class MetaV(Method):
     rate: float = 0.01
     members: int = 3
     compress: int = 0
-
-    def __post_init__(self) -> None:
-        if self.queries < 1 or self.steps < 1 or self.members < 1 or not 0 <= self.held <= 0.5:
-            raise SettingError(
-                f"expected queries, steps, members >= 1 and held in [0, 0.5], got {self.queries}, {self.steps}, "
-                f"{self.members}, {self.held}"
-            )
 
     def fit(self, owner: Owner, *, seed: int) -> Claim:
         from birthmark.crafting.queries import weak
@@ -85,82 +96,96 @@ class MetaV(Method):
         return Claim(self.name, asdict(self), owner.task, seed, tensors, facts)
 
     def score(self, claim: Claim, answers: Floats) -> Scores:
-        if answers.ndim != 2 or answers.shape[1] != claim.task.outputs or not 1 <= len(answers) <= len(claim.queries):
-            raise ShapeError(
-                f"metav: expected answers of shape (1 to {len(claim.queries)}, {claim.task.outputs}), got "
-                f"{answers.shape}"
-            )
+        if not len(fitting(claim, answers)):
+            raise ShapeError("metav: expected at least one answer, got none")
         rows = np.concatenate([answers, claim.tensors["mean"][len(answers) :]])
-        share = float(joint(rows[None], claim.tensors)[0])
-        return Scores(share, (), share)
+        share = joint(rows[None], claim.tensors)
+        return of_owners(share, share[0])
 
-    def _craft(self, owner: Owner, cohort: Any, seed: int) -> dict[str, Any]:
+    def _craft(self, owner: Owner, cohort: Cohort, seed: int) -> Tensors:
         import torch
         from torch import nn
-        from torch.nn.functional import cross_entropy
 
-        from birthmark.crafting.queries import drawn, finished, prepared, starts, unbounded, varied
+        from birthmark.crafting.queries import prepared, starts, unbounded, varied
         from birthmark.workshop.training import probabilities, seeded
 
-        n, k = self.queries, owner.task.outputs
-        images = starts(owner, cohort.derived[0], n, seed=seed).inputs
-        random = np.random.default_rng(seed)
+        images = starts(owner, cohort.derived[0], self.queries, seed=seed).inputs
         source = prepared(cohort.derived[:1])[0]
-        sides, checks = [], []
-        for models in (cohort.derived[1:], cohort.independent):
-            order, out = random.permutation(len(models)), int(self.held * len(models))
-            sides.append(prepared([models[i] for i in order[out:]]))
-            checks.append([models[i] for i in order[:out]])
+        sides, checks = self._held_out(cohort, np.random.default_rng(seed))
         with seeded(seed):
             u = unbounded(images).requires_grad_()
-            verifier = nn.Sequential(nn.Flatten(), nn.Linear(len(images) * k, self.hidden), nn.Linear(self.hidden, 2))
+            width = len(images) * owner.task.outputs
+            verifier = nn.Sequential(nn.Flatten(), nn.Linear(width, self.hidden), nn.Linear(self.hidden, 2))
             adam = torch.optim.Adam([u, *verifier.parameters()], self.rate)
             falls = torch.optim.lr_scheduler.LinearLR(adam, 1.0, 0.01, self.steps)
-            chosen, reached = self._kept(u, verifier, finished), -np.inf
+            chosen, reached = _tensors(u, verifier), -np.inf
             for step in range(1, self.steps + 1):
-                view = varied(torch.sigmoid(u), self.compress)
-                some = [source, *drawn(sides[0], self.members), *drawn(sides[1], self.members)]
-                rows = torch.stack([member(view).softmax(1) for member in some])
-                truth = torch.tensor(
-                    [1] * (1 + min(self.members, len(sides[0]))) + [0] * min(self.members, len(sides[1]))
-                )
-                weights = torch.where(truth == 1, 1 / truth.sum(), 1 / (1 - truth).sum())
-                cost = (cross_entropy(verifier(rows), truth, reduction="none") * weights).sum()
+                cost = self._cost(varied(torch.sigmoid(u), self.compress), source, sides, verifier)
                 adam.zero_grad()
                 cost.backward()
                 adam.step()
                 falls.step()
                 if step % 25 == 0 or step == self.steps:
-                    now = self._kept(u, verifier, finished)
-                    gap = _gap(now, checks, probabilities)
+                    now = _tensors(u, verifier)
+                    gap = _gap(now, checks)
                     if gap >= reached:
                         chosen, reached = now, gap
         both = [*cohort.derived, *cohort.independent]
-        chosen["mean"] = np.mean([probabilities(model, chosen["queries"]) for model in both], axis=0)
-        return chosen
+        return {**chosen, "mean": np.mean([probabilities(model, chosen["queries"]) for model in both], axis=0)}
 
-    def _kept(self, u: Any, verifier: Any, finished: Any) -> dict[str, Any]:
+    def _held_out(
+        self, cohort: Cohort, random: np.random.Generator
+    ) -> "tuple[list[list[Member]], list[list[nn.Module]]]":
+        """The models of each side that are trained on, and those that choose the step."""
+        from birthmark.crafting.queries import prepared
+
+        sides, checks = [], []
+        for models in (cohort.derived[1:], cohort.independent):
+            order, out = random.permutation(len(models)), int(self.held * len(models))
+            sides.append(prepared([models[i] for i in order[out:]]))
+            checks.append([models[i] for i in order[:out]])
+        return sides, checks
+
+    def _cost(
+        self, view: "Tensor", source: "Member", sides: "Sequence[Sequence[Member]]", verifier: "nn.Module"
+    ) -> "Tensor":
+        """The verifier's cross-entropy on the source and drawn models, both sides weighed alike."""
         import torch
+        from torch.nn.functional import cross_entropy
 
-        _, first, second = verifier
-        arrays = {"w1": first.weight, "b1": first.bias, "w2": second.weight, "b2": second.bias}
-        return {
-            "queries": finished(torch.sigmoid(u)),
-            **{key: value.detach().double().numpy().copy() for key, value in arrays.items()},
-        }
+        from birthmark.crafting.queries import drawn
+
+        derived, independent = (drawn(side, self.members) for side in sides)
+        answers = torch.stack([member(view).softmax(1) for member in (source, *derived, *independent)])
+        truth = torch.tensor([1] * (1 + len(derived)) + [0] * len(independent))
+        weights = torch.where(truth == 1, 1 / truth.sum(), 1 / (1 - truth).sum())
+        return (cross_entropy(verifier(answers), truth, reduction="none") * weights).sum()
 
 
-def joint(rows: Floats, parts: Any) -> Floats:
+def _tensors(u: "Tensor", verifier: "nn.Sequential") -> Tensors:
+    import torch
+
+    from birthmark.crafting.queries import finished
+
+    state = verifier.state_dict()  # of the flattening, the first layer and the second
+    names = {"w1": "1.weight", "b1": "1.bias", "w2": "2.weight", "b2": "2.bias"}
+    weights = {key: state[name].double().numpy().copy() for key, name in names.items()}
+    return {"queries": finished(torch.sigmoid(u)), **weights}
+
+
+def joint(rows: Floats, parts: Mapping[str, NDArray[np.float64]]) -> Floats:
     """V of answers (r, q, k), 0 to 1."""
     logits = (rows.reshape(len(rows), -1) @ parts["w1"].T + parts["b1"]) @ parts["w2"].T + parts["b2"]
     return np.asarray(1 / (1 + np.exp(logits[:, 0] - logits[:, 1])))
 
 
-def _gap(parts: dict[str, Any], checks: list[list[Any]], answer: Any) -> float:
+def _gap(parts: Tensors, checks: "Sequence[Sequence[nn.Module]]") -> float:
     """How far apart the verifier holds the held-out models of both sides, -1 to 1; 0 without any."""
+    from birthmark.workshop.training import probabilities
+
     if not all(checks):
         return 0.0
     ours, theirs = (
-        joint(np.stack([answer(model, parts["queries"]) for model in side]), parts).mean() for side in checks
+        joint(np.stack([probabilities(model, parts["queries"]) for model in side]), parts).mean() for side in checks
     )
     return float(ours - theirs)

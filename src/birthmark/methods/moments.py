@@ -15,16 +15,17 @@ source's weight is ranked among its twins'. Plain moments, each scaled by its sp
 Cost: the twins, and a few thousand samples of each, once. Use it when latents cannot be sent; otherwise kinship.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 
-from birthmark.claim import Claim, Scores, Task
+from birthmark.claim import Claim, Task
+from birthmark.crafting.parents import Centred, Tensors
 from birthmark.crafting.sampling import latents, requests
-from birthmark.errors import DataError, SettingError, ShapeError
-from birthmark.method import Method
+from birthmark.errors import DataError, ShapeError
 from birthmark.scoring.mixture import attractors, owner_mixture
+from birthmark.settings import Allowed
 from birthmark.types import Access, Floats
 from birthmark.workshop.owner import Owner
 
@@ -33,40 +34,33 @@ CLIP = 4.0  # standard deviations
 
 
 @dataclass(frozen=True)
-class Moments(Method):
+class Moments(Centred):
     """Moment kinship with twins as placebos.
 
     Attributes:
         queries: samples asked of a suspect.
-        placebos: number of twins; the smallest p is 1 / (placebos + 1).
-        references: independent models that centre the scores and guard the verdict.
         components: principal components whose moments are compared.
         samples: drawn of each owner.
         shrink: share of the mean eigenvalue added to the covariance of the features.
         ridge: of the regression, in mean eigenvalues.
-        centring: share of the references' mean score that is subtracted, 0 to 1.
     """
 
     name: ClassVar[str] = "moments"
     needs: ClassVar[Access] = Access.PROBS
     tasks: ClassVar[frozenset[str]] = frozenset({"values"})
     source_paper: ClassVar[str] = "ours"
+    allowed: ClassVar[Allowed] = {
+        "placebos": "[2, inf)",
+        "queries": f"[{LEAST}, inf)",
+        "samples": f"[{LEAST}, inf)",
+        "components": "[1, inf)",
+        "shrink": "(0, inf)",
+    }
 
-    queries: int = 500
-    placebos: int = 19
-    references: int = 8
     components: int = 30
     samples: int = 6000
     shrink: float = 0.01
     ridge: float = 0.1
-    centring: float = 0.5
-
-    def __post_init__(self) -> None:
-        if self.placebos < 2 or self.queries < LEAST or self.components < 1 or self.samples < LEAST or self.shrink <= 0:
-            raise SettingError(
-                f"expected at least 2 placebos, {LEAST} queries and samples, 1 component and a positive shrink, got "
-                f"{self.placebos}, {self.queries}, {self.samples}, {self.components}, {self.shrink}"
-            )
 
     def fit(self, owner: Owner, *, seed: int) -> Claim:
         """The owner's samples have latents as inputs.
@@ -85,45 +79,32 @@ class Moments(Method):
         mean, basis = principal(real, self.components)
         features = [
             phi(outputs(model, latents(self.samples, width, seed=seed + 1 + i)), mean, basis)
-            for i, model in enumerate([owner.source, *owner.twins(self.placebos)])
+            for i, model in enumerate(owner.owners(self.placebos))
         ]
-        within = np.mean([np.cov(rows.T) for rows in features], axis=0)
-        size = np.trace(within) / len(within)
-        values, vectors = np.linalg.eigh(within + self.shrink * size * np.eye(len(within)))
-        scale = vectors / np.sqrt(values)
-        tensors = {
+        scale = self._scale(features)
+        means = np.stack([rows.mean(axis=0) for rows in features]) @ scale
+        tensors: Tensors = {
             "queries": requests(self.queries),
             "mean": mean,
             "basis": basis,
             "scale": scale,
-            "owners": np.stack([rows.mean(axis=0) for rows in features]) @ scale,
+            "owners": means,
         }
-        if self.references:
-            models = owner.references(self.references)
-            tensors["references"] = np.stack(
-                [outputs(m, latents(self.queries, width, seed=seed + 1000 + i)) for i, m in enumerate(models)]
-            )
-        task = Task((1,), owner.task.outputs, values=True)
-        claim = Claim(self.name, asdict(self), task, seed, tensors)
-        return Claim(
-            self.name,
-            asdict(self),
-            task,
-            seed,
-            tensors,
-            attractors([self._weights(claim, rows) for rows in claim.references]),
+        seeds = iter(range(seed + 1000, seed + 1000 + self.references))
+        claim = self.claimed(
+            owner, seed, tensors, lambda model: outputs(model, latents(self.queries, width, seed=next(seeds)))
         )
+        claim = replace(claim, task=Task((1,), owner.task.outputs, values=True))
+        return replace(claim, facts=attractors([self.weights(claim, rows) for rows in claim.references]))
 
-    def score(self, claim: Claim, answers: Floats) -> Scores:
-        weights = self._weights(claim, answers)
-        raw = float(weights[0])
-        if len(claim.references) and self.centring:
-            weights = weights - self.centring * np.mean(
-                [self._weights(claim, rows[: len(answers)]) for rows in claim.references], axis=0
-            )
-        return Scores(float(weights[0]), tuple(float(w) for w in weights[1:]), raw)
+    def _scale(self, features: list[Floats]) -> Floats:
+        """(C + shrink * mean eigenvalue)^-1/2 of the owners' features (m, n, f), (f, f)."""
+        within = np.mean([np.cov(rows.T) for rows in features], axis=0)
+        size = np.trace(within) / len(within)
+        values, vectors = np.linalg.eigh(within + self.shrink * size * np.eye(len(within)))
+        return np.asarray(vectors / np.sqrt(values))
 
-    def _weights(self, claim: Claim, answers: Floats) -> Floats:
+    def weights(self, claim: Claim, answers: Floats) -> Floats:
         """Each owner's share (m,) in a suspect's samples (q, k)."""
         mean, basis, scale, owners = (claim.tensors[key] for key in ("mean", "basis", "scale", "owners"))
         if answers.ndim != 2 or len(answers) < LEAST or answers.shape[1] != len(mean):

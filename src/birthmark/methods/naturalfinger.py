@@ -26,32 +26,37 @@ are accused first, adversarially trained ones above all.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from birthmark.claim import Claim, Scores
-from birthmark.errors import SettingError
-from birthmark.method import Method
-from birthmark.scoring.matching import matches
-from birthmark.types import Access, Floats
+from birthmark.claim import Claim
+from birthmark.crafting.parents import CraftedAgainst, Tensors
+from birthmark.settings import Allowed
+from birthmark.types import Labels
 from birthmark.workshop.owner import Cohort, Owner
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from birthmark.crafting.gan import Gan
 
 
+class Painting(NamedTuple):
+    """Pictures that are being made: what is optimised, how it becomes pictures, y+ and y-, and classes of latents."""
+
+    free: "list[Tensor]"
+    picture: "Callable[[], Tensor]"
+    labels: Labels
+    others: Labels
+    classes: "Tensor | None" = None
+
+
 @dataclass(frozen=True)
-class NaturalFinger(Method):
+class NaturalFinger(CraftedAgainst):
     """Matching rate on points of a decision-difference area.
 
     Attributes:
-        queries: of each owner.
-        placebos: twins that the same is done for, cohort and all; 0 for the paper's form: a raw score, inconclusive as
-            a verdict.
-        references: independent models of the null, unseen in crafting.
-        cohort: recipe of derived and independent models to craft with.
         space: what is optimised: "latent", "pixels", or "both": the latent and a pixel residual of at most `residual`.
         residual: L-inf radius of that residual, in pixels of [0, 1].
         generator: "own", trained here, or "module:function", a function (shape, classes) of the user's that returns a
@@ -59,65 +64,37 @@ class NaturalFinger(Method):
         latent: length of a brought generator's latents.
         iterations: of the GAN's training.
         pool: images that starts are mined from.
-        candidates: candidates for each query that is kept, 1 and up.
         one_class: largest share of the candidates on one class y+, 0 to 1, if others have enough; never less than 2 /
             classes.
         kappa: margin, in logits. beta: weight of naturalness.
-        steps, rate: of Adam. members: models of each side drawn at a step.
         confer: least quality of the best candidate, 0 to 1.
-        compress: JPEG quality the queries must survive, 0 for none.
     """
 
     name: ClassVar[str] = "naturalfinger"
-    needs: ClassVar[Access] = Access.LABELS
     source_paper: ClassVar[str] = "Yang & Lai 2023, arXiv:2305.17868"
-    crafted_against: ClassVar[bool] = True
+    allowed: ClassVar[Allowed] = {"space": ("latent", "pixels", "both"), "members": "[1, inf)"}
 
-    queries: int = 100
-    placebos: int = 0
-    references: int = 19
-    cohort: str = "wide"
+    rate: float = 0.1
+    members: int = 5
     space: str = "latent"
     residual: float = 0.2
     generator: str = "own"
     latent: int = 64
     iterations: int = 3000
     pool: int = 4000
-    candidates: float = 1.5
     one_class: float = 0.2
     kappa: float = 5.0
     beta: float = 0.5
-    steps: int = 150
-    rate: float = 0.1
-    members: int = 5
     confer: float = 0.1
-    compress: int = 0
-
-    def __post_init__(self) -> None:
-        if self.space not in ("latent", "pixels", "both"):
-            raise SettingError(f"expected space 'latent', 'pixels' or 'both', got {self.space!r}")
-        if self.queries < 1 or self.placebos < 0 or self.steps < 0 or self.members < 1 or self.candidates < 1:
-            raise SettingError(
-                f"expected queries, members, candidates >= 1, placebos and steps >= 0, got {self.queries}, "
-                f"{self.members}, {self.candidates}, {self.placebos}, {self.steps}"
-            )
 
     def fit(self, owner: Owner, *, seed: int) -> Claim:
         from birthmark.crafting.queries import enrolled
 
         gan = None if self.space == "pixels" else self._gan(owner, seed)
-        return enrolled(
-            self,
-            owner,
-            lambda o, cohort, s: self._craft(o, cohort, gan, s),
-            cohort=self.cohort,
-            placebos=self.placebos,
-            references=self.references,
-            seed=seed,
-        )
+        return enrolled(self, owner, lambda o, cohort, s: self._crafted(o, cohort, gan, s), seed=seed)
 
-    def score(self, claim: Claim, answers: Floats) -> Scores:
-        return matches(claim, answers)
+    def craft(self, owner: Owner, cohort: Cohort, seed: int) -> Tensors:
+        return self._crafted(owner, cohort, None if self.space == "pixels" else self._gan(owner, seed), seed)
 
     def _gan(self, owner: Owner, seed: int) -> "Gan":
         from birthmark.crafting.gan import brought, restored, tensors, train
@@ -129,90 +106,75 @@ class NaturalFinger(Method):
             return restored(made, owner.task.shape, owner.task.outputs)
         return brought(self.generator, owner.task.shape, owner.task.outputs, self.latent)
 
-    def _craft(self, owner: Owner, cohort: Cohort, gan: "Gan | None", seed: int) -> dict[str, NDArray[Any]]:
+    def _crafted(self, owner: Owner, cohort: Cohort, gan: "Gan | None", seed: int) -> Tensors:
         import torch
 
         from birthmark.crafting.queries import best, conferrability, finished
         from birthmark.workshop.training import seeded
 
-        n = int(self.queries * self.candidates)
-        free, picture, labels, others, classes = (
-            _from_pixels(owner, cohort, n, self.pool, self._share(owner), seed)
-            if gan is None
-            else self._from_latents(owner, cohort, gan, n, seed)
-        )
+        made = self._from_pixels(owner, cohort, seed) if gan is None else self._from_latents(owner, cohort, gan, seed)
         with seeded(seed):
-            self._optimise(cohort, free, picture, torch.from_numpy(labels), torch.from_numpy(others), gan, classes)
+            self._optimise(cohort, made, gan)
         with torch.no_grad():
-            queries = finished(picture())
-        quality = conferrability(cohort, queries, labels, compress=self.compress)
-        return best(
-            {"queries": queries, "labels": labels, "others": others},
-            quality,
-            self.queries,
-            self.confer,
-            "raise steps, pool or candidates, or lower confer",
-        )
+            queries = finished(made.picture())
+        quality = conferrability(cohort, queries, made.labels, compress=self.compress)
+        crafted: Tensors = {"queries": queries, "labels": made.labels, "others": made.others}
+        return best(crafted, quality, self.queries, self.confer, "raise steps, pool or candidates, or lower confer")
 
     def _share(self, owner: Owner) -> float:
         return max(self.one_class, 2 / owner.task.outputs)
 
-    def _from_latents(self, owner: Owner, cohort: Cohort, gan: "Gan", n: int, seed: int) -> Any:
+    def _from_pixels(self, owner: Owner, cohort: Cohort, seed: int) -> Painting:
+        import torch
+
+        from birthmark.crafting.queries import mined, unbounded
+
+        n = int(self.queries * self.candidates)
+        order = np.random.default_rng(seed).permutation(len(owner.train))[: max(self.pool, n)]
+        start = mined(cohort, owner.train.inputs[order], n, self._share(owner))
+        u = unbounded(start.inputs).requires_grad_()
+        return Painting([u], lambda: torch.sigmoid(u), start.labels, start.others)
+
+    def _from_latents(self, owner: Owner, cohort: Cohort, gan: "Gan", seed: int) -> Painting:
         import torch
 
         from birthmark.crafting.gan import sampled
         from birthmark.crafting.queries import mined
 
+        n = int(self.queries * self.candidates)
         z, c, images = sampled(gan, max(self.pool, n), owner.task.outputs, seed=seed)
-        order = mined(cohort, images, n, self._share(owner))
-        z, c = z[order.places].requires_grad_(), c[order.places]
+        start = mined(cohort, images, n, self._share(owner))
+        z, c = z[start.places].requires_grad_(), c[start.places]
         delta = torch.zeros(images[: len(z)].shape, requires_grad=self.space == "both")
 
-        def picture() -> Any:
-            image = gan.generator(z, c)
+        def picture() -> "Tensor":
+            image: Tensor = gan.generator(z, c)
             return image if self.space == "latent" else (image + self.residual * torch.tanh(delta)).clamp(0, 1)
 
-        return [z, delta] if self.space == "both" else [z], picture, order.labels, order.others, c
+        return Painting([z, delta] if self.space == "both" else [z], picture, start.labels, start.others, c)
 
-    def _optimise(
-        self,
-        cohort: Cohort,
-        free: list[Any],
-        picture: Callable[[], Any],
-        labels: Any,
-        others: Any,
-        gan: "Gan | None",
-        classes: Any,
-    ) -> None:
+    def _optimise(self, cohort: Cohort, made: Painting, gan: "Gan | None") -> None:
         import torch
 
         from birthmark.crafting.queries import drawn, margin, prepared, varied
 
-        derived, independent = prepared(cohort.derived), prepared(cohort.independent)
-        adam = torch.optim.Adam(free, self.rate)
+        sides = (
+            (prepared(cohort.derived), torch.from_numpy(made.labels)),
+            (prepared(cohort.independent), torch.from_numpy(made.others)),
+        )
+        adam = torch.optim.Adam(made.free, self.rate)
         for _ in range(self.steps):
-            image = picture()
+            image = made.picture()
             # one backward pass a model into the picture, one into what makes it: the generator is passed once a step
             view = image.detach().requires_grad_()
             seen = varied(view, self.compress)
             cost = torch.zeros(len(view))
-            for side, target in ((derived, labels), (independent, others)):
+            for side, target in sides:
                 some = drawn(side, self.members)
                 cost = cost + sum(margin(member(seen), target, self.kappa) for member in some) / len(some)
             if gan is not None and gan.discriminator is not None:
-                cost = cost + self.beta * (1 - gan.discriminator(view, classes)).relu()
+                cost = cost + self.beta * (1 - gan.discriminator(view, made.classes)).relu()
             (pull,) = torch.autograd.grad(cost.sum(), view)
             adam.zero_grad()
             image.backward(pull)
             adam.step()
-
-
-def _from_pixels(owner: Owner, cohort: Cohort, n: int, pool: int, share: float, seed: int) -> Any:
-    import torch
-
-    from birthmark.crafting.queries import mined, unbounded
-
-    order = np.random.default_rng(seed).permutation(len(owner.train))[: max(pool, n)]
-    found = mined(cohort, owner.train.inputs[order], n, share)
-    u = unbounded(found.inputs).requires_grad_()
-    return [u], lambda: torch.sigmoid(u), found.labels, found.others, None

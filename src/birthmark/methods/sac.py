@@ -31,20 +31,22 @@ for suspects with another label set and for students; few queries say little. It
 ground truth.
 """
 
+from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from birthmark.answers import as_labels, is_labels
-from birthmark.claim import Claim, Scores
+from birthmark.claim import Claim
 from birthmark.crafting.images import cutmix, eight_bit, jpeg
-from birthmark.errors import DataError, SettingError, ShapeError
-from birthmark.method import Method
+from birthmark.crafting.parents import Centred, Tensors
+from birthmark.errors import DataError, ShapeError
 from birthmark.scoring.correlation import closeness
-from birthmark.types import Access, Array, Floats, Labels
+from birthmark.settings import Allowed
+from birthmark.types import Array, Floats, Labels
 from birthmark.workshop.owner import Owner
 
 if TYPE_CHECKING:
@@ -55,234 +57,184 @@ SAC = "Guan, Liang & He, NeurIPS 2022, arXiv:2210.15427"
 
 
 @dataclass(frozen=True)
-class SacNormal(Method):
-    """SAC on plain held-out inputs.
+class Sac(Centred):
+    """Sample correlation.
 
     Attributes:
         queries: most queries of the whole test, at least 2.
         placebos: number of twins; 0 for the paper's form, ranked among references.
-        references: independent models that centre the scores and guard the verdict.
         outputs: "probabilities" or "logits", what correlations are taken of.
         kernel: "cosine" or "rbf".
-        centring: share of the references' mean score that is subtracted, 0 to 1.
     """
 
-    name: ClassVar[str] = "sac-normal"
-    needs: ClassVar[Access] = Access.LABELS
     any_outputs: ClassVar[bool] = True
     source_paper: ClassVar[str] = SAC
+    allowed: ClassVar[Allowed] = {
+        "queries": "[2, inf)",
+        "outputs": ("probabilities", "logits"),
+        "kernel": ("cosine", "rbf"),
+    }
 
     queries: int = 100
-    placebos: int = 19
-    references: int = 8
+    centring: float = 1.0
     outputs: str = "probabilities"
     kernel: str = "cosine"
-    centring: float = 1.0
 
-    def __post_init__(self) -> None:
-        check(self)
+    def shown(self, references: Floats, answers: Floats) -> Floats:
+        """The references' answers as labels if those are."""
+        return as_labels(references) if is_labels(answers) else references
 
-    def fit(self, owner: Owner, *, seed: int) -> Claim:
-        return shared(self, owner, eight_bit(drawn(owner, self.queries, seed)), seed)
+    def weights(self, claim: Claim, answers: Floats) -> Floats:
+        """How close (m,) the answers' correlations are to each owner's, on as many of its own queries for all.
 
-    def score(self, claim: Claim, answers: Floats) -> Scores:
-        return scores(self, claim, answers)
+        Raises:
+            ShapeError: some owner has fewer than two queries of its own among those answered.
+        """
+        belongs = claim.tensors["belongs"][:, : len(answers)]
+        least = int(belongs.sum(axis=1).min()) if len(answers) else 0
+        if answers.ndim != 2 or least < 2:
+            raise ShapeError(
+                f"{self.name}: {len(answers)} queries leave {least} of its own to some owner, and correlations take 2; "
+                "ask more"
+            )
+        places = [np.flatnonzero(own)[:least] for own in belongs]
+        return np.array(
+            [
+                closeness(rows[own], answers[own], self.outputs, self.kernel)
+                for rows, own in zip(claim.tensors["owners"], places, strict=True)
+            ]
+        )
+
+    def with_answers(
+        self, owner: Owner, owners: "Sequence[nn.Module]", queries: Array, belongs: Bools, seed: int
+    ) -> Claim:
+        """The claim of these queries, of which `belongs` (m, q) are each owner's own."""
+        from birthmark.workshop.training import probabilities
+
+        rows = np.stack([probabilities(model, queries) for model in owners])
+        tensors: Tensors = {"queries": queries, "owners": rows, "belongs": belongs}
+        return self.claimed(owner, seed, tensors, lambda model: probabilities(model, queries))
 
 
 @dataclass(frozen=True)
-class SacM(Method):
+class SacShared(Sac):
+    """All owners are asked the same held-out inputs, drawn at random: no owner has a part in it."""
+
+    def fit(self, owner: Owner, *, seed: int) -> Claim:
+        """As `Method.fit`."""
+        chosen = np.random.default_rng(seed).permutation(len(owner.pool))[: self.queries]
+        queries = self.queries_of(owner.pool.inputs[chosen], seed)
+        everyone = np.ones((self.placebos + 1, len(queries)), dtype=bool)
+        return self.with_answers(owner, owner.owners(self.placebos), queries, everyone, seed)
+
+    @abstractmethod
+    def queries_of(self, drawn: Array, seed: int) -> Array:
+        """The queries made of held-out inputs (n, *d)."""
+
+
+@dataclass(frozen=True)
+class SacNormal(SacShared):
+    """SAC on plain held-out inputs."""
+
+    name: ClassVar[str] = "sac-normal"
+
+    def queries_of(self, drawn: Array, seed: int) -> Array:
+        return eight_bit(drawn)
+
+
+@dataclass(frozen=True)
+class SacM(SacShared):
     """SAC on CutMix images.
 
     Attributes:
-        queries, placebos, references, outputs, kernel, centring: as in sac-normal.
         mix: "standard" CutMix, or "sac", the small corner patch of the released code.
     """
 
     name: ClassVar[str] = "sac-m"
-    needs: ClassVar[Access] = Access.LABELS
-    any_outputs: ClassVar[bool] = True
-    source_paper: ClassVar[str] = SAC
 
-    queries: int = 100
-    placebos: int = 19
-    references: int = 8
-    outputs: str = "probabilities"
-    kernel: str = "cosine"
-    centring: float = 1.0
     mix: str = "standard"
 
-    def __post_init__(self) -> None:
-        check(self)
-
-    def fit(self, owner: Owner, *, seed: int) -> Claim:
-        return shared(self, owner, eight_bit(cutmix(drawn(owner, self.queries, seed), self.mix, seed=seed)), seed)
-
-    def score(self, claim: Claim, answers: Floats) -> Scores:
-        return scores(self, claim, answers)
+    def queries_of(self, drawn: Array, seed: int) -> Array:
+        return eight_bit(cutmix(drawn, self.mix, seed=seed))
 
 
 @dataclass(frozen=True)
-class SacJc(Method):
+class SacJc(SacShared):
     """SAC on JPEG-compressed images.
 
     Attributes:
-        queries, placebos, references, outputs, kernel, centring: as in sac-normal.
         quality: of the JPEG files, 1 to 95.
     """
 
     name: ClassVar[str] = "sac-jc"
-    needs: ClassVar[Access] = Access.LABELS
-    any_outputs: ClassVar[bool] = True
     source_paper: ClassVar[str] = "Guan, Liang, Wang & He, arXiv:2412.20768"
+    allowed: ClassVar[Allowed] = {"quality": "[1, 95]"}
 
-    queries: int = 100
-    placebos: int = 19
-    references: int = 8
-    outputs: str = "probabilities"
-    kernel: str = "cosine"
-    centring: float = 1.0
     quality: int = 25
 
-    def __post_init__(self) -> None:
-        check(self)
-        if not 1 <= self.quality <= 95:
-            raise SettingError(f"expected a JPEG quality from 1 to 95, got {self.quality}")
-
-    def fit(self, owner: Owner, *, seed: int) -> Claim:
-        return shared(self, owner, jpeg(drawn(owner, self.queries, seed), self.quality), seed)
-
-    def score(self, claim: Claim, answers: Floats) -> Scores:
-        return scores(self, claim, answers)
+    def queries_of(self, drawn: Array, seed: int) -> Array:
+        return jpeg(drawn, self.quality)
 
 
 @dataclass(frozen=True)
-class SacSource(Method):
-    """SAC on inputs that each owner misclassifies.
-
-    Attributes:
-        queries, placebos, references, outputs, kernel, centring: as in sac-normal; the queries are shared out among
-            owners.
-    """
+class SacSource(Sac):
+    """SAC on inputs that each owner misclassifies; the queries are shared out among owners."""
 
     name: ClassVar[str] = "sac-source"
-    needs: ClassVar[Access] = Access.LABELS
-    any_outputs: ClassVar[bool] = True
-    source_paper: ClassVar[str] = SAC
 
     queries: int = 500
-    placebos: int = 19
-    references: int = 8
-    outputs: str = "probabilities"
-    kernel: str = "cosine"
-    centring: float = 1.0
-
-    def __post_init__(self) -> None:
-        check(self)
 
     def fit(self, owner: Owner, *, seed: int) -> Claim:
-        return separate(self, owner, [[model] for model in (owner.source, *owner.twins(self.placebos))], seed)
+        """As `Method.fit`.
 
-    def score(self, claim: Claim, answers: Floats) -> Scores:
-        return scores(self, claim, answers)
+        Raises:
+            DataError: the pool has no labels to be wrong about.
+        """
+        from birthmark.workshop.training import probabilities
+
+        if owner.pool.classes == 0:
+            raise DataError(
+                f"{self.name} needs a pool of inputs with class labels, got real-valued targets; use kinship"
+            )
+        families = self.families(owner)
+        inputs, truth = eight_bit(owner.pool.inputs), owner.pool.targets.astype(np.int64)
+        shuffled = np.random.default_rng(seed).permutation(len(inputs))
+        orders, common = [], []
+        for family in families:
+            answers = np.stack([probabilities(model, inputs[shuffled]) for model in family])
+            order, wrong = by_common_mistakes(answers, truth[shuffled])
+            orders.append(shuffled[order])
+            common.append(wrong)
+        chosen, belongs = in_turns(orders, self.queries)
+        claim = self.with_answers(owner, [family[0] for family in families], inputs[chosen], belongs, seed)
+        return replace(claim, facts={"common_mistakes": common[0]})
+
+    def families(self, owner: Owner) -> "Sequence[Sequence[nn.Module]]":
+        """Each owner's model, then its students; the source's family first."""
+        return [[model] for model in owner.owners(self.placebos)]
 
 
 @dataclass(frozen=True)
-class SacW(Method):
+class SacW(SacSource):
     """SAC on inputs that each owner and its own students misclassify.
 
     Attributes:
-        queries, placebos, references, outputs, kernel, centring: as in sac-source.
         students: surrogates extracted from each owner, on the reserve.
     """
 
     name: ClassVar[str] = "sac-w"
-    needs: ClassVar[Access] = Access.LABELS
-    any_outputs: ClassVar[bool] = True
-    source_paper: ClassVar[str] = SAC
+    allowed: ClassVar[Allowed] = {"students": "[1, inf)"}
 
-    queries: int = 500
-    placebos: int = 19
-    references: int = 8
-    outputs: str = "probabilities"
-    kernel: str = "cosine"
-    centring: float = 1.0
     students: int = 1
 
-    def __post_init__(self) -> None:
-        check(self)
-        if self.students < 1:
-            raise SettingError(
-                f"expected at least 1 student of each owner, got {self.students}; without students use sac-source"
-            )
-
-    def fit(self, owner: Owner, *, seed: int) -> Claim:
+    def families(self, owner: Owner) -> "Sequence[Sequence[nn.Module]]":
         from birthmark.workshop.cohort import student_cards, twin_cards
 
-        twins = twin_cards(owner.card, self.placebos)
-        students = [student for card in (owner.card, *twins) for student in student_cards(card, self.students)]
+        n, k = self.placebos, self.students
+        twins = twin_cards(owner.card, n)
+        students = [student for card in (owner.card, *twins) for student in student_cards(card, k)]
         made = owner.make([*twins, *students])
-        owners, k = [owner.source, *made[: self.placebos]], self.students
-        families = [
-            [model, *made[self.placebos + i * k : self.placebos + (i + 1) * k]] for i, model in enumerate(owners)
-        ]
-        return separate(self, owner, families, seed)
-
-    def score(self, claim: Claim, answers: Floats) -> Scores:
-        return scores(self, claim, answers)
-
-
-Sac = SacNormal | SacM | SacJc | SacSource | SacW
-
-
-def check(method: Sac) -> None:
-    """Raise SettingError for settings out of range that all variants share."""
-    if method.queries < 2 or method.placebos < 0 or method.references < 0:
-        raise SettingError(
-            f"{method.name}: expected queries >= 2, placebos and references >= 0, got {method.queries}, "
-            f"{method.placebos}, {method.references}"
-        )
-    if method.outputs not in ("probabilities", "logits") or method.kernel not in ("cosine", "rbf"):
-        raise SettingError(
-            f"{method.name}: expected outputs 'probabilities' or 'logits' and kernel 'cosine' or 'rbf', got "
-            f"{method.outputs!r} and {method.kernel!r}"
-        )
-
-
-def drawn(owner: Owner, n: int, seed: int) -> Array:
-    """`n` inputs of the pool at random: no owner has a part in it."""
-    return owner.pool.inputs[np.random.default_rng(seed).permutation(len(owner.pool))[:n]]
-
-
-def shared(method: Sac, owner: Owner, queries: Array, seed: int) -> Claim:
-    """A claim in which all owners are asked the same queries."""
-    everyone = np.ones((method.placebos + 1, len(queries)), dtype=bool)
-    return _claim(method, owner, [owner.source, *owner.twins(method.placebos)], queries, everyone, seed)
-
-
-def separate(method: Sac, owner: Owner, families: "Sequence[Sequence[nn.Module]]", seed: int) -> Claim:
-    """A claim in which every owner brings the inputs that it and its students misclassify.
-
-    Args:
-        families: each owner's model, then its students; the source's family first.
-
-    Raises:
-        DataError: the pool has no labels to be wrong about.
-    """
-    from birthmark.workshop.training import probabilities
-
-    inputs, truth = eight_bit(owner.pool.inputs), owner.pool.targets.astype(np.int64)
-    if owner.pool.classes == 0:
-        raise DataError(f"{method.name} needs a pool of inputs with class labels, got real-valued targets; use kinship")
-    shuffled = np.random.default_rng(seed).permutation(len(inputs))
-    orders, common = [], []
-    for family in families:
-        rows = np.stack([probabilities(model, inputs[shuffled]) for model in family])
-        order, wrong = by_common_mistakes(rows, truth[shuffled])
-        orders.append(shuffled[order])
-        common.append(wrong)
-    chosen, belongs = in_turns(orders, method.queries)
-    facts = {"common_mistakes": common[0]}
-    return _claim(method, owner, [family[0] for family in families], inputs[chosen], belongs, seed, facts)
+        return [[model, *made[n + i * k : n + (i + 1) * k]] for i, model in enumerate([owner.source, *made[:n]])]
 
 
 def by_common_mistakes(rows: Floats, truth: Labels) -> tuple[Labels, int]:
@@ -310,59 +262,3 @@ def in_turns(orders: Sequence[Labels], most: int) -> tuple[list[int], Bools]:
         if len(chosen) >= most:
             break
     return list(chosen), np.array([[place in mine for place in chosen] for mine in own])
-
-
-def _claim(
-    method: Sac,
-    owner: Owner,
-    owners: "Sequence[nn.Module]",
-    queries: Array,
-    belongs: Bools,
-    seed: int,
-    facts: dict[str, int] | None = None,
-) -> Claim:
-    from birthmark.workshop.training import probabilities
-
-    tensors: dict[str, NDArray[Any]] = {
-        "queries": queries,
-        "owners": np.stack([probabilities(model, queries) for model in owners]),
-        "belongs": belongs,
-    }
-    if method.references:
-        tensors["references"] = np.stack(
-            [probabilities(model, queries) for model in owner.references(method.references)]
-        )
-    return Claim(method.name, asdict(method), owner.task, seed, tensors, facts or {})
-
-
-def scores(method: Sac, claim: Claim, answers: Floats) -> Scores:
-    """Centred scores of answers (q', k') to the first q' queries, each owner on its own ones among them.
-
-    Raises:
-        ShapeError: some owner has fewer than two queries of its own among the first q'.
-    """
-    belongs = claim.tensors["belongs"][:, : len(answers)]
-    least = int(belongs.sum(axis=1).min()) if len(answers) else 0
-    if answers.ndim != 2 or least < 2:
-        raise ShapeError(
-            f"{method.name}: {len(answers)} queries leave {least} of its own to some owner, and correlations take 2; "
-            "ask more"
-        )
-    places = [np.flatnonzero(own)[:least] for own in belongs]  # as many for every owner
-    plain = _closeness(method, claim, places, answers)
-    if not len(claim.references) or not method.centring:
-        return Scores(float(plain[0]), tuple(float(s) for s in plain[1:]), float(plain[0]))
-    others = as_labels(claim.references) if is_labels(answers) else claim.references
-    common = np.mean([_closeness(method, claim, places, rows) for rows in others[:, : len(answers)]], axis=0)
-    centred = plain - method.centring * common
-    return Scores(float(centred[0]), tuple(float(s) for s in centred[1:]), float(plain[0]))
-
-
-def _closeness(method: Sac, claim: Claim, places: Sequence[Labels], answers: Floats) -> Floats:
-    owners = claim.tensors["owners"]
-    return np.array(
-        [
-            closeness(rows[own], answers[own], method.outputs, method.kernel)
-            for rows, own in zip(owners, places, strict=True)
-        ]
-    )

@@ -20,27 +20,27 @@ It finds lineage of the weights: also of weights that only share an initialisati
 model must start from the same public weights. It finds nothing in extracted classifiers. Use kinship for those.
 """
 
-from dataclasses import asdict, dataclass, replace
-from typing import Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 
-from birthmark.claim import Claim, Scores
+from birthmark.claim import Claim
+from birthmark.crafting.parents import Centred, Tensors, answers_of
 from birthmark.errors import SettingError, ShapeError
-from birthmark.method import Method
-from birthmark.scoring.kinks import bend_weights, check, met, others_rows
+from birthmark.scoring.kinks import KINKS, bend_weights, met, others_rows
 from birthmark.scoring.mixture import attractors
+from birthmark.settings import Allowed
 from birthmark.types import Access, Floats
 from birthmark.workshop.owner import Owner
 
 
 @dataclass(frozen=True)
-class Tafa(Method):
+class Tafa(Centred):
     """Kink responses, with twins' kinks as placebos.
 
     Attributes:
         queries: largest number of queries of all owners together: three a kink, equally many kinks an owner.
-        placebos: number of twins; the smallest p is 1 / (placebos + 1).
         references: independent models that centre the scores, guard the verdict and show owners that innocents lean to.
         step: to either side of a kink, in standard deviations of the unit's input; 0 takes 1 for classifiers, .6 for
             values.
@@ -49,59 +49,40 @@ class Tafa(Method):
         reach: how far "wide" goes, in half-widths of the box.
         temper: responses of several outputs are divided by their norm to this power, 0 to 1.
         ridge: of the regression, in mean eigenvalues.
-        centring: share of the references' mean score that is subtracted, 0 to 1.
     """
 
     name: ClassVar[str] = "tafa"
     needs: ClassVar[Access] = Access.PROBS
     tasks: ClassVar[frozenset[str]] = frozenset({"classification", "values"})
     source_paper: ClassVar[str] = "after Pan et al. 2022 (reconstruction: ours)"
+    allowed: ClassVar[Allowed] = {**KINKS, "placebos": "[2, inf)"}
 
     queries: int = 600
-    placebos: int = 19
-    references: int = 8
     step: float = 0.0
     starts: str = "data"
     reach: float = 3.0
     temper: float = 0.5
     ridge: float = 0.1
-    centring: float = 0.5
 
     def __post_init__(self) -> None:
-        owners = self.placebos + 1
-        if self.placebos < 2 or self.queries < 3 * owners:
+        super().__post_init__()
+        if self.queries < 3 * (self.placebos + 1):
             raise SettingError(
-                f"expected at least 2 placebos and 3 queries for each of the owners, got {self.placebos} placebos and "
-                f"{self.queries} queries; raise queries to {3 * max(owners, 3)}"
+                f"tafa: expected 3 queries for each of {self.placebos + 1} owners, got {self.queries} queries; raise "
+                f"them to {3 * (self.placebos + 1)}"
             )
-        check(self.starts, min(self.step, self.reach, self.ridge), self.temper)
 
     def fit(self, owner: Owner, *, seed: int) -> Claim:
         from birthmark.crafting import kinks
-        from birthmark.workshop.training import outputs, probabilities
 
-        answer = outputs if owner.values else probabilities
-        owners = [owner.source, *owner.twins(self.placebos)]
-        each = self.queries // (3 * len(owners))
-        queries, clipped = kinks.rounds(
-            owner, owners, each, step=self.step, starts=self.starts, reach=self.reach, seed=seed
-        )
-        tensors: dict[str, Any] = {"queries": queries, **kinks.answered(queries, clipped, owners, answer)}
-        if self.references:
-            tensors["references"] = np.stack([answer(model, queries) for model in owner.references(self.references)])
-        claim = Claim(self.name, asdict(self), owner.task, seed, tensors)
-        facts = attractors([self._weights(claim, rows) for rows in claim.references])
-        return Claim(self.name, asdict(self), owner.task, seed, tensors, facts)
+        owners, answer = owner.owners(self.placebos), answers_of(owner)
+        where = kinks.Where(self.step, self.starts, self.reach)
+        queries, clipped = kinks.rounds(owner, owners, self.queries // (3 * len(owners)), where, seed=seed)
+        tensors: Tensors = {"queries": queries, **kinks.answered(queries, clipped, owners, answer)}
+        claim = self.claimed(owner, seed, tensors, lambda model: answer(model, queries))
+        return replace(claim, facts=attractors([self.weights(claim, rows) for rows in claim.references]))
 
-    def score(self, claim: Claim, answers: Floats) -> Scores:
-        weights = self._weights(claim, answers)
-        raw = float(weights[0])
-        if len(claim.references) and self.centring:
-            common = np.mean([self._weights(claim, rows) for rows in claim.references[:, : len(answers)]], axis=0)
-            weights = weights - self.centring * common
-        return Scores(float(weights[0]), tuple(float(w) for w in weights[1:]), raw)
-
-    def _weights(self, claim: Claim, answers: Floats) -> Floats:
+    def weights(self, claim: Claim, answers: Floats) -> Floats:
         """Each owner's share (m,) in answers (q, k) to the first q queries; whole rounds count."""
         owners = claim.tensors["owners"]
         whole = 3 * len(owners)
@@ -123,13 +104,7 @@ class Tafa(Method):
         if len(owners) < 4:
             return None
         kept = others_rows(q, len(owners), place + 1)
-        rest = {
-            "queries": claim.queries[kept],
-            **{
-                key: np.delete(claim.tensors[key], place + 1, axis=0)[:, kept]
-                for key in ("owners", "clipped")
-                if key in claim.tensors
-            },
-            "references": claim.references[:, kept],
-        }
-        return replace(claim, tensors=rest), owners[place + 1, kept]
+        theirs = {key: claim.tensors[key] for key in ("owners", "clipped") if key in claim.tensors}
+        rest = {key: np.delete(rows, place + 1, axis=0)[:, kept] for key, rows in theirs.items()}
+        tensors: Tensors = {"queries": claim.queries[kept], "references": claim.references[:, kept], **rest}
+        return replace(claim, tensors=tensors), owners[place + 1, kept]

@@ -10,24 +10,19 @@ from typing import Any
 import numpy as np
 
 from birthmark.answers import is_labels, rounding_step
-from birthmark.errors import SettingError, ShapeError
+from birthmark.errors import ShapeError
 from birthmark.scoring.mixture import owner_mixture
+from birthmark.settings import Allowed
 from birthmark.types import Floats
 
-STARTS = ("data", "wide", "noise")  # see `birthmark.crafting.kinks.rounds`
+KINKS: Allowed = {  # settings that tafa and lineage have in common
+    "step": "[0, inf)",
+    "starts": ("data", "wide", "noise"),
+    "reach": "[0, inf)",
+    "temper": "[0, 1]",
+    "ridge": "[0, inf)",
+}
 COARSE = 5e-3  # probabilities rounded to steps above this are compared as they are: their logarithm is mostly rounding
-
-
-def check(starts: str, least: float, temper: float) -> None:
-    """Raise SettingError unless the settings that kinks have in common make sense.
-
-    `least` is the smallest of step, reach and ridge.
-    """
-    if starts not in STARTS or least < 0 or not 0 <= temper <= 1:
-        raise SettingError(
-            f"expected starts {', '.join(STARTS)}, step, reach and ridge of at least 0, temper in [0, 1]; got "
-            f"{starts!r}, {least} and {temper}"
-        )
 
 
 def bend_weights(owners: Floats, answers: Floats, values: bool, *, temper: float, ridge: float) -> Floats:

@@ -28,6 +28,25 @@ def interleaved(parts: Sequence[Mapping[str, NDArray[Any]]]) -> dict[str, NDArra
     return {**joined, "owner": np.tile(np.arange(len(parts)), least)}
 
 
+def of_owners(scores: Floats, raw: float) -> Scores:
+    """Scores from those of all owners (m,), the source's first."""
+    return Scores(float(scores[0]), tuple(float(score) for score in scores[1:]), float(raw))
+
+
+def fitting(claim: Claim, answers: Floats) -> Floats:
+    """The answers, if they are rows (q', k) of the claim's outputs and no more than it has queries.
+
+    Raises:
+        ShapeError: they are not.
+    """
+    if answers.ndim != 2 or answers.shape[1] != claim.task.outputs or len(answers) > len(claim.queries):
+        raise ShapeError(
+            f"{claim.method}: expected answers of shape (q, {claim.task.outputs}) to at most {len(claim.queries)} "
+            f"queries, got {answers.shape}"
+        )
+    return answers
+
+
 def by_owner(claim: Claim, values: Floats, common: Sequence[Floats]) -> Scores:
     """Scores from each query's own score.
 
@@ -48,7 +67,7 @@ def by_owner(claim: Claim, values: Floats, common: Sequence[Floats]) -> Scores:
         if len(count) > 1 and len(common)
         else plain
     )
-    return Scores(float(centred[0]), tuple(float(s) for s in centred[1:]), float(plain[0]))
+    return of_owners(centred, plain[0])
 
 
 def _means(owner: NDArray[np.int64], values: Floats, count: NDArray[np.int64]) -> Floats:
@@ -58,9 +77,7 @@ def _means(owner: NDArray[np.int64], values: Floats, count: NDArray[np.int64]) -
 
 def matches(claim: Claim, answers: Floats) -> Scores:
     """The matching rate: share of answers (q', k) whose top class is the owner's label."""
-    if answers.ndim != 2 or answers.shape[1] != claim.task.outputs:
-        raise ShapeError(f"{claim.method}: expected answers of shape (q, {claim.task.outputs}), got {answers.shape}")
-    labels = claim.tensors["labels"][: len(answers)]
+    labels = claim.tensors["labels"][: len(fitting(claim, answers))]
     common = [_agree(rows[: len(answers)], labels) for rows in claim.references]
     return by_owner(claim, _agree(answers, labels), common)
 

@@ -56,6 +56,10 @@ class Owner:
         """`n` models of the source's recipe and data with other seeds."""
         return self.make(twin_cards(self.card, n))
 
+    def owners(self, n: int) -> list["nn.Module"]:
+        """The source, then `n` twins."""
+        return [self.source, *self.twins(n)]
+
     def references(self, n: int) -> Sequence["nn.Module"]:
         """`n` independent models: other architectures, half on the source's data, half on the reserve."""
         return self.make(reference_cards(self.card, n))

@@ -1,0 +1,148 @@
+"""Parents of methods: owners compared alike and centred by references, and queries crafted for each owner."""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from birthmark.answers import as_labels
+from birthmark.claim import Claim, Scores
+from birthmark.method import Method
+from birthmark.scoring.matching import matches, of_owners
+from birthmark.settings import Allowed
+from birthmark.types import Access, Array, Floats
+from birthmark.workshop.owner import Cohort, Owner
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Tensors = dict[str, NDArray[Any]]  # a claim's arrays by name
+
+
+@dataclass(frozen=True)
+class Centred(Method):
+    """One set of queries for all owners; every owner has a weight in the suspect, less what references have of it.
+
+    Attributes:
+        queries: most queries of the whole test.
+        placebos: number of twins; the smallest p is 1 / (placebos + 1).
+        references: independent models that centre the scores and guard the verdict.
+        centring: share of the references' mean score that is subtracted, 0 to 1.
+    """
+
+    needs: ClassVar[Access] = Access.LABELS
+    allowed: ClassVar[Allowed] = {"queries": "[1, inf)", "placebos": "[0, inf)", "references": "[0, inf)"}
+
+    queries: int = 500
+    placebos: int = 19
+    references: int = 8
+    centring: float = 0.5
+
+    @abstractmethod
+    def weights(self, claim: Claim, answers: Floats) -> Floats:
+        """Each owner's weight (m,) in answers (q', k) to the first q' queries.
+
+        Raises:
+            ShapeError: too few answers, or rows of another width.
+        """
+
+    def shown(self, references: Floats, answers: Floats) -> Floats:
+        """The references' answers (r, q', k) in the suspect's form."""
+        return references
+
+    def score(self, claim: Claim, answers: Floats) -> Scores:
+        """As `Method.score`."""
+        plain = self.weights(claim, answers)
+        if not len(claim.references) or not self.centring:
+            return of_owners(plain, plain[0])
+        known = self.shown(claim.references[:, : len(answers)], answers)
+        common = np.mean([self.weights(claim, theirs) for theirs in known], axis=0)
+        return of_owners(plain - self.centring * common, plain[0])
+
+    def claimed(self, owner: Owner, seed: int, tensors: Tensors, answer: "Callable[[nn.Module], Floats]") -> Claim:
+        """The claim of these tensors, with what `answer` says of each reference."""
+        known = [answer(model) for model in owner.references(self.references)] if self.references else []
+        more = {"references": np.stack(known)} if known else {}
+        return Claim(self.name, asdict(self), owner.task, seed, {**tensors, **more})
+
+
+def answers_of(owner: Owner) -> "Callable[[nn.Module, Array], Floats]":
+    """A function from a model and inputs to answers (n, k) as methods compare them: probabilities, or values."""
+    from birthmark.workshop.training import outputs, probabilities
+
+    return outputs if owner.values else probabilities
+
+
+def top_classes(models: "list[nn.Module]", inputs: Array) -> NDArray[np.int64]:
+    """The top class (m, n) that each model answers."""
+    from birthmark.workshop.training import outputs
+
+    return np.stack([outputs(model, inputs).argmax(1) for model in models])
+
+
+def label_answers(inputs: Array) -> "Callable[[nn.Module], Floats]":
+    """A function from a model to its one-hot answers (n, k) to these inputs."""
+    from birthmark.workshop.training import outputs
+
+    return lambda model: as_labels(outputs(model, inputs))
+
+
+@dataclass(frozen=True)
+class Crafted(Method):
+    """Queries that are crafted for each owner and scored one by one, by default as the share of matching labels.
+
+    Attributes:
+        queries: of each owner.
+        placebos: twins that the same is done for; 0 for the paper's form: ranked among references.
+        references: independent models of the null, unseen in crafting.
+        steps, rate: of Adam.
+    """
+
+    needs: ClassVar[Access] = Access.LABELS
+    allowed: ClassVar[Allowed] = {"queries": "[1, inf)", "placebos": "[0, inf)", "steps": "[0, inf)"}
+    recipe: ClassVar[str] = ""
+
+    queries: int = 100
+    placebos: int = 0
+    references: int = 19
+    steps: int = 150
+    rate: float = 0.05
+
+    @abstractmethod
+    def craft(self, owner: Owner, cohort: Cohort, seed: int) -> Tensors:
+        """One owner's arrays by name, whose first axis is its queries, best first; "queries" is among them."""
+
+    def fit(self, owner: Owner, *, seed: int) -> Claim:
+        """As `Method.fit`."""
+        from birthmark.crafting.queries import enrolled
+
+        return enrolled(self, owner, self.craft, seed=seed)
+
+    def score(self, claim: Claim, answers: Floats) -> Scores:
+        """As `Method.score`."""
+        return matches(claim, answers)
+
+
+@dataclass(frozen=True)
+class CraftedAgainst(Crafted):
+    """Queries that are crafted with a cohort of derived and independent models.
+
+    Attributes:
+        placebos: twins that the same is done for, cohort and all; 0 for the paper's form: a raw score, inconclusive as
+            a verdict.
+        cohort: recipe of derived and independent models to craft with.
+        candidates: candidates for each query that is kept, 1 and up.
+        members: models of each side drawn at a step.
+        compress: JPEG quality the queries must survive, 0 for none.
+    """
+
+    crafted_against: ClassVar[bool] = True
+    allowed: ClassVar[Allowed] = {"candidates": "[1, inf)", "members": "[0, inf)", "compress": "[0, 95]"}
+
+    cohort: str = "wide"
+    candidates: float = 1.5
+    members: int = 3
+    compress: int = 0
