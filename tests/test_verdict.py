@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from birthmark.answers import as_labels
-from birthmark.bench.run import _cell
+from birthmark.bench.jobs import _Scored
 from birthmark.claim import Claim, Scores, Task
 from birthmark.errors import NullError, SettingError
 from birthmark.evidence import Verdict
 from birthmark.oracle import Function
 from birthmark.scoring.sanity import Doubt
-from birthmark.types import Answers, Floats
+from birthmark.types import Access, Answers, Floats
 from birthmark.verdict import Nulls, Standing, conclude, nulls_of, verdict_of
 from birthmark.verify import Terms, verify
 from birthmark.watermarks.dawn import DAWN
@@ -29,7 +29,7 @@ def by_verify(claim: Claim, answers: Floats, alpha: float) -> str:
 
 
 def by_bench(claim: Claim, answers: Floats, alpha: float) -> str:
-    cell = _cell(claim, answers, {}, (), alpha)
+    cell = _Scored(None, "", claim, Access.PROBS, (), alpha)._cell(answers, ())  # type: ignore[arg-type]
     assert cell is not None
     return str(cell["verdict"])
 
