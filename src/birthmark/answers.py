@@ -50,6 +50,7 @@ def as_probabilities(rows: Floats, answers: Answers) -> Floats:
     return softmax(rows) if answers in (Answers.LOGITS, Answers.SIGMOID) else rows
 
 
+@np.errstate(over="ignore", invalid="ignore")  # numbers near 1e308 are finite, their sums are not
 def checked(rows: Floats, n: int, width: int | None, answers: Answers, name: str) -> Floats:
     """Validate an oracle's answers: shape (n, width), finite, and what they were declared to be.
 

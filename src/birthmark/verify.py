@@ -131,6 +131,7 @@ def ask(
     return np.concatenate(rows)
 
 
+@np.errstate(over="ignore")
 def steady(claim: Claim, suspect: Recorded, answers: Floats, repeats: int) -> tuple[str, ...]:
     """Ask a few queries again; a note if the answers moved."""
     if not repeats:

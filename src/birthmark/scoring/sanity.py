@@ -42,14 +42,12 @@ def absurd(claim: Claim, answers: Floats) -> str:
     with np.errstate(over="ignore"):
         far = np.abs(answers - (low + high) / 2) > FAR * (high - low)
         alike = len(answers) >= LEAST_QUERIES and (np.ptp(answers, axis=0) <= ALIKE * (high - low)).all()
-    if alike:
-        return f"all {len(answers)} queries are answered alike"
-    if low == high or not far.any():
-        return ""
-    return (
-        f"{_rows(far)} of {len(answers)} answers lie more than {FAR:g} times the range of the owner's independent "
-        f"models ({low:.3g} to {high:.3g}) away, up to {np.abs(answers).max():.3g}"
-    )
+    if far.any() and low < high:
+        return (
+            f"{_rows(far)} of {len(answers)} answers lie more than {FAR:g} times the range of the owner's independent "
+            f"models ({low:.3g} to {high:.3g}) away, up to {np.abs(answers).max():.3g}"
+        )
+    return f"all {len(answers)} queries are answered alike" if alike else ""
 
 
 def _rows(which: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> int:
