@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS = 1
 
-.PHONY: demo test check docs interop interop-all test-ray test-slow bench-digits bench-peers bench-attacks bench-speed clean
+.PHONY: demo test check docs interop interop-all test-ray test-slow mutate bench-digits bench-peers bench-attacks bench-speed clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "birthmark needs Python 3.11 or newer; give one with: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
@@ -46,6 +46,12 @@ test-ray: $(VENV)/.installed
 
 test-slow: $(VENV)/.installed
 	$(BIN)/python -m pytest tests/slow
+
+# what no test notices in verdict, stats, scoring and enrolment: hours; benchmarks/mutation/ holds the last figures
+mutate: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet -c constraints.txt --group nightly
+	$(BIN)/python -m mutmut run
+	$(BIN)/python -m mutmut results
 
 # the benchmark in miniature, from cards to a leaderboard: under four minutes on two cores
 bench-digits: $(VENV)/.installed
