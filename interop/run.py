@@ -35,7 +35,6 @@ from birthmark.methods.kinship import Kinship
 from birthmark.oracle import Oracle, Probabilities, Rounded, TopK
 from birthmark.suspects.description import SuspectSpec
 from birthmark.transcript import Recorded, Transcript
-from birthmark.types import Answers
 from birthmark.verify import verify
 from birthmark.workshop.card import Card
 from birthmark.workshop.owner import Owner
@@ -250,8 +249,9 @@ def speed(claim: Claim, n: int = 1000, rounds: int = 9) -> dict[str, float]:
                     for j in range(0, n, 100)
                 ]
             middle = time.perf_counter()
-            log = Transcript(WORK / f"speed{i}.jsonl", suspect="s", answers=Answers.PROBABILITIES)
-            suspect = Recorded(Probabilities(suspects.open(url + path, task=claim.task, authorisation=MINE)), log)
+            opened = suspects.open(url + path, task=claim.task, authorisation=MINE)
+            log = Transcript(WORK / f"speed{i}.jsonl", opened)
+            suspect = Probabilities(Recorded(opened, log))
             answers = np.concatenate([suspect(x[j : j + suspect.batch]) for j in range(0, n, suspect.batch)])
             log.close()
             ended = time.perf_counter()

@@ -5,7 +5,7 @@ NumPy's on both sides, so that remote suspects, files and replays need no torch.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -33,14 +33,19 @@ class Oracle(ABC):
         answers: the kind of its rows, as declared or probed.
         name: how evidence and messages call it; never holds a secret.
         batch: how many inputs are best asked in one call.
+        identity: what it is, apart from its name: digest of its file, or address and declaration; set by who opens it.
         sent: for remote oracles, queries sent so far, those sent again after failures included; None for others.
+        leaving: called by remote oracles with the number of queries before each request leaves, and with its negative
+            if no connection took them.
     """
 
     access: Access
     answers: Answers
     name: str = "oracle"
     batch: int = 100
+    identity: Mapping[str, str] | None = None
     sent: int | None = None
+    leaving: Callable[[int], None] | None = None
 
     @abstractmethod
     def __call__(self, inputs: Array) -> Floats:
@@ -49,6 +54,13 @@ class Oracle(ABC):
     def parts(self, inputs: Array) -> Iterator[Part]:
         """The same answers in parts, in any order, each as soon as it is there; what came before a failure is kept."""
         yield Part(np.arange(len(inputs)), self(inputs))
+
+    def identify(self) -> Mapping[str, str]:
+        """Everything that decides its answers, as text; a transcript is used for nothing else.
+
+        The entry "place" says where it was found, and "sha256" the digest of its bits.
+        """
+        return self.identity or {"name": self.name}
 
     def remarks(self) -> tuple[str, ...]:
         """What a reader of the evidence must know: what was probed, how often queries had to be sent again."""
@@ -91,6 +103,16 @@ class Wrapper(Oracle):
 
     def __call__(self, inputs: Array) -> Floats:
         return self.inner(inputs)
+
+    @property
+    def shows(self) -> str:
+        """In a word, what it makes of the inner oracle's answers; empty if nothing."""
+        return type(self).__name__
+
+    def identify(self) -> Mapping[str, str]:
+        inner = self.inner.identify()
+        shown = f"{inner.get('shown', '')} {self.shows}".strip()
+        return self.identity or ({**inner, "shown": shown} if shown else inner)
 
     def remarks(self) -> tuple[str, ...]:
         return self.inner.remarks()
@@ -146,6 +168,10 @@ class TopK(Wrapper):
         super().__init__(Probabilities(inner))
         self.k = k
 
+    @property
+    def shows(self) -> str:
+        return f"TopK({self.k})"
+
     def __call__(self, inputs: Array) -> Floats:
         rows = self.inner(inputs)
         floor = np.sort(rows, axis=1)[:, -min(self.k, rows.shape[1])][:, None]
@@ -158,6 +184,10 @@ class Rounded(Wrapper):
     def __init__(self, inner: Oracle, digits: int) -> None:
         super().__init__(Probabilities(inner))
         self.digits = digits
+
+    @property
+    def shows(self) -> str:
+        return f"Rounded({self.digits})"
 
     def __call__(self, inputs: Array) -> Floats:
         return np.round(self.inner(inputs), self.digits)
@@ -174,6 +204,10 @@ class Metered(Wrapper):
         super().__init__(inner)
         self.budget = budget
         self.spent = 0
+
+    @property
+    def shows(self) -> str:
+        return ""
 
     @property
     def left(self) -> int | None:

@@ -24,7 +24,7 @@ from birthmark.evidence import Verdict, plain_data
 from birthmark.marks.field import Ground, aligned
 from birthmark.marks.keyring import Keyring
 from birthmark.marks.keys import Secret
-from birthmark.oracle import Oracle
+from birthmark.oracle import Oracle, Probabilities
 from birthmark.transcript import Recorded, Transcript
 from birthmark.types import Floats
 from birthmark.verify import ask, fitting
@@ -127,9 +127,9 @@ def trace(
     stats.needed(alpha)
     _each_once(clients)
     suspect = fitting(claim, oracle, DynaMarks.needs)
-    log = Transcript(transcript, suspect=oracle.name, answers=suspect.answers)
+    log = Transcript(transcript, oracle, asdict(claim.task))
     try:
-        answers = ask(claim, Recorded(suspect, log), len(claim.queries))
+        answers = ask(claim, Probabilities(Recorded(oracle, log)), len(claim.queries))
     finally:
         log.close()
     return replace(

@@ -1,21 +1,29 @@
 """What was asked and answered, kept so that nothing is asked twice and anyone can reach the verdict again."""
 
 import json
+import math
 import os
+import re
+import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
+from birthmark import __version__
+from birthmark.answers import checked
+from birthmark.artifact import disk_errors, plain
 from birthmark.errors import ArtifactError, OracleError
 from birthmark.oracle import Oracle, Wrapper
 from birthmark.types import Access, Answers, Array, Floats
 
 HASHED = np.dtype("<f4")  # queries are hashed as these
+FORMAT = "birthmark/transcript/2"
+START = b'{"format": "birthmark/transcript/'
+LINK = re.compile(rb', "chain": "([0-9a-f]{64})"\}')
 
 
 def query_digest(row: Array) -> str:
@@ -26,119 +34,201 @@ def query_digest(row: Array) -> str:
 class Transcript:
     """What was asked and answered, as JSON lines that are appended while a verification runs.
 
-    The first line names the suspect; a line with "query" holds a query's digest and the answer as received, one with
-    "again" the answer to a repeated query. For remote suspects a line {"asking": n} is written before queries leave and
-    {"sent": n} when the call is over, so that queries that were sent in vain are counted too. A transcript that was
-    cut short is continued: a torn last line (a kill while writing) is dropped.
+    The first line binds it to everything that decides an answer: what the suspect is (`Oracle.identify`), the kind of
+    its answers, the task and birthmark's version. A line with "query" holds a query's digest and the answer as
+    received, one with "again" the answer to a repeated query. For remote suspects a line {"asking": n} is written
+    before each request leaves, and {"asking": -n} if it could not. Every line ends with the SHA-256 of the chain of the
+    line before it and of itself. A torn last line (a kill while writing) is dropped, and the rest continued.
 
     Attributes:
         known: answers by query digest. repeated: answers to repeated queries.
-        sent: queries sent, those sent again and those never answered included.
+        sent: queries sent, those sent again and those never answered included; after a kill, with those on their way.
+
+    Args:
+        path: the file, or None to keep everything in memory.
+        of: the suspect.
+        task: the claim's, as plain data.
 
     Raises:
-        ArtifactError: the file is not a transcript, or belongs to another suspect.
+        ArtifactError: the file is no transcript, is of another suspect, or a line of it was altered; says which.
+        BirthmarkError: the disk is full or the place is not writable.
     """
 
-    def __init__(self, path: Path | None, *, suspect: str, answers: Answers) -> None:
+    def __init__(self, path: Path | None, of: Oracle, task: Mapping[str, object] | None = None) -> None:
         self.path = path
         self.known: dict[str, list[float]] = {}
         self.repeated: dict[str, list[float]] = {}
         self.sent = 0
-        self._asking: int | None = None  # queries of a remote call that is under way, or was when we were killed
+        self._remote = False  # whether requests are counted rather than answers
+        self._chain = ""
         self._synced = 0.0
-        self._file: IO[str] | None = None
-        head = {"format": "birthmark/transcript/1", "suspect": suspect, "answers": answers.value}
+        self._lock = threading.Lock()
+        self._file: IO[bytes] | None = None
         if path is None:
             return
-        if path.exists() and path.stat().st_size:
-            good = self._read(path, head)
-            os.truncate(path, good)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("a", encoding="utf-8")
-        if not path.stat().st_size:
+        head = {
+            "format": FORMAT,
+            "suspect": of.name,
+            "identity": dict(of.identify()),
+            "answers": of.answers.value,
+            "task": plain(task or {}),
+            "birthmark": __version__,
+        }
+        with disk_errors(path):
+            if path.exists() and path.stat().st_size:
+                os.truncate(path, self._read(path, head))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("ab")
+        if not self._chain:
             self._write(head)
 
-    def _read(self, path: Path, head: dict[str, Any]) -> int:
+    def _read(self, path: Path, head: Mapping[str, Any]) -> int:
+        """Take in what the file holds, and return where its last whole line ends."""
         good = 0
-        for number, (line, end) in enumerate(_lines(path)):
-            try:
-                entry = json.loads(line)
-            except ValueError:
-                break
-            if number == 0:
-                if {key: entry.get(key) for key in head} != head:
-                    raise ArtifactError(
-                        f"{path}: expected a transcript of {head['suspect']!r} answering {head['answers']}, got one "
-                        f"of {entry.get('suspect')!r}; use another file"
-                    )
-            elif "asking" in entry:
-                self._over(self._asking)
-                self._asking = int(entry["asking"])
-            elif "sent" in entry:
-                self._over(int(entry["sent"]))
+        for line in _lines(path):
+            if line.number == 1:
+                _same(path, line.entry, head)
             else:
-                repeat = "again" in entry
-                (self.repeated if repeat else self.known).setdefault(
-                    entry["again" if repeat else "query"], entry["answer"]
-                )
-                self.sent += self._asking is None
-            good = end
-        self._over(self._asking)
+                self._take(line.entry)
+            self._chain, good = line.chain, line.end
         return good
 
-    def _over(self, sent: int | None) -> None:
-        self.sent += sent or 0
-        self._asking = None
+    def _take(self, entry: Mapping[str, Any]) -> None:
+        if "asking" in entry:
+            self._remote = True
+            self.sent += entry["asking"]
+            return
+        repeat = "again" in entry
+        (self.repeated if repeat else self.known).setdefault(entry["again" if repeat else "query"], entry["answer"])
+        self.sent += not self._remote
 
     def asking(self, n: int) -> None:
-        """Queries are about to leave for a remote suspect; counted even if we are killed before an answer."""
-        self._asking = n
-        self._write({"asking": n})
-        self._flush()
-
-    def asked(self, sent: int) -> None:
-        """The call is over, and took so many queries, those sent again included."""
-        self._write({"sent": sent})
-        self._over(sent)
-        self._flush()
+        """n queries are about to leave for a remote suspect (-n: they could not); counted even if we are killed now."""
+        self._keep({"asking": n})
 
     def add(self, queries: list[str], rows: Floats, *, again: bool = False) -> None:
         """Keep answers to queries; `again` for queries asked once more to see whether answers hold still."""
         for digest, row in zip(queries, rows, strict=True):
             answer = [float(value) for value in row]
-            self._write({"again" if again else "query": digest, "answer": answer, "time": round(time.time(), 3)})
-            (self.repeated if again else self.known).setdefault(digest, answer)
-        if self._asking is None:
-            self.sent += len(queries)
-        self._flush()
+            self._keep({"again" if again else "query": digest, "answer": answer, "time": round(time.time(), 3)})
 
-    def _flush(self) -> None:
-        """Safe from a kill at once; from a power cut within a second."""
-        if self._file is not None:
+    def _keep(self, entry: dict[str, Any]) -> None:
+        with self._lock:
+            self._write(entry)
+            self._take(entry)
+
+    def _write(self, entry: Mapping[str, Any]) -> None:
+        """Append a line: safe from a kill at once, from a power cut within a second."""
+        if self._file is None:
+            return
+        body = json.dumps(entry).encode()[:-1]
+        self._chain = _link(self._chain, body)
+        with disk_errors(self.path or Path()):
+            self._file.write(body + f', "chain": "{self._chain}"}}\n'.encode())
             self._file.flush()
             if time.monotonic() - self._synced > 1:
                 os.fsync(self._file.fileno())
                 self._synced = time.monotonic()
 
-    def _write(self, entry: dict[str, Any]) -> None:
-        if self._file is not None:
-            self._file.write(json.dumps(entry) + "\n")
-
     def close(self) -> None:
         if self._file is not None:
-            self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
             self._file = None
 
 
-def _lines(path: Path) -> Iterator[tuple[str, int]]:
-    end = 0
+def _link(chain: str, body: bytes) -> str:
+    return sha256(chain.encode() + body).hexdigest()
+
+
+class Line(NamedTuple):
+    """A line of a transcript, where it ends in the file, and the chain up to there."""
+
+    number: int
+    entry: Mapping[str, Any]
+    chain: str
+    end: int
+
+
+def _lines(path: Path) -> Iterator[Line]:
+    """Every whole line, checked.
+
+    Raises:
+        ArtifactError: no transcript, one of another version, or a line that was altered, dropped, swapped or inserted.
+    """
+    chain, end = "", 0
     with path.open("rb") as file:
-        for raw in file:
-            end += len(raw)
-            if raw.endswith(b"\n"):
-                yield raw.decode("utf-8", "replace"), end
+        for number, raw in enumerate(file, 1):
+            begins = START if number == 1 else b'{"'
+            if not raw.startswith(begins[: len(raw)]):
+                raise (
+                    _altered(path, number) if number > 1 else ArtifactError(f"{path}: expected a birthmark transcript")
+                )
+            found = LINK.search(raw)
+            if not raw.endswith(b"\n"):
+                if found and found.end() < len(raw):
+                    raise _altered(path, number)
+                return
+            if number == 1 and not raw.startswith(f'{{"format": "{FORMAT}"'.encode()):
+                raise ArtifactError(
+                    f"{path}: a transcript of another format ({raw[12:36].decode('ascii', 'replace')}) than {FORMAT}, "
+                    "which says what it is of; ask again into another file, or read it with the birthmark that made it"
+                )
+            last = raw[: -len('"}\n')].rpartition(b', "chain": "')
+            if last[2].decode("ascii", "replace") != _link(chain, last[0]) or not raw.endswith(b'"}\n'):
+                raise _altered(path, number)
+            chain, end = _link(chain, last[0]), end + len(raw)
+            yield Line(number, _entry(path, number, last[0] + b"}"), chain, end)
+
+
+def _entry(path: Path, number: int, text: bytes) -> dict[str, Any]:
+    try:
+        entry = json.loads(text)
+        if number == 1:
+            assert isinstance(entry["suspect"], str)
+            assert isinstance(entry["identity"], dict)
+            Answers(entry["answers"])
+        elif "asking" in entry:
+            assert type(entry["asking"]) is int
+        else:
+            assert isinstance(entry["again" if "again" in entry else "query"], str)
+            assert isinstance(entry["answer"], list)
+            assert all(type(v) is float and math.isfinite(v) for v in entry["answer"])
+    except (ValueError, KeyError, TypeError, AssertionError, RecursionError):
+        raise ArtifactError(f"{path}: line {number} is none that birthmark writes") from None
+    return dict(entry)
+
+
+def _altered(path: Path, number: int) -> ArtifactError:
+    return ArtifactError(
+        f"{path}: line {number} does not follow from the lines before it: one was altered, dropped, swapped or "
+        "inserted; use another file and ask again"
+    )
+
+
+def _same(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Refuse a transcript of anything but this suspect, asked and read as it is now.
+
+    Raises:
+        ArtifactError: names both.
+    """
+    there, here = _decisive(found), _decisive(wanted)
+    if there != here:
+        differ = sorted(key for key in {*there, *here} if there.get(key) != here.get(key))
+        raise ArtifactError(
+            f"{path}: this transcript is of {_called(found)}, the suspect is {_called(wanted)} (they differ in "
+            f"{', '.join(differ)[:300]}); use another file (--out)"
+        )
+
+
+def _decisive(head: Mapping[str, Any]) -> dict[str, Any]:
+    identity = {key: value for key, value in head["identity"].items() if key != "place"}
+    return {**identity, **{key: head.get(key) for key in ("answers", "task", "birthmark")}}
+
+
+def _called(head: Mapping[str, Any]) -> str:
+    digest = head["identity"].get("sha256")
+    return str(head["identity"].get("place", head["suspect"])) + (f" (sha256 {str(digest)[:16]})" if digest else "")
 
 
 class Recorded(Wrapper):
@@ -147,6 +237,7 @@ class Recorded(Wrapper):
     def __init__(self, inner: Oracle, transcript: Transcript) -> None:
         super().__init__(inner)
         self.transcript = transcript
+        innermost(inner).leaving = transcript.asking
 
     def __call__(self, inputs: Array) -> Floats:
         digests = [query_digest(row) for row in inputs]
@@ -155,50 +246,41 @@ class Recorded(Wrapper):
         }
         if fresh:
             order = sorted(fresh.values())
-            with self._counted(len(order)):
-                for part in self.inner.parts(inputs[order]):
-                    self.transcript.add([digests[order[place]] for place in part.places], part.rows)
+            for part in self.inner.parts(inputs[order]):
+                rows = checked(part.rows, len(part.places), None, Answers.VALUES, self.name)  # finite, or not kept
+                self.transcript.add([digests[order[place]] for place in part.places], rows)
         return np.array([self.transcript.known[digest] for digest in digests], dtype=np.float64)
 
     def again(self, inputs: Array) -> Floats:
         """Answers to queries asked once more; those that the transcript holds are not asked a third time."""
         digests = [query_digest(row) for row in inputs]
         if any(digest not in self.transcript.repeated for digest in digests):
-            with self._counted(len(inputs)):
-                self.transcript.add(digests, self.inner(inputs), again=True)
+            rows = checked(self.inner(inputs), len(inputs), None, Answers.VALUES, self.name)
+            self.transcript.add(digests, rows, again=True)
         return np.array([self.transcript.repeated[digest] for digest in digests], dtype=np.float64)
 
-    @contextmanager
-    def _counted(self, n: int) -> Iterator[None]:
-        before = _sent(self.inner)
-        if before is not None:
-            self.transcript.asking(n)
-        try:
-            yield
-        finally:
-            if before is not None:
-                self.transcript.asked((_sent(self.inner) or 0) - before)
 
-
-def _sent(oracle: Oracle) -> int | None:
+def innermost(oracle: Oracle) -> Oracle:
+    """What all wrappers are around."""
     while isinstance(oracle, Wrapper):
         oracle = oracle.inner
-    return oracle.sent
+    return oracle
 
 
 class Replay(Oracle):
     """Answers from a transcript alone, so that anyone can reach the verdict again without the suspect.
 
     Raises:
-        ArtifactError: not a transcript.
+        ArtifactError: not a transcript, or an altered one.
         OracleError: a query that the transcript does not hold.
     """
 
     def __init__(self, path: Path) -> None:
-        lines = [json.loads(line) for line, _ in _lines(path)]
-        if not lines or lines[0].get("format") != "birthmark/transcript/1":
-            raise ArtifactError(f"{path}: expected a birthmark transcript")
+        lines = [line.entry for line in _lines(path)]
+        if not lines:
+            raise ArtifactError(f"{path}: expected a birthmark transcript, got none of its lines")
         self.name = lines[0]["suspect"]
+        self.identity = lines[0]["identity"]
         self.answers = Answers(lines[0]["answers"])
         self.access = Access.LABELS if self.answers is Answers.LABELS else Access.PROBS
         self.known: dict[str, list[float]] = {}

@@ -1,7 +1,7 @@
 """Asking a suspect the claim's queries; what its answers say is concluded in `birthmark.verdict`."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -66,17 +66,18 @@ def verify(
     if null not in NULLS:
         raise SettingError(f"expected the null {' or '.join(NULLS)}, got {null!r}")
     scorer = registry.scorer(claim)
-    suspect = fitting(claim, oracle, scorer.needs)
+    fitting(claim, oracle, scorer.needs)
     n = len(claim.queries)
     repeats = min(terms.repeats, n) if budget is None else max(0, min(terms.repeats, budget - n))
     asked = n if budget is None else min(n, budget - repeats)
     if asked < 1:
         raise BudgetError(f"a budget of {budget} queries allows no test; this claim has {n}")
-    log = Transcript(transcript, suspect=oracle.name, answers=suspect.answers)
-    recorded = Recorded(suspect, log)
+    log = Transcript(transcript, oracle, asdict(claim.task))
+    recorded = Recorded(oracle, log)
+    suspect = Probabilities(recorded)
     try:
-        answers = ask(claim, recorded, asked, any_outputs=scorer.any_outputs, progress=terms.progress)
-        still = steady(claim, recorded, answers, repeats)
+        answers = ask(claim, suspect, asked, any_outputs=scorer.any_outputs, progress=terms.progress)
+        still = steady(claim, recorded, suspect, answers, repeats)
     finally:
         log.close()
     return _evidence(
@@ -132,12 +133,13 @@ def ask(
 
 
 @np.errstate(over="ignore")
-def steady(claim: Claim, suspect: Recorded, answers: Floats, repeats: int) -> tuple[str, ...]:
+def steady(claim: Claim, recorded: Recorded, shown: Probabilities, answers: Floats, repeats: int) -> tuple[str, ...]:
     """Ask a few queries again; a note if the answers moved."""
     if not repeats:
         return ()
     places = np.linspace(0, len(answers) - 1, repeats).astype(int)
-    again = checked(suspect.again(claim.queries[places]), repeats, answers.shape[1], suspect.answers, suspect.name)
+    rows = shown.read(recorded.again(claim.queries[places]))
+    again = checked(rows, repeats, answers.shape[1], shown.answers, shown.name)
     moved = int((np.abs(again - answers[places]).max(axis=1) > 1e-3 * max(1.0, float(np.abs(answers).max()))).sum())
     return (f"randomised answers: {moved} of {repeats} repeated queries were answered differently",) if moved else ()
 

@@ -84,7 +84,7 @@ def test_the_tightest_budget_of_a_chain_counts(target: Oracle, digits: Data) -> 
 
 def test_recorded_answers_cost_nothing(target: Oracle, digits: Data) -> None:
     x = digits["attacker"].inputs[:50]
-    shown = Recorded(Metered(target, 30), Transcript(None, suspect="t", answers=Answers.LOGITS))
+    shown = Recorded(Metered(target, 30), Transcript(None, target))
     assert affordable(shown, np.concatenate([x[:10]] * 3)) == 30
     ask(shown, x[:20])
     assert affordable(shown, x) == 30

@@ -12,7 +12,7 @@ def test_every_request_brings_its_own_sample_through_meter_and_transcript() -> N
     generator = Function(lambda z: z @ np.ones((3, 2)), Answers.VALUES)
     sampled = Sampled(generator, 3, seed=0)
     meter = Metered(sampled, budget=10)
-    rows = Recorded(meter, Transcript(None, suspect="g", answers=Answers.VALUES))(requests(10))
+    rows = Recorded(meter, Transcript(None, meter))(requests(10))
     assert rows.shape == (10, 2)
     assert len(np.unique(rows[:, 0])) == 10
     assert meter.spent == 10

@@ -83,7 +83,7 @@ def test_a_killed_verification_asks_nothing_twice(digits_claim: Claim, stolen: n
     assert abs(found.score - here.score) < 1e-6
     assert (again.score, again.sent) == (found.score, found.sent)
     assert found.queries == 60
-    assert found.sent >= asked  # what was on its way at the kill is counted
+    assert asked <= found.sent <= asked + 4  # exact, but for a request that was about to leave at the kill
     replayed = verify(digits_claim, Replay(transcript), alpha=0.05, terms=Terms(repeats=0))
     assert (replayed.score, replayed.verdict) == (found.score, found.verdict)
 

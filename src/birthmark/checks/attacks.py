@@ -125,7 +125,7 @@ def resumes(attack: Attack, owner: Owner) -> None:
 
         def attempt(calls: int) -> tuple[nn.Module | None, int]:
             inner = Metered(Breaking(Open(owner.source), calls))
-            log = Transcript(path, suspect="target", answers=inner.answers)
+            log = Transcript(path, inner)
             try:
                 return attack.steal(Recorded(inner, log), owner.reserve, seed=2), inner.spent
             except OracleError:
@@ -151,6 +151,10 @@ class Breaking(Wrapper):
     def __init__(self, inner: Oracle, calls: int) -> None:
         super().__init__(inner)
         self.calls = calls
+
+    @property
+    def shows(self) -> str:
+        return ""
 
     def __call__(self, inputs: Array) -> Floats:
         if self.calls < 1:

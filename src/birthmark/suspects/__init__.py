@@ -89,7 +89,10 @@ def _open_path(path: Path, spec: SuspectSpec, task: "Task | None", weights: bool
     from birthmark.suspects import files, sandbox
 
     files.refuse_others(path)
-    return files.open_here(path, spec, task) if weights else sandbox.Sandboxed(path, spec, task)
+    identity = {**files.identity(path), **spec.declaration()}  # before anything else is read
+    model = files.open_here(path, spec, task) if weights else sandbox.Sandboxed(path, spec, task)
+    model.identity = identity
+    return model
 
 
 @cache

@@ -12,6 +12,7 @@ import threading
 import time
 import weakref
 import zlib
+from collections.abc import Callable
 from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from urllib.parse import urljoin
@@ -121,8 +122,11 @@ class Client:
         self._count = threading.Lock()
         self.close = weakref.finalize(self, self._client.close)  # connections end with their owner, or at exit
 
-    def send(self, request: Request) -> Response:
+    def send(self, request: Request, leaving: Callable[[int], None] = lambda _: None) -> Response:
         """Send until it is answered, with back-off where the server put it off.
+
+        Args:
+            leaving: called with 1 before every try, and with -1 if no connection took it.
 
         Raises:
             Failed: refused, redirected to another host, too large, too slow, or still failing after all retries.
@@ -131,6 +135,7 @@ class Client:
         while True:
             tries += 1
             self.pace.wait(self.rate)
+            leaving(1)
             try:
                 response = self._once(request)
             except httpx2.HTTPError as error:
@@ -140,6 +145,8 @@ class Client:
                     0.0,
                 )
                 status = 0
+                if never_arrived:
+                    leaving(-1)
             else:
                 status = response.status
                 if 200 <= status < 300:

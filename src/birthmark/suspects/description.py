@@ -17,7 +17,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic.dataclasses import dataclass as validated
 
-from birthmark.artifact import LARGEST
+from birthmark.artifact import LARGEST, digest_of
 from birthmark.claim import Task
 from birthmark.errors import SettingError
 from birthmark.suspects.address import header_name, header_text, refers_to_secret, split_url, without_secret
@@ -26,6 +26,7 @@ from birthmark.suspects.writing import STRICT, Line, Writing
 from birthmark.types import Access
 
 PRIVATE = ("url", "headers", "auth", "proxy", "body")  # fields whose values no message shows
+PACE = ("url", "batch", "concurrency", "rate", "timeout", "retries", "largest")  # when a suspect answers, not what
 LONGEST = 16 << 20  # bytes of a description, or of a file of labels
 
 
@@ -145,6 +146,15 @@ class SuspectSpec:
         """This spec with what was found in the fields that nobody declared."""
         known = self.flat()
         return self.having(**{name: value for name, value in found.items() if value and not known[name]})
+
+    def declaration(self) -> dict[str, str]:
+        """Every field that decides an answer, as text, for transcripts: of secrets and of headers no values."""
+        said = {name: value for name, value in self.flat().items() if value and name not in PACE}
+        if isinstance(headers := said.get("headers"), Mapping):
+            said["headers"] = {key: v if refers_to_secret(v) else digest_of(v) for key, v in headers.items()}
+        for name in {"body", "proxy"} & set(said):
+            said[name] = digest_of(said[name])
+        return {name: json.dumps(value) for name, value in said.items()}
 
     def says(self) -> str:
         """The declaration in a few words; part of the suspect's name in transcripts and evidence."""

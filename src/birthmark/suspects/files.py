@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from birthmark.artifact import digest_of, file_digest
 from birthmark.claim import Task
 from birthmark.errors import ArtifactError, SettingError
 from birthmark.oracle import Oracle, Wrapper
@@ -84,6 +85,23 @@ def translated(model: Oracle, spec: SuspectSpec, task: Task | None) -> Oracle:
     said = spec.reading
     plain = spec.writing.plain and not said.order and said.scale == 1 and said.answers != "log-odds"
     return model if plain else Translated(model, spec, task)
+
+
+def identity(path: Path) -> dict[str, str]:
+    """Where a suspect lies, and the digest of all of it: a file with what belongs to it beside it, or a folder."""
+    if path.is_dir():
+        parts = [file for file in sorted(path.rglob("*")) if file.is_file()]
+    elif path.suffix.lower() == ".onnx":
+        text = path.read_bytes()  # its external data are files beside it that it names
+        beside = [other for other in sorted(path.parent.iterdir()) if other.name.encode() in text and other != path]
+        parts = [path, *(file for other in beside for file in (other, *sorted(other.rglob("*"))) if file.is_file())]
+    else:
+        parts = [file for file in (path, path.with_suffix(".json")) if file.is_file()]
+    digests = [file_digest(file) for file in parts]
+    if len(parts) > 1 or path.is_dir():
+        root = path if path.is_dir() else path.parent
+        digests = [digest_of([[str(p.relative_to(root)), d] for p, d in zip(parts, digests, strict=True)])]
+    return {"place": f"{path.absolute().parent.name}/{path.name}", "sha256": digests[0]}
 
 
 def open_here(path: Path, spec: SuspectSpec, task: Task | None) -> Oracle:

@@ -1,8 +1,10 @@
 """A suspect behind a prediction API, as an oracle."""
 
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -25,7 +27,12 @@ class Remote(Oracle):
     """
 
     def __init__(
-        self, base: str, dialect: Dialect, task: Task, send: Callable[[Request], Response], lines: tuple[str, ...] = ()
+        self,
+        base: str,
+        dialect: Dialect,
+        task: Task,
+        send: Callable[[Request, Callable[[int], None]], Response],
+        lines: tuple[str, ...] = (),
     ) -> None:
         spec = dialect.spec
         assert spec.reading.kind is not None, "the spec is completed before"
@@ -37,7 +44,9 @@ class Remote(Oracle):
         self.batch = self.limit * spec.transport.concurrency
         self.sent = 0
         self.answered = 0
+        self.identity = {"place": self.name, "address": base, **spec.declaration()}
         self._width: int | None = None
+        self._lock = threading.Lock()
 
     def __call__(self, inputs: Array) -> Floats:
         found = list(self.parts(inputs))
@@ -76,18 +85,23 @@ class Remote(Oracle):
         batch = inputs[places]
         try:
             values = PROBED + 32 * len(places) * self.task.outputs
-            response = self.send(replace(self.dialect.request(batch), values=values))
+            request = replace(self.dialect.request(batch), values=values)
+            response = self.send(request, partial(self._leaving, len(places)))
         except OracleError as error:
-            self.sent = (self.sent or 0) + len(places) * getattr(error, "tries", 1)
             if getattr(error, "status", 0) != 413 or len(places) == 1:
                 raise
             half = (len(places) + 1) // 2
             self.limit = min(self.limit, half)
             return self._asked(inputs, places[:half]) + self._asked(inputs, places[half:])
-        self.sent = (self.sent or 0) + len(places) * response.tries
         answers = self._read(response, len(places))
         self.answered += len(places)
         return [Part(places, checked(answers, len(places), None, self.answers, self.name))]
+
+    def _leaving(self, n: int, tries: int) -> None:
+        with self._lock:
+            self.sent = (self.sent or 0) + n * tries
+            if self.leaving is not None:
+                self.leaving(n * tries)
 
     def _read(self, response: Response, n: int) -> Floats:
         try:

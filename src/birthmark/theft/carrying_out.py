@@ -78,7 +78,7 @@ def carry_out(
     attack.check(target)
     shown, meter, log = target, None, None
     if attack.needs is not Access.WEIGHTS:
-        log = Transcript(answers, suspect=target.name, answers=target.answers)
+        log = Transcript(answers, target)
         meter = Metered(target, None if budget is None else max(budget - log.sent, 0))
         shown = Recorded(meter, log)
     begun = time.process_time()
