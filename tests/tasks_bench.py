@@ -1,13 +1,15 @@
 """A small owner of any task, with a workshop in memory: models are made once a test run."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 
 from torch import nn
 
 from birthmark import data as datasets
 from birthmark.data import tasks
-from birthmark.workshop.card import Card
+from birthmark.workshop.card import Card, stolen
+from birthmark.workshop.cohort import OTHER_START
 from birthmark.workshop.owner import Owner
 from birthmark.zoo.make import make
 
@@ -18,9 +20,7 @@ class Workshop:
     def __init__(self, task: str, recipe: str, training: dict[str, object]) -> None:
         self.data = datasets.load(task)
         self.known: dict[str, nn.Module] = {}
-        self.card = Card(
-            kind="trained", data={"name": task, "seed": 0}, split="owner", recipe=recipe, seed=1, training=training
-        )
+        self.card = Card("trained", self.data.about(), "owner", recipe, 2**127 + 1, 1, training=training)
 
     def make(self, cards: Sequence[Card]) -> list[nn.Module]:
         for card in cards:
@@ -38,38 +38,16 @@ class Workshop:
             self.data["queries"],
             self.make,
             values=values,
+            twin_kind=OTHER_START,
         )
 
     def stolen(self, attack: str, seed: int = 5, split: str = "attacker", **settings: object) -> nn.Module:
         self.make([self.card])
-        return self.make(
-            [
-                Card(
-                    kind="stolen",
-                    data=self.card.data,
-                    split=split,
-                    recipe="",
-                    seed=seed,
-                    attack=attack,
-                    settings=settings,
-                    parents=(self.card.key,),
-                )
-            ]
-        )[0]
+        return self.make([stolen(self.card, attack, settings, split, seed)])[0]
 
     def innocent(self, seed: int, split: str = "innocent", recipe: str = "") -> nn.Module:
-        return self.make(
-            [
-                Card(
-                    kind="trained",
-                    data=self.card.data,
-                    split=split,
-                    recipe=recipe or self.card.recipe,
-                    seed=seed,
-                    training=self.card.training,
-                )
-            ]
-        )[0]
+        recipe = recipe or self.card.recipe
+        return self.make([replace(self.card, split=split, recipe=recipe, start=seed, course=seed)])[0]
 
 
 @cache

@@ -20,7 +20,7 @@ FAMILIES = ("methods", "attacks", "watermarks", "suspects")
 LAYERS = (
     {"secrets"},
     {"errors", "types", "settings"},
-    {"stats", "artifact", "answers", "oracle", "transcript", "evidence", "workshop.card"},
+    {"stats", "artifact", "answers", "oracle", "transcript", "evidence", "workshop.card", "workshop.seeds"},
     {"claim", "workshop.cohort"},
     {"workshop.owner"},
     {"method", "attack", "watermark"},

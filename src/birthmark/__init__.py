@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from birthmark.workshop.card import Card as Card
     from birthmark.workshop.enroll import enroll as enroll
     from birthmark.workshop.owner import Owner as Owner
+    from birthmark.workshop.seeds import seed as seed
     from birthmark.workshop.whitebox import Open as Open
 
 _PLACES = {
@@ -52,6 +53,7 @@ _PLACES = {
     "workshop.card": ("Card",),
     "claim": ("Claim", "Scores", "Task"),
     "workshop.owner": ("Owner",),
+    "workshop.seeds": ("seed",),
     "evidence": ("Evidence", "Verdict"),
     "method": ("Method",),
     "attack": ("Attack",),

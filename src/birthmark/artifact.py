@@ -22,6 +22,7 @@ from safetensors.numpy import load, save
 
 from birthmark.errors import ArtifactError, BirthmarkError
 
+LARGEST_WHOLE = 2**53 - 1
 LARGEST = 4 << 30  # bytes in one file; more is refused before it is read
 
 
@@ -31,12 +32,21 @@ def canonical(value: Any) -> bytes:
 
 
 def plain(value: Any) -> Any:
-    """Plain JSON data: mappings to dicts, sequences to lists, NumPy scalars to Python's."""
+    """Plain JSON data: mappings to dicts, sequences to lists, NumPy scalars to Python's, whole numbers that JSON's do
+    not hold to "0x..." (`whole` reads them).
+    """
+    if isinstance(value, int) and abs(value) > LARGEST_WHOLE:
+        return hex(value)
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
     return value.item() if isinstance(value, np.generic) else value
+
+
+def whole(value: int | str) -> int:
+    """A whole number that `plain` wrote."""
+    return int(value, 0) if isinstance(value, str) else value
 
 
 def digest_of(value: Any) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from birthmark.artifact import load_folder, save_folder
+from birthmark.artifact import load_folder, save_folder, whole
 from birthmark.errors import ArtifactError
 from birthmark.types import Array, Floats
 
@@ -61,6 +61,8 @@ class Claim:
             first ones make the best smaller test. "references" (r, q, k), optional: answers of independent models of
             the owner's that had no part in making the claim. "treated" (r, t, q, k), optional: answers of t copies and
             students of each reference. The rest is the method's own.
+        twins: "same-start" or "other-start", where placebos are twins' answers and an enrolment made them; decides
+            nothing, but a reader must know.
         facts: what enrolment found: cost, self-check, reach, digests of source and cohort.
     """
 
@@ -70,6 +72,7 @@ class Claim:
     seed: int
     tensors: Mapping[str, np.ndarray[Any, Any]]
     facts: Mapping[str, Any] = field(default_factory=dict)
+    twins: str = ""
 
     def __repr__(self) -> str:
         shapes = ", ".join(f"{name} {value.shape}" for name, value in self.tensors.items())
@@ -96,6 +99,7 @@ class Claim:
             "settings": self.settings,
             "task": {"shape": self.task.shape, "outputs": self.task.outputs, "values": self.task.values},
             "seed": self.seed,
+            "twins": self.twins,
             "facts": self.facts,
         }
         return save_folder(Path(folder), FORMAT, data, self.tensors)
@@ -114,8 +118,9 @@ class Claim:
                 method=artifact.data["method"],
                 settings=artifact.data["settings"],
                 task=Task(tuple(task["shape"]), task["outputs"], task["values"]),
-                seed=artifact.data["seed"],
+                seed=whole(artifact.data["seed"]),
                 tensors=artifact.tensors,
+                twins=str(artifact.data.get("twins", "")),
                 facts=artifact.data["facts"],
             )
         except (KeyError, TypeError) as error:

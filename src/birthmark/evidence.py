@@ -35,6 +35,7 @@ class Evidence:
             close to this very source.
         placebos: their scores. z: the score standardised by them. references_z, treated_z, reruns_z: the same z of each
             reference, of each copy and student of one, and of each left-out twin, where the claim holds them.
+        twins: where the claim's twins start, as `Claim.twins` says; empty for claims without twins.
         queries: distinct queries sent for the whole test; repeats: queries asked again to see whether answers hold
             still.
         sent: all queries that left for the suspect, those sent again after failures included.
@@ -63,6 +64,7 @@ class Evidence:
     p_reruns: float | None = None
     treated_z: tuple[float, ...] = ()
     reruns_z: tuple[float, ...] = ()
+    twins: str = ""
     repeats: int = 0
     sent: int = 0
     transcript: str = ""

@@ -14,6 +14,7 @@ from birthmark.claim import Claim
 from birthmark.errors import BirthmarkError, SettingError, nearest
 from birthmark.method import Method
 from birthmark.watermark import Watermark
+from birthmark.workshop.code import code_digest
 
 KINDS: Mapping[str, type] = {"methods": Method, "attacks": Attack, "watermarks": Watermark}
 
@@ -77,6 +78,11 @@ def preset(kind: str, name: str, which: str) -> Mapping[str, Any]:
     if which not in known:
         raise nearest(f"preset of {name}", which, known or ["none"])
     return known[which]
+
+
+def code_of(kind: str, name: str) -> str:
+    """A digest of a plug-in's code that is not installed as a package's release is; empty for our own classes."""
+    return code_digest(found(kind)[name].__module__)
 
 
 def scorer(claim: Claim) -> Method | Watermark:

@@ -6,6 +6,8 @@ Axes have fixed letters everywhere: `n` inputs, `k` classes or output values, `*
 
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+from functools import cached_property
+from hashlib import sha256
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,6 +72,14 @@ class Samples:
     def shape(self) -> tuple[int, ...]:
         """One input's own shape."""
         return self.inputs.shape[1:]
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256, in hex, of everything in it."""
+        total = sha256(repr((self.inputs.shape, self.targets.shape, str(self.targets.dtype), self.classes)).encode())
+        for array in (self.inputs, self.targets):
+            total.update(np.ascontiguousarray(array).data)
+        return total.hexdigest()
 
     @property
     def outputs(self) -> int:

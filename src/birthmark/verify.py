@@ -164,7 +164,20 @@ def _evidence(source: Claim, found: Conclusion, *, notes: tuple[str, ...], **ask
         references_z=found.references_z,
         treated_z=found.treated_z,
         reruns_z=found.reruns_z,
-        notes=(*notes, *standing.missing, *source.facts.get("warnings", ())),
+        twins=source.twins,
+        notes=(*notes, *standing.missing, *_twins_note(source), *source.facts.get("warnings", ())),
         made=dict(source.facts.get("versions", {})),
         **asked,
     )
+
+
+TWINS = {
+    "same-start": "placebos are twins that start from the source's own initial weights",
+    "other-start": "placebos are twins of other initial weights: they take it that the source's start was secret",
+    "": "the claim does not say where its twins start, as those of birthmark 0.1 do not: a stranger who starts where "
+    "the source did may be accused; enrol again",
+}
+
+
+def _twins_note(claim: Claim) -> tuple[str, ...]:
+    return (TWINS[claim.twins],) if claim.settings.get("placebos") and "owners" in claim.tensors else ()

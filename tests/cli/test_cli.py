@@ -84,13 +84,13 @@ def test_a_recipe_and_a_network_of_the_users_own(files: Path, here: Path) -> Non
         "from birthmark.workshop.training import Training, fit\n"
         "def network(shape=(1, 8, 8), outputs=10):\n"
         "    return nn.Sequential(nn.Flatten(), nn.Linear(64, 48), nn.Tanh(), nn.Linear(48, outputs))\n"
-        "def train(seed):\n"
-        "    torch.manual_seed(seed)\n    return fit(network(), data.load('digits')['owner'], Training(epochs=6, "
+        "def train(seed, start):\n"
+        "    torch.manual_seed(start)\n    return fit(network(), data.load('digits')['owner'], Training(epochs=6, "
         "batch=32), seed=seed)\n"
     )
     code = (
         "import mine; from pathlib import Path; from birthmark.workshop.modelfile import *; "
-        "save_model(Path('own.safetensors'), mine.train(5), ModelHead('', (1, 8, 8), 10))"
+        "save_model(Path('own.safetensors'), mine.train(5, 3), ModelHead('', (1, 8, 8), 10))"
     )
     import subprocess
     import sys
@@ -112,7 +112,10 @@ def test_a_recipe_and_a_network_of_the_users_own(files: Path, here: Path) -> Non
         1,
         "--json",
     )
-    code, out, err = run(*arguments, "--recipe", "mine:train", "--architecture", "mine:network")
+    own = ("--recipe", "mine:train", "--architecture", "mine:network")
+    code, _, err = run(*arguments, *own)
+    assert (code, "give --start N" in err, "birthmark.seed()" in err) == (2, True, True)
+    code, out, err = run(*arguments, *own, "--start", 3)
     assert code == 0, err
     assert json.loads(out)["twins"]["n"] == 3
     assert min(json.loads(out)["twins"]["accuracy"]) > 0.6

@@ -11,7 +11,7 @@ from birthmark.data.stored import Read, Stored
 from birthmark.errors import SettingError, UnknownName
 from birthmark.types import Answers, Samples
 from birthmark.workshop import architectures
-from birthmark.workshop.card import Card
+from birthmark.workshop.card import stolen
 from birthmark.workshop.cohort import reference_cards, surrogate_cards, twin_cards
 from birthmark.workshop.networks import GAN, VAE
 from birthmark.workshop.training import Training, accuracy, fit, outputs
@@ -135,16 +135,7 @@ def test_attacks_serve_regressors(attack: str, settings: dict[str, object]) -> N
 
 def test_a_fine_tuned_backbone_has_twins_from_the_same_weights() -> None:
     public = source_card("garments-mlp", 9)
-    tuned = Card(
-        kind="stolen",
-        data=public.data,
-        split="owner",
-        recipe="",
-        seed=1,
-        attack="ftal",
-        settings={"epochs": 2},
-        parents=(public.key,),
-    )
+    tuned = stolen(public, "ftal", {"epochs": 2}, "owner", 1)
     for card in [*twin_cards(tuned, 3), *reference_cards(tuned, 3)]:
         assert card.parents == tuned.parents
         assert card.attack == "ftal"

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from birthmark import data as datasets
-from birthmark.workshop.card import Card
+from birthmark.workshop.card import Card, stolen
+from birthmark.workshop.cohort import OTHER_START
 from birthmark.workshop.owner import Owner
 from birthmark.zoo.make import make
 
@@ -32,25 +33,10 @@ class Bench:
         return [self.known[card.key] for card in cards]
 
     def trained(self, split: str, seed: int, recipe: str = "cnn:width=8") -> nn.Module:
-        return self.make(
-            [Card(kind="trained", data={"name": "digits", "seed": 0}, split=split, recipe=recipe, seed=seed)]
-        )[0]
+        return self.make([Card("trained", self.data.about(split), split, recipe, seed, seed)])[0]
 
     def stolen(self, source: Card, attack: str, seed: int = 7, **settings: object) -> nn.Module:
-        return self.make(
-            [
-                Card(
-                    kind="stolen",
-                    data=source.data,
-                    split="attacker",
-                    recipe="",
-                    seed=seed,
-                    attack=attack,
-                    settings=settings,
-                    parents=(source.key,),
-                )
-            ]
-        )[0]
+        return self.make([stolen(source, attack, settings, "attacker", seed)])[0]
 
 
 @pytest.fixture(scope="session")
@@ -60,6 +46,8 @@ def bench() -> Bench:
 
 @pytest.fixture(scope="session")
 def owner(bench: Bench) -> Owner:
-    card = Card(kind="trained", data={"name": "digits", "seed": 0}, split="owner", recipe="cnn:width=8", seed=0)
-    data = bench.data
-    return Owner(bench.make([card])[0], card, data["owner"], data["reserve"], data["queries"], bench.make)
+    card = Card("trained", bench.data.about(), "owner", "cnn:width=8", start=2**127 + 1)
+    data, kind = bench.data, OTHER_START
+    return Owner(
+        bench.make([card])[0], card, data["owner"], data["reserve"], data["queries"], bench.make, twin_kind=kind
+    )

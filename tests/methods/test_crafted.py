@@ -149,7 +149,7 @@ def test_no_point_passing_the_filter_says_how_far_it_got(owner):
 
 
 def test_a_weak_source_is_warned_of(owner, bench):
-    untrained = bench.make([replace(owner.card, split="owner[:40]", seed=77)])[0]
+    untrained = bench.make([replace(owner.card, split="owner[:40]", start=77)])[0]
     warnings = made("ipguard", replace(owner, source=untrained), references=0).facts["warnings"]
     assert "below 0.5" in warnings[0]
 
@@ -177,15 +177,16 @@ def test_recipes_are_checked(tmp_path):
 
 
 def test_every_treatment_is_given_to_an_independent_too(owner):
-    from birthmark.workshop.cohort import family, twin_cards
+    from birthmark.workshop.cohort import family
 
-    found = family(recipe("wide"), owner.card, owner.card)
+    twins = owner.twin_cards(6)
+    found = family(recipe("wide"), owner.card, owner.card, twins=twins)
     ours = sorted((c.attack, c.split, str(c.settings)) for c in found.derived)
     theirs = sorted((c.attack, c.split, str(c.settings)) for c in found.independent if c.attack)
     assert ours == theirs
     assert all(owner.card.key not in c.parents for c in found.independent)
-    twin = twin_cards(owner.card, 1)[0]
-    other = family(recipe("wide"), twin, owner.card)
+    twin = twins[0]
+    other = family(recipe("wide"), twin, owner.card, twins=twins)
     assert {c.key for c in found.independent} ^ {c.key for c in other.independent} == {owner.card.key, twin.key}
     assert {c.split.partition("[")[0] for c in (*found.derived, *found.independent)} <= {"owner", "reserve"}
 

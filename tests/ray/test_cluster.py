@@ -25,7 +25,7 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore::FutureWarning", "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
 )
 DIGITS = datasets.load("digits")
-SOURCE = Card("trained", {"name": "digits", "seed": 0}, "owner", "mlp", 0, training={"epochs": 3})
+SOURCE = Card("trained", DIGITS.about(), "owner", "mlp", training={"epochs": 3})
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def test_the_same_bits_as_here(cluster: Ray, tmp_path: Path) -> None:
 
 
 def test_a_killed_worker_loses_only_its_card(cluster: Ray, tmp_path: Path) -> None:
-    store, cards = Store(tmp_path), [replace(SOURCE, seed=seed, training={"epochs": 100}) for seed in range(4)]
+    store, cards = Store(tmp_path), [replace(SOURCE, start=seed, training={"epochs": 100}) for seed in range(4)]
 
     def kill() -> None:
         while not (started := [event for event in store.events() if event["event"] == "started"]):

@@ -14,7 +14,8 @@ from torch import nn
 
 from birthmark import data as datasets
 from birthmark.errors import ArtifactError, BirthmarkError, SettingError
-from birthmark.workshop.card import Card
+from birthmark.workshop.card import Card, stolen
+from birthmark.workshop.code import code_digest
 from birthmark.workshop.cohort import reference_cards, twin_cards
 from birthmark.workshop.training import Training, accuracy, fit
 from birthmark.zoo.build import build, workshop
@@ -23,7 +24,7 @@ from birthmark.zoo.executors import Pool, Serial
 from birthmark.zoo.store import Store, tensors_digest
 
 DIGITS = datasets.load("digits")
-SOURCE = Card("trained", {"name": "digits", "seed": 0}, "owner", "mlp", 0, training={"epochs": 3})
+SOURCE = Card("trained", DIGITS.about(), "owner", "mlp", training={"epochs": 3})
 
 
 def digests(store: Store) -> dict[str, str]:
@@ -75,7 +76,7 @@ def test_a_truncated_model_is_rebuilt(tmp_path: Path) -> None:
 
 
 def test_a_killed_worker_loses_only_its_card(tmp_path: Path) -> None:
-    store, cards = Store(tmp_path), [replace(SOURCE, seed=seed, training={"epochs": 60}) for seed in range(4)]
+    store, cards = Store(tmp_path), [replace(SOURCE, start=seed, training={"epochs": 60}) for seed in range(4)]
     with closing(Pool(2)) as pool:
 
         def kill() -> None:
@@ -93,28 +94,29 @@ def test_a_killed_worker_loses_only_its_card(tmp_path: Path) -> None:
 
 
 def test_a_card_that_kills_every_worker_ends_the_build(tmp_path: Path) -> None:
-    (tmp_path / "deadly.py").write_text("import os\ndef die(seed):\n    os._exit(9)\n")
+    (tmp_path / "deadly.py").write_text("import os\ndef die(seed, start):\n    os._exit(9)\n")
     with pytest.MonkeyPatch.context() as patch, closing(Pool(1, retries=1)) as pool:
         patch.syspath_prepend(str(tmp_path))
+        deadly = replace(SOURCE, recipe="deadly:die", code=code_digest("deadly"))
         with pytest.raises(BirthmarkError, match=r"1 of 2 models .* died 2 times \(exit code 9\)"):
-            build([replace(SOURCE, recipe="deadly:die"), SOURCE], Store(tmp_path / "s"), data=DIGITS, executor=pool)
+            build([deadly, SOURCE], Store(tmp_path / "s"), data=DIGITS, executor=pool)
     assert Store(tmp_path / "s").sound(SOURCE.key)
 
 
 def test_missing_parents_other_data_and_given_cards_are_refused(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    orphan = Card("stolen", SOURCE.data, "attacker", "", 1, attack="ftal", parents=("0123456789abcdef",))
+    orphan = replace(stolen(SOURCE, "ftal", {}, "attacker", 1), parents=("0123456789abcdef",))
     with pytest.raises(SettingError, match="0123456789abcdef, which is neither among the cards nor in"):
         build([orphan], store, data=DIGITS, executor=Serial())
-    with pytest.raises(SettingError, match="'fashion-mnist', got 'digits'"):
-        build([replace(SOURCE, data={"name": "fashion-mnist"})], store, data=DIGITS, executor=Serial())
+    with pytest.raises(SettingError, match="other data than 'digits'"):
+        build([replace(SOURCE, data={"name": "digits"})], store, data=DIGITS, executor=Serial())
     with pytest.raises(SettingError, match="given model"):
         build([replace(SOURCE, kind="given")], store, data=DIGITS, executor=Serial())
 
 
 def test_one_failing_card_does_not_stop_the_others(tmp_path: Path) -> None:
     store, bad = Store(tmp_path), replace(SOURCE, training={"epochs": 3, "rate": 1e30, "bf16": False})
-    child = Card("stolen", SOURCE.data, "attacker", "", 1, attack="ftal", parents=(bad.key,))
+    child = stolen(bad, "ftal", {}, "attacker", 1)
     with pytest.raises(BirthmarkError, match=r"2 of 3 models .*diverged"):
         build([bad, child, SOURCE], store, data=DIGITS, executor=Serial())
     assert SOURCE.key in store
@@ -141,18 +143,18 @@ class Home(nn.Module):
         return self.layers(x)  # type: ignore[no-any-return]
 
 
-def home(seed: int) -> nn.Module:
-    torch.manual_seed(seed)
+def home(seed: int, start: int) -> nn.Module:
+    torch.manual_seed(start)
     return fit(Home(), DIGITS["owner"], Training(epochs=2), seed=seed)
 
 
 def test_a_workshop_for_a_network_without_a_name(tmp_path: Path) -> None:
-    store, card = Store(tmp_path), replace(SOURCE, recipe=f"{__name__}:home")
-    source = home(0)
+    store, card = Store(tmp_path), replace(SOURCE, recipe=f"{__name__}:home", code=code_digest(__name__))
+    source = home(0, 0)
     make = workshop(source, card, store, DIGITS, Serial())
     twins, again = make(twin_cards(card, 2)), make(twin_cards(card, 2))
     assert [tensors_digest(t.state_dict()) for t in twins] == [tensors_digest(t.state_dict()) for t in again]
     assert kinds(store).count("built") == 2
     assert type(twins[0]) is Home
     with pytest.raises(SettingError, match="holds another model under the card"):
-        workshop(home(1), card, store, DIGITS, Serial())(twin_cards(card, 2))
+        workshop(home(1, 0), card, store, DIGITS, Serial())(twin_cards(card, 2))

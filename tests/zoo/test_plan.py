@@ -17,6 +17,7 @@ from birthmark.zoo.executors import Serial
 from birthmark.zoo.make import training
 from birthmark.zoo.store import Store
 
+PARTS = ("owner", "reserve", "attacker", "innocent", "queries", "test")
 SMALL = {
     "data": "digits",
     "sources": [0, 1],
@@ -48,8 +49,10 @@ def test_every_plan_names_only_what_exists(name: str) -> None:
 
 def test_the_layout_of_fingerbench() -> None:
     roles = Counter(entry.role for entry in catalogue.read("fingerbench-fmnist").of(0))
-    assert (roles["positive"], roles["negative"], roles["craft"], roles["twin"]) == (63, 73, 18, 19)
-    assert roles["positive"] + roles["negative"] + roles["craft"] == 154
+    assert (roles["positive"], roles["negative"], roles["craft"], roles["twin"]) == (63, 93, 18, 19)
+    tiers = Counter(entry.tier for entry in catalogue.read("fingerbench-fmnist").of(0) if entry.role == "negative")
+    assert tiers["same start, other data"] == 20
+    assert sum(roles[role] for role in ("positive", "negative", "craft")) - 20 == 154
     groups = Counter((entry.role, entry.group) for entry in catalogue.read("fingerbench-fmnist").of(0))
     assert groups["positive", "knockoff"] == groups["negative", "knockoff"] == groups["positive", "distillation"] == 15
 
@@ -76,6 +79,53 @@ def test_descent_decides_what_is_a_positive_and_what_is_shared() -> None:
     assert [entry.card.key for entry in plans.parse("small", {**SMALL, "rule": SMALL["rule"][1:]}).of(0)][
         -1
     ] == plan.of(0)[-1].card.key
+
+
+def test_strangers_with_the_sources_start_belong_to_that_source_and_are_innocent() -> None:
+    rules = [
+        {"name": "stranger", "split": "innocent", "start": "source", "tier": "same start, other data"},
+        {"name": "tuned stranger", "of": "stranger", "attack": "ftal", "split": "attacker"},
+    ]
+    plan = plans.parse("small", {**SMALL, "rule": rules})
+    strangers = [entry for entry in plan.entries if "stranger" in entry.name]
+    assert [(e.name, e.source, e.role, e.card.start) for e in strangers if e.name == "stranger"] == [
+        ("stranger", 0, "negative", 0),
+        ("stranger", 1, "negative", 1),
+    ]
+    assert {entry.role for entry in strangers} == {"negative"}
+    assert all(entry.tier for entry in strangers)
+    assert len({entry.card.course for entry in strangers if entry.name == "stranger"}) == 2
+    with pytest.raises(SettingError, match="starts at 7"):
+        plans.parse("small", {**SMALL, "rule": [{"name": "a", "split": "owner", "start": 7}]})
+
+
+@pytest.mark.parametrize("name", [*catalogue.names(), "fingerbench-tasks/friedman1"])
+def test_every_plan_has_strangers_with_the_sources_start(name: str) -> None:
+    plan = catalogue.read(name)
+    for source in plan.sources:
+        entries = plan.of(source)
+        first = next(entry.card for entry in entries if entry.role == "source")
+        same = [entry.card for entry in entries if entry.tier == "same start, other data"]
+        assert len({card.key for card in same}) >= 20
+        assert {(card.start, card.recipe, card.split == first.split) for card in same} == {
+            (first.start, first.recipe, False)
+        }
+
+
+def test_other_content_of_the_data_makes_other_keys(tmp_path: Path) -> None:
+    place = tmp_path / "mine.npz"
+    digits = datasets.load("digits")
+    inputs, targets = (
+        np.concatenate([digits[p].inputs for p in PARTS]),
+        np.concatenate([digits[p].targets for p in PARTS]),
+    )
+    np.savez(place, inputs=inputs, targets=targets)
+    plan = plans.parse("small", {**SMALL, "data": str(place)})
+    before = {card.key for card in plan.load()[0].cards()}
+    assert {card.key for card in plan.load()[0].cards()} == before
+    targets[:40] = (targets[:40] + 1) % 10
+    np.savez(place, inputs=inputs, targets=targets)
+    assert not before & {card.key for card in plan.load()[0].cards()}
 
 
 @pytest.mark.parametrize(
@@ -121,8 +171,9 @@ def test_unknown_plans_and_broken_files(tmp_path: Path) -> None:
 
 def test_plans_share_models(tmp_path: Path) -> None:
     store, data = Store(tmp_path), datasets.load("digits")
-    build(plans.parse("one", SMALL).cards([0]), store, data=data, executor=Serial())
-    build(plans.parse("two", {**SMALL, "sources": [0]}).cards(), store, data=data, executor=Serial())
+    one, two = plans.parse("one", SMALL).bound(data), plans.parse("two", {**SMALL, "sources": [0]}).bound(data)
+    build(one.cards([0]), store, data=data, executor=Serial())
+    build(two.cards(), store, data=data, executor=Serial())
     assert [event["event"] for event in store.events()].count("built") == 4
 
 
@@ -138,8 +189,7 @@ def cifar(folder: Path, n: int) -> Path:
 
 
 def test_the_cifar_plan_starts_on_a_tiny_file(tmp_path: Path) -> None:
-    plan = catalogue.read("fingerbench-cifar10")
-    data = plan.load(cifar(tmp_path, 60))
+    plan, data = catalogue.read("fingerbench-cifar10").load(cifar(tmp_path, 60))
     plans.check_splits(plan, data)
     assert data["foreign"].shape == (3, 32, 32)
     first = [replace(card, training={**card.training, "epochs": 3}) for card in plan.cards()[:2]]

@@ -132,7 +132,7 @@ def ask(at: Mapping[str, Any], suspect: Mapping[str, Any], claims: Sequence[str]
     parts, module = place.store.data(place.data), place.store.load(entry.card.key)
     oracle: Oracle = Probabilities(Open(module, Answers.LOGITS if parts.classes else Answers.VALUES, entry.name))
     if entry.evasion:
-        oracle = evade(oracle, "|".join(entry.evasion), seed=entry.card.seed, data=parts["attacker"].inputs)
+        oracle = evade(oracle, "|".join(entry.evasion), seed=entry.card.course, data=parts["attacker"].inputs)
     queries = {key: Claim.load(place.claim(key))[0].queries for key in missing}
     rows = oracle(np.concatenate(list(queries.values()))) if queries else np.zeros((0, 0))
     for key, inputs in queries.items():

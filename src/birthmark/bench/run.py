@@ -19,7 +19,8 @@ from birthmark.artifact import canonical, digest_of, plain, write_atomically
 from birthmark.bench.jobs import Place, concerns, suspects
 from birthmark.data import Data
 from birthmark.errors import BirthmarkError, SettingError
-from birthmark.workshop.card import VERSION, Card
+from birthmark.workshop.card import Card
+from birthmark.workshop.enroll import versions
 from birthmark.zoo.crew import Crew, Progress
 from birthmark.zoo.executors import Executor, Job
 from birthmark.zoo.marked import fits
@@ -70,7 +71,8 @@ def run(
         SettingError: models of the plan are missing in the store, or a method is not made for its data.
         BirthmarkError: some jobs failed; the other records are written.
     """
-    store, data, sources = Store(folder), plan.load(choice.data_dir), tuple(choice.sources) or plan.sources
+    store, sources = Store(folder), tuple(choice.sources) or plan.sources
+    plan, data = plan.load(choice.data_dir)
     choice = replace(choice, methods=_methods(plan, data, choice))
     _all_there(plan, store, sources)
     kept, files, failures = store.keep_data(data), list[Path](), dict[str, str]()
@@ -156,7 +158,8 @@ class _Bench:
     def _claims(self) -> list[_Claimed]:
         found = list[_Claimed]()
         for name, settings in (self.choice.methods or {}).items():
-            what = [self.place.owner.key, name, settings, self.choice.seed, VERSION, self.place.data]
+            code = registry.code_of("watermarks" if name in registry.found("watermarks") else "methods", name)
+            what = [self.place.owner.key, name, settings, self.choice.seed, versions(), code, self.place.data]
             if name not in registry.found("watermarks"):
                 found.append(_Claimed(name, digest_of(what)[:16], settings))
                 continue

@@ -43,9 +43,7 @@ def small_owner(architecture: str = "mlp") -> Owner:
     """An owner of a small network on digits, who trains twins and references in memory when asked."""
     parts = datasets.load("digits")
     how = {"epochs": 20, "batch": 32}
-    card = Card(
-        kind="trained", data={"name": "digits", "seed": 0}, split="owner", recipe=architecture, seed=0, training=how
-    )
+    card = Card("trained", parts.about(), "owner", architecture, training=how)
     known = {card.key: make(card, {}, parts)}
 
     def workshop(cards: Sequence[Card]) -> list[nn.Module]:

@@ -142,15 +142,7 @@ def enroll(
         closing(executor("local", place.workers or None)) as engine,
         bar(f"enrolling with {', '.join(choice.methods)}", quiet=as_json) as progress,
     ):
-        owner, test = open_owner(
-            source,
-            making,
-            data,
-            cohort=(choice.twins, choice.references),
-            cache=place.cache,
-            engine=engine,
-            progress=progress,
-        )
+        owner, test = open_owner(source, making, data, cache=place.cache, engine=engine, progress=progress)
         for method in made:
             claim = make_claim(owner, method, seed=choice.seed, test=test, surrogates=choice.surrogates)
             folder = out if len(made) == 1 else out / method.name

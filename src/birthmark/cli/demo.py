@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,9 @@ from birthmark.evidence import Evidence
 from birthmark.methods.kinship import Kinship
 from birthmark.verify import Terms, verify
 from birthmark.workshop.card import Card
-from birthmark.workshop.cohort import reference_cards, surrogate_cards, treated_cards, twin_cards
-from birthmark.workshop.enroll import enroll
+from birthmark.workshop.card import stolen as theft
+from birthmark.workshop.cohort import surrogate_cards
+from birthmark.workshop.enroll import enroll, enrolling, relatives
 from birthmark.workshop.owner import Owner
 from birthmark.workshop.training import accuracy, outputs
 from birthmark.workshop.whitebox import Open
@@ -32,7 +33,6 @@ from birthmark.zoo.store import Store
 
 ALPHA = 0.05
 TWINS = 19
-DATA = {"name": "digits", "seed": 0}
 TRAINING = {"epochs": 15, "batch": 32}
 
 
@@ -51,16 +51,7 @@ def suspects(source: Card) -> list[Suspect]:
     """Eleven thefts on the attacker's data, and ten innocents, half of them on the source's own data."""
 
     def stolen(attack: str, **settings: Any) -> Card:
-        return Card(
-            kind="stolen",
-            data=source.data,
-            split="attacker",
-            recipe="",
-            seed=source.seed + 50,
-            attack=attack,
-            settings=settings,
-            parents=(source.key,),
-        )
+        return theft(source, attack, settings, "attacker", source.course + 50)
 
     thefts = [
         ("last layer tuned", stolen("ftll")),
@@ -84,14 +75,9 @@ def suspects(source: Card) -> list[Suspect]:
     ]
     for i, recipe in enumerate(("vgg", "vgg", "cnn", "res", "lenet")):
         for split, tier in ((source.split, "same data"), ("innocent", "other data")):
-            card = Card(
-                kind="trained",
-                data=source.data,
-                split=split,
-                recipe=recipe,
-                seed=source.seed + 70 + i,
-                training=TRAINING,
-            )
+            own, same = source.course + 70 + i, i == 1 and split != source.split
+            card = replace(source, split=split, recipe=recipe, start=source.start if same else own, course=own)
+            tier = f"same start, {tier}" if same else tier
             found.append(Suspect(f"{recipe} {i}, {tier}", "independent", "", tier, card))
     return found
 
@@ -104,12 +90,9 @@ def run(out: Path, *, seed: int, workers: int, quiet: bool) -> dict[str, Any]:
     torch.set_num_threads(1)
     started = time.monotonic()
     parts = datasets.load("digits", seed=0)
-    source = Card(kind="trained", data=DATA, split="owner", recipe="vgg", seed=seed, training=TRAINING)
+    source = Card("trained", parts.about(), "owner", "vgg", start=seed, course=seed, training=TRAINING)
     accused = suspects(source)
     method = Kinship(queries=100, placebos=TWINS)
-    treated = [card for cards in treated_cards(source, method.references, method.treated) for card in cards]
-    others = [*reference_cards(source, method.references), *treated, *surrogate_cards(source)]
-    cohort = [*twin_cards(source, TWINS), *others]
     module = make(source, {}, parts)
     with bar("training the source, its twins, thefts and innocents", quiet=quiet) as share:
 
@@ -118,8 +101,9 @@ def run(out: Path, *, seed: int, workers: int, quiet: bool) -> dict[str, Any]:
 
         with closing(executor("local", workers or None)) as engine:
             everything = workshop(module, source, Store(out / "zoo"), parts, engine, progress)
-            models = everything([*cohort, *(s.card for s in accused)])[len(cohort) :]
             owner = Owner(module, source, parts["owner"], parts["reserve"], parts["queries"], everything)
+            cohort = [*relatives(enrolling(owner, seed), method), *surrogate_cards(source)]
+            models = everything([*cohort, *(s.card for s in accused)])[len(cohort) :]
             claim = enroll(owner, method, seed=seed, test=parts["test"])
     digest = claim.save(out / "claim")
     transcripts = [out / "transcripts" / f"{suspect.card.key}.jsonl" for suspect in accused]

@@ -1,7 +1,7 @@
 """The commands `key`: keys of watermarks, the keyrings that marks need, and claims on whoever learned a mark."""
 
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -122,9 +122,8 @@ def _keyring(
     from birthmark.zoo.catalogue import executor
 
     with closing(executor("local", place.workers or None)) as engine, bar("training references", quiet=quiet) as share:
-        owner, _ = open_owner(
-            source, making, data, cohort=(0, ring.references), cache=place.cache, engine=engine, progress=share
-        )
+        known = replace(making, start=making.start or "0")  # placebos are keys here: where a model started is no matter
+        owner, _ = open_owner(source, known, data, cache=place.cache, engine=engine, progress=share)
         return make_keyring(
             owner, references=ring.references, seed=ring.seed, queries=ring.queries, placebos=ring.placebos
         )

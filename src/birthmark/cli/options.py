@@ -168,10 +168,17 @@ NOUNS: dict[type, Mapping[str, Any]] = {
             typer.Option(
                 "--recipe",
                 help=(
-                    "How to train a twin: a built-in architecture (res:width=24) or module:function (seed -> trained "
-                    "network); default the source file's own card."
+                    "How to train a twin: a built-in architecture (res:width=24) or module:function ((seed, start) -> "
+                    "trained network); default the source file's own card."
                 ),
             ),
+        ],
+        "start": Annotated[
+            str,
+            typer.Option("--start", help="Where the source started: seed of its initial weights, or a file with them."),
+        ],
+        "other_start": Annotated[
+            bool, typer.Option("--other-start", help="Twins start elsewhere: for a source whose start was secret.")
         ],
         "split": Annotated[str, typer.Option("--split", help="Part of the data that the source was trained on.")],
         "training": Annotated[

@@ -57,10 +57,7 @@ def print_claim(facts: Mapping[str, Any]) -> None:
         if smallest
         else "  nothing to rank a suspect among: no verdict can be reached"
     )
-    say(
-        f"  {reach['queries']} distinct queries for the whole test; source accuracy {facts['source']['accuracy']:.3f}; "
-        f"made in {facts['seconds']} s"
-    )
+    say(f"  {reach['queries']} distinct queries for the whole test; source accuracy {facts['source']['accuracy']:.3f}")
     for warning in facts["warnings"]:
         say(f"  warning: {warning}")
     rows = [

@@ -24,7 +24,8 @@ from birthmark.crafting.parents import Crafted, Tensors
 from birthmark.errors import DataError
 from birthmark.scoring.matching import interleaved
 from birthmark.types import Array, Floats, Labels, Samples
-from birthmark.workshop.cohort import recipe, twin_cards
+from birthmark.workshop.code import code_digest
+from birthmark.workshop.cohort import recipe
 from birthmark.workshop.owner import Cohort, Owner, gather
 from birthmark.workshop.training import accuracy, autocast, has_bf16, outputs, probabilities, seeded
 
@@ -211,14 +212,14 @@ def enrolled(method: Crafted, owner: Owner, craft: Callable[[Owner, Cohort, int]
     plan = recipe(cohort) if cohort else {}
     settings = asdict(method)
     parts, warnings, sizes = [], list(weak(owner)), []
-    for card in (None, *twin_cards(owner.card, placebos)):
+    for card in (None, *owner.twin_cards(placebos)):
         mine = (
             gather(owner, plan, card, twins=placebos)
             if cohort
             else Cohort((owner.make([card])[0] if card else owner.source,), ())
         )
         made = {key: value for key, value in settings.items() if key != "references"}
-        what = [method.name, made, seed, (card or owner.card).key]
+        what = [method.name, made, plan, seed, (card or owner.card).key, code_digest(type(method).__module__)]
         parts.append(kept(owner, what, lambda mine=mine: craft(owner, mine, seed)))  # type: ignore[misc]
         warnings += mine.warnings
         sizes.append({"derived": len(mine.derived), "independent": len(mine.independent)})
@@ -234,10 +235,11 @@ def kept(owner: Owner, what: Sequence[Any], make: Callable[[], Tensors]) -> Tens
     """What `make` makes, from the owner's scratch folder if it was made there before.
 
     Args:
-        what: plain data that says what it is: method, settings, seed, whose.
+        what: plain data that says what it is: method, settings, seed, whose; the owner's samples are added.
     """
     if owner.scratch is None:
         return make()
+    what = [*what, owner.digest, owner.secret]
     folder = owner.scratch / digest_of(what)[:16]
     if not (folder / "manifest.json").is_file():
         began = time.monotonic()

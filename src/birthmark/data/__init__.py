@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from birthmark.artifact import digest_of
 from birthmark.data import tasks
 from birthmark.data.archive import npz
 from birthmark.data.folder import image_folder
@@ -23,6 +24,8 @@ from birthmark.types import Labels, Samples
 
 __all__ = ["DATASETS", "Data", "cifar10", "fashion_mnist", "image_folder", "load", "npz", "own", "require", "split"]
 LEAST = 50  # different samples that can be split
+
+HELD_OUT = ("queries", "test")
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,15 @@ class Data:
                 raise DataError(f"expected a piece from 0 to {int(match[5]) - 1}, got {split!r}")
             return whole[edges[int(match[4])] : edges[int(match[4]) + 1]]
         return whole[int(match[2] or 0) : int(match[3] or len(whole))]
+
+    def about(self, split: str = "owner") -> dict[str, str]:
+        """What a card says of its data: the name, and a digest of what models are trained on.
+
+        The foreign pool counts for cards on it alone, and what is held out for none.
+        """
+        foreign = split.startswith("foreign")
+        parts = [part for part in sorted(self.parts) if part not in HELD_OUT and (part == "foreign") == foreign]
+        return {"name": self.name, "sha256": digest_of([[part, self.parts[part].digest] for part in parts])}
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -228,10 +228,10 @@ class SacW(SacSource):
     students: int = 1
 
     def families(self, owner: Owner) -> "Sequence[Sequence[nn.Module]]":
-        from birthmark.workshop.cohort import student_cards, twin_cards
+        from birthmark.workshop.cohort import student_cards
 
         n, k = self.placebos, self.students
-        twins = twin_cards(owner.card, n)
+        twins = owner.twin_cards(n)
         students = [student for card in (owner.card, *twins) for student in student_cards(card, k)]
         made = owner.make([*twins, *students])
         return [[model, *made[n + i * k : n + (i + 1) * k]] for i, model in enumerate([owner.source, *made[:n]])]

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from birthmark.errors import SettingError, nearest
 from birthmark.workshop import networks
+from birthmark.workshop.seeds import sow
 
 
 class Centre(nn.Module):
@@ -363,7 +364,7 @@ def build(name: str, shape: Sequence[int], outputs: int, *, seed: int) -> nn.Mod
             "'mlp'"
         )
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        sow(seed)
         try:
             several = [builder(shape, outputs, **{**defaults, **settings}) for _ in range(max(members, 1))]
         except TypeError as error:

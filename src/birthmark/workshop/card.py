@@ -6,12 +6,20 @@ benchmark that names it. What a model is *for* (positive, reference, twin...) is
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cache
+from importlib.metadata import version
 from typing import Any
 
 from birthmark.artifact import digest_of
 from birthmark.errors import SettingError
 
-VERSION = 1  # of training and attack code: raise it when the same card would make other bits
+VERSION = 2  # of training and attack code: raise it when the same card would make other bits
+
+
+@cache
+def made_by() -> str:
+    """The releases that decide a model's bits beside our own code."""
+    return ", ".join(f"{name} {version(name).partition('+')[0]}" for name in ("torch", "numpy"))
 
 
 @dataclass(frozen=True)
@@ -19,30 +27,36 @@ class Card:
     """How one model is made.
 
     Attributes:
-        kind: "given" (a model file of the user's, `recipe` is its digest), "trained" (by `recipe`) or "stolen" (by
+        kind: "given" (a model file of the user's, `settings` hold its digest), "trained" (by `recipe`) or "stolen" (by
             `attack` from `parents`).
-        data: data set by name, with its settings: {"name": "fashion-mnist", "seed": 0}.
+        data: data set by name and content, as `Data.about` says it.
         split: which part it is trained on, e.g. "owner", "attacker[:5000]", "reserve[1/3]".
         recipe: an architecture's name (trained by the standard loop) or "module:function".
+        start: seed of the initial weights; without use where they come from `parents`.
+        course: seed of everything else random: order of the data, augmentation, dropout; of stolen models all of it.
         training: settings of the standard loop that differ from its defaults.
         attack, settings: name and settings of the attack, for stolen models.
-        parents: keys of the models it is made from; the first is the one it is derived from.
-        seed: of initialisation, order of data and everything else random.
+        parents: keys of the models it is made from; the first is the one it is derived from, or starts from.
         shown: how the first parent's answers reach the thief (`birthmark.zoo.marked`): "watermark" with its name, the
             client and settings, keys screened by the other parents; "evasion", wrappers around it. Empty: as they are.
+        code: SHA-256 of the source text behind a recipe or an attack of the user's own; empty for built-in ones.
+        version, made_by: of our training code; of the releases of others.
     """
 
     kind: str
     data: Mapping[str, Any]
     split: str
     recipe: str
-    seed: int
+    start: int = field(default=0, repr=False)
+    course: int = field(default=0, repr=False)
     training: Mapping[str, Any] = field(default_factory=dict)
     attack: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     parents: tuple[str, ...] = ()
+    code: str = ""
     version: int = VERSION
     shown: Mapping[str, Any] = field(default_factory=dict)
+    made_by: str = field(default_factory=made_by)
 
     def __post_init__(self) -> None:
         if self.kind not in ("given", "trained", "stolen"):
@@ -52,8 +66,28 @@ class Card:
                 f"a card is 'stolen' when it names an attack and a parent; got kind {self.kind!r}, attack "
                 f"{self.attack!r}, {len(self.parents)} parents"
             )
+        for name in ("start", "course"):
+            if not 0 <= getattr(self, name) < 2**128:
+                raise SettingError(f"expected a {name} from 0 to 2**128 - 1, got {getattr(self, name)}")
 
     @property
     def key(self) -> str:
         """The first 16 hex digits of the SHA-256 of the card's canonical JSON."""
-        return digest_of({name: value for name, value in asdict(self).items() if value or name != "shown"})[:16]
+        return digest_of(asdict(self))[:16]
+
+    @property
+    def own_code(self) -> bool:
+        """Whether the recipe is the user's own code, "module:function"."""
+        return is_code(self.recipe)
+
+
+def stolen(parent: Card, attack: str, settings: Mapping[str, Any], split: str, course: int) -> Card:
+    """The card of a theft of `parent`'s model with the data of `split`."""
+    return Card(
+        "stolen", parent.data, split, "", course=course, attack=attack, settings=settings, parents=(parent.key,)
+    )
+
+
+def is_code(recipe: str) -> bool:
+    """Whether a recipe names code, "module:function", rather than an architecture with settings ("res:width=24")."""
+    return ":" in recipe and "=" not in recipe

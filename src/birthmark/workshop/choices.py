@@ -30,11 +30,15 @@ class Making:
     """What the owner says of how the source was made.
 
     Attributes:
-        recipe: a built-in architecture, or "module:function" (seed -> trained network); default the file's own card.
+        recipe: a built-in architecture, or "module:function" (seed, start) -> trained network; default the file's card.
+        start: seed of the source's initial weights, or a file that holds them; default what the file's card says.
+        other_start: whether twins start elsewhere than the source, whose start is a secret seed then.
         split: part of the data that the source was trained on.
         training: settings of the built-in loop.
     """
 
     recipe: str = ""
+    start: str = ""
+    other_start: bool = False
     split: str = "owner"
     training: Mapping[str, Any] = field(default_factory=dict)

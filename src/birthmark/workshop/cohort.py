@@ -1,8 +1,8 @@
 """Cohorts: the models an owner makes around the source, as rules for cards.
 
-Twins are reruns of the source under other seeds. References are independent models of several architectures, half on
-the source's own data, half on the owner's reserve; treated references are copies and students of those. Surrogates are
-small thefts by the owner, on the reserve.
+Twins are reruns of the source from the same start on other courses. References are independent models, half on the
+source's own data, half on the owner's reserve, of several architectures; some start where the source does. Treated
+references are copies and students of those. Surrogates are small thefts by the owner, on the reserve.
 
 A recipe (TOML, `cohorts/*.toml` or a file of the user's) says which models queries are crafted with:
 
@@ -12,7 +12,8 @@ A recipe (TOML, `cohorts/*.toml` or a file of the user's) says which models quer
     without     attacks whose models are left out, for ablations; "adv-train" leaves out all adversarially trained ones
     mirrored    whether every treatment is given to an independent, too, in rotation; without that, honest models
                 that went through the same treatment are accused
-    [[independent]]   recipes, split ("source" for the source's own), training, and how many `times`
+    [[independent]]   recipes, split ("source" for the source's own), training, and how many `times`; with
+                      start = "source" of the source's recipe and from its start
     [[treatment]]     attack, settings, split or splits in rotation, students (one model each), and how many `times`
 """
 
@@ -24,7 +25,8 @@ from pathlib import Path
 from typing import Any
 
 from birthmark.errors import SettingError, nearest
-from birthmark.workshop.card import Card
+from birthmark.workshop.card import VERSION, Card, made_by, stolen
+from birthmark.workshop.seeds import drawn
 
 REFERENCE_ARCHITECTURES = ("cnn", "res", "vgg", "lenet", "mobile", "squeeze")
 RELATIVES = {  # of families that no image classifier can stand in for
@@ -40,40 +42,60 @@ GENERATORS, DECODERS = (
     ("vae", "gan"),
     ("mlp:width=96,depth=1", "mlp:width=160,depth=1"),
 )  # students of generators map latents to images
-TWIN_SEED, REFERENCE_SEED, SURROGATE_SEED, STUDENT_SEED = 1_000, 2_000, 3_000, 4_000
-DERIVED_SEED, INDEPENDENT_SEED, TREATED_SEED, MIRRORED_SEED = 5_000, 6_000, 7_000, 8_000
+SAME_START_TURN = 4  # every so many-th reference starts where the source does
+SAME_START, OTHER_START = "same-start", "other-start"
 
 
 def origin(card: Card) -> Card:
-    """The card that the source's twins rerun: the source's own, as a trained model.
+    """The card that the source's twins rerun: the source's own, as a trained model, by today's code.
 
     A source that was made from another model (a fine-tuned public backbone) has twins made from the same one, so that
     what all of them share with everybody else's fine-tunes cancels.
     """
-    return replace(card, kind="trained", settings={}) if card.kind == "given" else card
+    today = replace(card, version=VERSION, made_by=made_by())
+    return replace(today, kind="trained", settings={}) if card.kind == "given" else today
 
 
-def twin_cards(source: Card, n: int) -> list[Card]:
-    """The source's card under `n` other seeds."""
-    return [replace(origin(source), seed=TWIN_SEED + source.seed * 100_000 + i) for i in range(n)]
+def seed_of(source: Card, *words: str | int) -> int:
+    """A seed of the owner's for one model around the source."""
+    return drawn(source.start, source.course, *words)
 
 
-def reference_cards(source: Card, n: int, architectures: tuple[str, ...] = REFERENCE_ARCHITECTURES) -> list[Card]:
-    """`n` independents, alternately on the source's split and on the reserve, architectures in turn.
+def twin_cards(source: Card, n: int, *, secret: int = 0, kind: str = SAME_START) -> list[Card]:
+    """The source's card under `n` other courses; under other starts, too, if `kind` says so.
 
-    Of a fine-tuned backbone they are other fine-tunes of it: an innocent who started from the same public weights is
-    closest.
+    Args:
+        secret: of the owner: without it nobody else can tell the twins' courses.
     """
-    names = RELATIVES.get(source.recipe.partition(":")[0], architectures)
+    first = origin(source)
     return [
         replace(
-            origin(source),
-            recipe=names[i % len(names)] if not source.parents else source.recipe,
-            split=("reserve", source.split)[i % 2],
-            seed=REFERENCE_SEED + source.seed * 100_000 + i,
+            first,
+            course=seed_of(source, "twin", secret, i),
+            start=first.start if kind == SAME_START else seed_of(source, "twin's start", secret, i),
         )
         for i in range(n)
     ]
+
+
+def reference_cards(source: Card, n: int, architectures: tuple[str, ...] = REFERENCE_ARCHITECTURES) -> list[Card]:
+    """`n` independents, alternately on the reserve and on the source's split, architectures in turn.
+
+    Every fourth has the source's architecture and start, on the reserve: a stranger who started where the source did is
+    closest of all. Of a fine-tuned backbone all are other fine-tunes of it, for the same reason. A recipe of the user's
+    own brings its own data, so that no such stranger can be made.
+    """
+    names = RELATIVES.get(source.recipe.partition(":")[0], architectures)
+    tuned, first = source.kind == "stolen", replace(origin(source), code="")
+    cards = []
+    for i in range(n):
+        alike = i % SAME_START_TURN == 2 and not source.own_code
+        card = replace(first, split=("reserve", source.split)[i % 2], course=seed_of(source, "reference", i))
+        if not tuned and not alike:
+            start = seed_of(source, "reference's start", i)
+            card = replace(card, recipe=names[i % len(names)], start=start, parents=())
+        cards.append(card)
+    return cards
 
 
 def treated_cards(source: Card, n: int, each: int) -> list[list[Card]]:
@@ -86,10 +108,7 @@ def treated_cards(source: Card, n: int, each: int) -> list[list[Card]]:
     family = source.recipe.partition(":")[0]
     rate, epochs = float(source.training.get("rate", 6e-3)), int(source.training.get("epochs", 10))
     others = DECODERS if family in GENERATORS else RELATIVES.get(family, REFERENCE_ARCHITECTURES)
-    foreign = family in GENERATORS or (
-        ":" in source.recipe and "=" not in source.recipe
-    )  # module:function trains no student
-    own = others[0] if foreign else source.recipe
+    own = others[0] if family in GENERATORS or source.own_code else source.recipe
     student = {"epochs": max(10, epochs), "rate": rate}
     found = []
     for i, card in enumerate(reference_cards(source, n)):
@@ -101,57 +120,22 @@ def treated_cards(source: Card, n: int, each: int) -> list[list[Card]]:
             ("distill", {"student": others[(i + 2) % len(others)], **student}),
         ]
         turn = [treatments[(i + j) % len(treatments)] for j in range(each)]
-        found.append(
-            [
-                Card(
-                    kind="stolen",
-                    data=source.data,
-                    split="reserve",
-                    recipe="",
-                    seed=TREATED_SEED + source.seed * 100_000 + each * i + j,
-                    attack=attack,
-                    settings=settings,
-                    parents=(card.key,),
-                )
-                for j, (attack, settings) in enumerate(turn)
-            ]
-        )
+        found.append([stolen(card, *how, "reserve", seed_of(source, "treated", i, j)) for j, how in enumerate(turn)])
     return found
 
 
 def surrogate_cards(source: Card, n: int = 3) -> list[Card]:
     """Thefts of the source by its owner on the reserve: a fine-tuned copy, students on probabilities and on labels."""
-    student = RELATIVES.get(source.recipe.partition(":")[0], ("cnn",))[0]
-    thefts = [("ftal", {}), ("distill", {"student": student}), ("retrain", {"student": student})]
-    return [
-        Card(
-            kind="stolen",
-            data=source.data,
-            split="reserve",
-            recipe="",
-            seed=SURROGATE_SEED + source.seed * 100_000 + i,
-            attack=thefts[i % 3][0],
-            settings=thefts[i % 3][1],
-            parents=(source.key,),
-        )
-        for i in range(n)
-    ]
+    student = {"student": RELATIVES.get(source.recipe.partition(":")[0], ("cnn",))[0]}
+    thefts = [("ftal", {}), ("distill", student), ("retrain", student)]
+    return [stolen(source, *thefts[i % 3], "reserve", seed_of(source, "surrogate", i)) for i in range(n)]
 
 
 def student_cards(source: Card, n: int = 1) -> list[Card]:
     """`n` students extracted from a model on the reserve, alternately from probabilities and from labels."""
-    student = RELATIVES.get(source.recipe.partition(":")[0], ("cnn",))[0]
+    student = {"student": RELATIVES.get(source.recipe.partition(":")[0], ("cnn",))[0]}
     return [
-        Card(
-            kind="stolen",
-            data=source.data,
-            split="reserve",
-            recipe="",
-            seed=STUDENT_SEED + source.seed * 100_000 + i,
-            attack=("distill", "retrain")[i % 2],
-            settings={"student": student},
-            parents=(source.key,),
-        )
+        stolen(source, ("distill", "retrain")[i % 2], student, "reserve", seed_of(source, "student", i))
         for i in range(n)
     ]
 
@@ -182,7 +166,7 @@ def recipe(name: str) -> Mapping[str, Any]:
         raise SettingError(f"cohort recipe {name}: not TOML: {error}") from None
     words = {
         "": ("about", "twins", "thin", "without", "mirrored", "independent", "treatment"),
-        "independent": ("recipes", "split", "training", "times"),
+        "independent": ("recipes", "split", "training", "start", "times"),
         "treatment": ("attack", "settings", "split", "students", "times"),
     }
     for part, table in [
@@ -198,7 +182,7 @@ def recipe(name: str) -> Mapping[str, Any]:
     return found
 
 
-def family(plan: Mapping[str, Any], owner: Card, source: Card, *, twins: int = 0, seed: int = 0) -> Family:
+def family(plan: Mapping[str, Any], owner: Card, source: Card, *, twins: Sequence[Card], seed: int = 0) -> Family:
     """The cards of one owner's cohort.
 
     Twins' cohorts have the same independents as the source's; among owners (the source and its twins), each has all
@@ -208,26 +192,31 @@ def family(plan: Mapping[str, Any], owner: Card, source: Card, *, twins: int = 0
         plan: a recipe.
         owner: whose cohort it is: the source's card or a twin's.
         source: the source's card.
-        twins: owners beside the source, if there are more than the recipe's own twins.
+        twins: the owners beside the source; the plan's own twins are the first of them.
         seed: another one gives another cohort of the same recipe: held-out models to choose settings on.
     """
-    base, first = source.seed * 100_000 + 100 * seed, origin(source)
+    first = origin(source)
     plain, special = list[Card](), list[Card]()
     for table in plan.get("independent", ()):
-        for name in list(table["recipes"]) * int(table.get("times", 1)):
-            split = source.split if table.get("split", "source") == "source" else table["split"]
+        same = table.get("start") == "source"
+        if same and source.own_code:
+            continue
+        for name in ([source.recipe] if same else list(table["recipes"])) * int(table.get("times", 1)):
+            place = len(plain) + len(special)
             card = replace(
                 first,
                 recipe=name,
-                split=split,
-                seed=INDEPENDENT_SEED + base + len(plain) + len(special),
+                code=first.code if name == source.recipe else "",
+                split=source.split if table.get("split", "source") == "source" else table["split"],
+                start=source.start if same else seed_of(source, "independent's start", seed, place),
+                course=seed_of(source, "independent", seed, place),
                 training={**first.training, **table.get("training", {})},
             )
             (special if table.get("training") else plain).append(card)
-    owners = [source, *twin_cards(source, max(twins, int(plan.get("twins", 0))))]
-    treated = list(_treatments(plan, owner, DERIVED_SEED + 100 * seed))
+    owners = [source, *twins]
+    treated = list(_treatments(plan, owner, seed))
     mirrored = [
-        replace(card, parents=(plain[i % len(plain)].key,), seed=MIRRORED_SEED + base + i)
+        replace(card, parents=(plain[i % len(plain)].key,), course=seed_of(source, "mirrored", seed, i))
         for i, card in enumerate(treated if plan.get("mirrored") and plain else ())
     ]
     thin, left_out = int(plan.get("thin", 1)), set(plan.get("without", ()))
@@ -247,16 +236,6 @@ def _treatments(plan: Mapping[str, Any], owner: Card, seed: int) -> Sequence[Car
         students = table.get("students") or [""]
         for i in range(len(students) * int(table.get("times", 1))):
             named = {"student": students[i % len(students)]} if students[0] else {}
-            cards.append(
-                Card(
-                    kind="stolen",
-                    data=owner.data,
-                    split=splits[(i + i // len(students)) % len(splits)],
-                    recipe="",
-                    attack=table["attack"],
-                    settings={**table.get("settings", {}), **named},
-                    parents=(owner.key,),
-                    seed=seed + owner.seed * 100_000 + len(cards),
-                )
-            )
+            settings, split = {**table.get("settings", {}), **named}, splits[(i + i // len(students)) % len(splits)]
+            cards.append(stolen(owner, table["attack"], settings, split, seed_of(owner, "derived", seed, len(cards))))
     return cards

@@ -4,7 +4,6 @@ A claim is only handed out after a self-check: does the source look like a rerun
 independent references stay unaccused, and which of the owner's own thefts would it catch, with how many queries?
 """
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
@@ -20,8 +19,10 @@ from birthmark.method import Method
 from birthmark.oracle import Function, Probabilities
 from birthmark.types import Answers, Floats, Samples
 from birthmark.verdict import Nulls, conclude, without
-from birthmark.workshop.cohort import surrogate_cards
+from birthmark.workshop.card import Card
+from birthmark.workshop.cohort import reference_cards, surrogate_cards, treated_cards
 from birthmark.workshop.owner import Owner
+from birthmark.workshop.seeds import drawn
 from birthmark.workshop.training import accuracy, outputs
 
 BUDGETS = (20, 50, 100, 200, 500, 1000, 2000)
@@ -40,19 +41,20 @@ def enroll(
     """Make a claim, check it on the owner's own models, and say what it can reach.
 
     Args:
+        seed: of the choice of queries, and together with the owner's secret of the twins' courses.
         test: held-out samples that accuracies are measured on; default the owner's pool.
         surrogates: number of small thefts by the owner, on the reserve, that the expected power is measured on.
 
     Returns:
-        The claim, with `facts`: versions, seconds, source, self_check, reach, power, warnings.
+        The claim, with `facts`: versions, source, self_check, reach, power, warnings.
 
     Raises:
         BirthmarkError: the claim accuses the owner's own independent references: the source lies close to everybody.
         ShapeError: the source's outputs do not fit the data.
     """
-    started = time.monotonic()
-    test = owner.pool if test is None else test
+    test, owner = owner.pool if test is None else test, enrolling(owner, seed)
     check_source(owner, test)
+    owner.make(relatives(owner, method))
     claim = method.fit(owner, seed=seed)
     if progress is not None:
         progress(0.7)
@@ -72,12 +74,23 @@ def enroll(
         "self_check": checked,
         "reach": reach(claim),
         "power": power(claim, owner, surrogates) if surrogates else [],
-        "seconds": round(time.monotonic() - started, 1),
         "warnings": warnings,
     }
     if progress is not None:
         progress(1.0)
-    return replace(claim, facts=facts)
+    return replace(claim, facts=facts, twins=owner.twin_kind if twins else "")
+
+
+def enrolling(owner: Owner, seed: int) -> Owner:
+    """The owner in one enrolment, whose seed has its part in the twins' courses."""
+    return replace(owner, secret=drawn("enrolment", owner.secret, seed))
+
+
+def relatives(owner: Owner, method: Method) -> list[Card]:
+    """The cards of all models that a method's claim takes, to be made side by side."""
+    twins, references, treated = (int(getattr(method, name, 0)) for name in ("placebos", "references", "treated"))
+    made = [*owner.twin_cards(twins), *reference_cards(owner.card, references)]
+    return [*made, *(card for cards in treated_cards(owner.card, references, treated) for card in cards)]
 
 
 def check_source(owner: Owner, test: Samples) -> None:

@@ -17,10 +17,12 @@ from torch import nn
 
 from birthmark.artifact import canonical, write_atomically
 from birthmark.claim import Task
-from birthmark.errors import ArtifactError, SettingError
+from birthmark.errors import ArtifactError
 from birthmark.secrets import printable
 from birthmark.types import Answers
 from birthmark.workshop import architectures
+from birthmark.workshop.card import is_code
+from birthmark.workshop.code import imported
 
 FORMAT = "birthmark/model/1"
 LARGEST = 1 << 20  # of any one dimension and of the number of outputs
@@ -89,7 +91,7 @@ def load_module(
     """
     entry, tensors = read_tensors(path)
     said = entry.get("architecture", "")
-    if not architecture and ":" in said and said.partition(":")[0] not in architectures.ARCHITECTURES:
+    if not architecture and is_code(said):
         raise ArtifactError(
             f"{path}: its card names code to import ({said!r}), which birthmark does not run on a file's word; give "
             f"--architecture {said} if you trust it"
@@ -122,32 +124,11 @@ def load_module(
 
 def make_network(card: ModelHead) -> nn.Module:
     """The card's network, with fresh weights."""
-    family = card.architecture.partition(":")[0]
-    if ":" in card.architecture and family not in architectures.ARCHITECTURES:
+    if is_code(card.architecture):
         module: nn.Module = imported(card.architecture)(card.shape, card.outputs)
         module.__dict__["architecture"] = card.architecture
         return module
     return architectures.build(card.architecture, card.shape, card.outputs, seed=0)
-
-
-def imported(spec: str) -> Any:
-    """The function that "module:function" names; the current directory counts as importable.
-
-    Raises:
-        SettingError: no such module or function.
-    """
-    import sys
-    from importlib import import_module
-
-    module, _, function = spec.partition(":")
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
-    try:
-        return getattr(import_module(module), function)
-    except (ImportError, AttributeError) as error:
-        raise SettingError(
-            f"cannot import {spec!r} ({error}); expected module:function, importable from here"
-        ) from None
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:

@@ -2,9 +2,11 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+from torch import nn
 
 from birthmark import data as datasets
 from birthmark import registry
@@ -13,16 +15,16 @@ from birthmark.errors import SettingError
 from birthmark.oracle import Oracle
 from birthmark.theft.carrying_out import carry_out
 from birthmark.types import Answers, Samples
-from birthmark.workshop.card import Card
+from birthmark.workshop.card import Card, is_code
 from birthmark.workshop.choices import DataChoice, Making, ModelFile
-from birthmark.workshop.cohort import reference_cards, twin_cards
+from birthmark.workshop.code import code_digest, trainer
+from birthmark.workshop.cohort import OTHER_START, SAME_START
 from birthmark.workshop.modelfile import ModelHead, load_module, save_model
 from birthmark.workshop.owner import Owner
 from birthmark.workshop.training import outputs
 from birthmark.zoo.build import workshop
 from birthmark.zoo.crew import Progress
 from birthmark.zoo.executors import Executor
-from birthmark.zoo.make import is_code
 from birthmark.zoo.store import Store, architecture_of, as_card
 
 
@@ -31,19 +33,17 @@ def open_owner(
     making: Making,
     data: DataChoice,
     *,
-    cohort: tuple[int, int],
     cache: Path,
     engine: Executor,
     progress: Callable[[float], None] | None = None,
 ) -> tuple[Owner, Samples]:
-    """Open a source file and its data as an owner, with twins and references already made; and the test samples.
+    """Open a source file and its data as an owner; and the test samples. Nothing is trained yet.
 
     Args:
-        cohort: numbers of twins and of references.
         engine: trains the owner's models, as long as the owner is in use; the caller closes it.
 
     Raises:
-        SettingError: neither the file nor the caller says how the model was trained.
+        SettingError: neither the file nor the owner says how the model was trained, or where it started.
         DataError: the data do not fit the model, or are too few to train its relatives on.
         ArtifactError: the file is not a model.
     """
@@ -60,46 +60,77 @@ def open_owner(
         classes=source.classes or parts.classes,
     )
     datasets.require(parts, model.shape, model.outputs)
-    card = source_card(source.path, about.get("card"), making, data)
+    digest = file_digest(source.path)
+    card, start = source_card(source, about.get("card"), making, parts, digest)
     notes = (*parts.notes, *datasets.require_enough(parts, card.split))
     store = Store(cache, trusted=(source.architecture,) if is_code(source.architecture) else ())
-    make = workshop(module, card, store, parts, engine, _shares(progress))
-    make([*twin_cards(card, cohort[0]), *reference_cards(card, cohort[1])])
-    return Owner(
+    owner = Owner(
         module,
         card,
         parts[card.split],
         parts["reserve"],
         parts["queries"],
-        make,
+        workshop(module, card, store, parts, engine, _shares(progress), start),
         values=not parts.classes,
+        secret=int(digest, 16) % 2**128,
+        twin_kind=OTHER_START if making.other_start else SAME_START,
         scratch=cache / "crafted",
         notes=notes,
-    ), parts["test"]
+    )
+    owner.twin_cards(1)
+    return owner, parts["test"]
 
 
-def source_card(source: Path, said: Mapping[str, Any] | None, making: Making, data: DataChoice) -> Card:
-    """The source's card: the one in its file, or a "given" one that names the recipe its twins follow.
+def source_card(
+    file: ModelFile, said: Mapping[str, Any] | None, making: Making, parts: datasets.Data, digest: str
+) -> tuple[Card, tuple[tuple[Card, nn.Module], ...]]:
+    """The source's card: the one in its file, or a "given" one that names the recipe its twins follow; and, if they are
+    given as a file, card and network of its initial weights.
 
     Raises:
-        SettingError: neither is there.
+        SettingError: neither is there, the start is unknown, or the file's card is about other data.
     """
     if not making.recipe and said and said.get("kind") == "trained":
-        return as_card(said)
+        return _own_card(file.path, as_card(said), parts), ()
     if not making.recipe:
         raise SettingError(
-            f"{source} does not say how it was trained, so no twin can be made; give --recipe (a built-in "
-            "architecture, or module:function: seed -> trained network)"
+            f"{file.path} does not say how it was trained, so no twin can be made; give --recipe (a built-in "
+            "architecture, or module:function: (seed, start) -> trained network) and --start"
         )
-    return Card(
-        kind="given",
-        data={"name": data.name, "seed": data.seed},
-        split=making.split,
-        recipe=making.recipe,
-        seed=0,
+    if is_code(making.recipe):
+        trainer(making.recipe)
+    given = Card(
+        "given",
+        parts.about(making.split),
+        making.split,
+        making.recipe,
         training=making.training,
-        settings={"sha256": file_digest(source)},
+        settings={"sha256": digest},
+        code=code_digest(making.recipe, *([file.architecture] if is_code(file.architecture) else [])),
     )
+    if making.start.isdecimal() or making.start[:2] == "0x":
+        return replace(given, start=int(making.start, 0)), ()
+    place = Path(making.start)
+    if not making.start or not place.is_file() or given.own_code:
+        raise SettingError(
+            f"expected where {file.path.name} started, got {making.start or 'nothing'}: give --start N, the seed of "
+            "its initial weights, or for a built-in recipe --start FILE with those weights. Twins must start there "
+            "too, or a stranger with the same start is accused. If nobody knows it, train the model again and keep "
+            "the seed (birthmark.seed() draws a secret one)"
+        )
+    network = load_module(place, architecture=making.recipe, shape=parts.shape, classes=parts["test"].outputs)[0]
+    first = replace(given, training={}, settings={"sha256": file_digest(place)})
+    return replace(given, parents=(first.key,)), ((first, network),)
+
+
+def _own_card(path: Path, card: Card, parts: datasets.Data) -> Card:
+    now = parts.about(card.split)
+    if card.data.get("name") != now["name"] or card.data.get("sha256", now["sha256"]) != now["sha256"]:
+        raise SettingError(
+            f"{path} was trained on other data than {parts.name} holds now; give the data it was trained on, or train "
+            "it again"
+        )
+    return replace(card, data=now)
 
 
 def _shares(progress: Callable[[float], None] | None) -> Callable[[Progress], None] | None:

@@ -2,16 +2,19 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from birthmark.artifact import digest_of
 from birthmark.claim import Task
-from birthmark.errors import BirthmarkError
+from birthmark.errors import BirthmarkError, SettingError
 from birthmark.types import Floats, Samples
 from birthmark.workshop.card import Card
-from birthmark.workshop.cohort import family, reference_cards, treated_cards, twin_cards
+from birthmark.workshop.cohort import OTHER_START, SAME_START, family, reference_cards, treated_cards, twin_cards
+from birthmark.workshop.seeds import LEAST_SECRET
 
 if TYPE_CHECKING:
     from torch import nn
@@ -31,6 +34,9 @@ class Owner:
         pool: held-out inputs that queries are chosen from.
         make: builds the models of cards, cached and resumable, in the cards' order.
         values: true for regressors and generators.
+        secret: a number that draws the twins' courses; nobody else need know it.
+        twin_kind: "same-start" (the default: twins start where the source does), or "other-start", which takes a source
+            whose start was secret: a stranger who shares the start is closer to the source than such twins are.
         scratch: folder where long crafting keeps each owner's part, so that an interrupted enrolment continues; None
             keeps nothing.
         notes: what must be known of the data, for the claim's warnings.
@@ -44,6 +50,8 @@ class Owner:
     pool: Samples
     make: Callable[[Sequence[Card]], Sequence["nn.Module"]]
     values: bool = False
+    secret: int = 0
+    twin_kind: str = SAME_START
     scratch: Path | None = None
     notes: tuple[str, ...] = ()
     reused: list[float] = field(default_factory=list, compare=False)
@@ -52,16 +60,35 @@ class Owner:
     def task(self) -> Task:
         return Task(self.train.shape, self.train.outputs, self.values)
 
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256, in hex, of the source's card and all the owner's samples."""
+        return digest_of([self.card.key, *(part.digest for part in (self.train, self.reserve, self.pool))])
+
+    def twin_cards(self, n: int) -> list[Card]:
+        """The cards of `n` twins.
+
+        Raises:
+            SettingError: other-start twins of a source whose start anybody may share.
+        """
+        if self.twin_kind == OTHER_START and self.card.start < LEAST_SECRET:
+            raise SettingError(
+                f"other-start twins take a source whose start is a secret seed of 128 bits (birthmark.seed()); its "
+                f"start {self.card.start} is a small number that a stranger may share, and that stranger would be "
+                "accused; use same-start twins"
+            )
+        return twin_cards(self.card, n, secret=self.secret, kind=self.twin_kind)
+
     def twins(self, n: int) -> Sequence["nn.Module"]:
-        """`n` models of the source's recipe and data with other seeds."""
-        return self.make(twin_cards(self.card, n))
+        """`n` models of the source's recipe, data and start on other courses."""
+        return self.make(self.twin_cards(n))
 
     def owners(self, n: int) -> list["nn.Module"]:
         """The source, then `n` twins."""
         return [self.source, *self.twins(n)]
 
     def references(self, n: int) -> Sequence["nn.Module"]:
-        """`n` independent models: other architectures, half on the source's data, half on the reserve."""
+        """`n` independent models, as `reference_cards` says."""
         return self.make(reference_cards(self.card, n))
 
     def treated(self, n: int, each: int) -> "Sequence[Sequence[nn.Module]]":
@@ -101,13 +128,13 @@ def gather(owner: Owner, plan: Mapping[str, Any], card: Card | None = None, *, t
 
     Args:
         card: the twin whose cohort it is; default the source.
-        twins: as in `family`.
+        twins: owners beside the source, if there are more than the plan's own twins.
 
     Raises:
         BirthmarkError: fewer than two models on one side are left.
     """
     mine = owner.card if card is None else card
-    cards = family(plan, mine, owner.card, twins=twins)
+    cards = family(plan, mine, owner.card, twins=owner.twin_cards(max(twins, int(plan.get("twins", 0)))))
     wanted = [one for one in (mine, *cards.independent, *cards.derived) if one.key != owner.card.key]
     made, lost = _survivors(owner, wanted)
     made[owner.card.key] = owner.source

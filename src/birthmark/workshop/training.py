@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from birthmark.errors import BirthmarkError, DataError, SettingError
 from birthmark.types import Array, Floats, Samples
+from birthmark.workshop.seeds import sow
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def seeded(seed: int) -> Iterator[None]:
     """Torch's generators start at `seed` inside and are as before outside; one thread inside."""
     threads = torch.get_num_threads()
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        torch.manual_seed(seed)
+        sow(seed)
         torch.set_num_threads(1)
         try:
             yield

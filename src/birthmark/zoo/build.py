@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import lru_cache
 from graphlib import CycleError, TopologicalSorter
-from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -20,7 +19,8 @@ from birthmark.artifact import plain
 from birthmark.data import Data
 from birthmark.errors import BirthmarkError, SettingError
 from birthmark.workshop.card import Card
-from birthmark.workshop.modelfile import load_module
+from birthmark.workshop.code import code_digest
+from birthmark.workshop.seeds import LEAST_SECRET
 from birthmark.zoo.crew import Crew, Progress
 from birthmark.zoo.executors import Executor, Job, Outcome
 from birthmark.zoo.make import make
@@ -50,8 +50,13 @@ def build(
     """
     by_key = {card.key: card for card in cards}
     for card in by_key.values():
-        if card.data.get("name") != data.name:
-            raise SettingError(f"card {card.key} is about the data set {card.data.get('name')!r}, got {data.name!r}")
+        if dict(card.data) != data.about(card.split):
+            raise SettingError(
+                f"card {card.key} is about other data than {data.name!r} as it is now: expected "
+                f"{data.about(card.split)}, the card says {dict(card.data)}; make the card with Data.about"
+            )
+        if card.own_code and card.code != code_digest(card.recipe, *store.trusted):
+            raise SettingError(f"card {card.key}: the code of {card.recipe} is not what it was when the card was made")
     for key in by_key.keys() & (given or {}).keys():
         _keep_given(by_key[key], (given or {})[key], store, data)
     order, kept = _order(by_key, store), store.keep_data(data)
@@ -182,37 +187,40 @@ def title(card: Card) -> str:
     """A card in a few words, for people."""
     settings = ", ".join(f"{key}={value}" for key, value in card.settings.items())
     what = f"{card.attack}({settings}) of {card.parents[0][:6]}" if card.attack else card.recipe
-    return f"{what} on {card.split}, seed {card.seed}"
+    seeds = {"course": card.course} if card.parents else {"start": card.start, "course": card.course}
+    said = (f"{name} {'of 128 bits' if value >= LEAST_SECRET else value}" for name, value in seeds.items())
+    return f"{what} on {card.split}, {', '.join(said)}"
 
 
 def workshop(
-    source: nn.Module | Path,
+    source: nn.Module,
     card: Card,
     store: Store,
     data: Data,
     executor: Executor,
     progress: Callable[[Progress], None] | None = None,
+    given: Sequence[tuple[Card, nn.Module]] = (),
 ) -> Callable[[Sequence[Card]], list[nn.Module]]:
     """What an `Owner` makes models with: builds cards' models, in parallel, cached and resumable, in the cards' order.
 
     Args:
-        source: the source's network or file; given under its card's key.
+        source: the source's network; given under its card's key.
         store: where models are kept between runs.
+        given: other networks that were made elsewhere, such as the source's initial weights.
 
     Networks of the user's own, whose architecture has no name, are read back as copies of the source's network.
     """
-    like = (
-        source if isinstance(source, nn.Module) else load_module(source, architecture=next(iter(store.trusted), ""))[0]
-    )
-    nameless = not architecture_of(like)
+    nameless = not architecture_of(source)
+    there = [*given, (card, source)]
+    known, networks = [one for one, _ in there], {one.key: network for one, network in there}
 
     def make_all(cards: Sequence[Card]) -> list[nn.Module]:
         theirs = [one for one in cards if nameless and card.key in one.parents]
         others = [one for one in cards if one not in theirs]
-        build([card, *others], store, data=data, executor=executor, given={card.key: like}, progress=progress)
+        build([*known, *others], store, data=data, executor=executor, given=networks, progress=progress)
         for one in theirs:
             if not _there(one.key, store):
-                _make(one, store, data, {card.key: like})
-        return [store.load(one.key, like=like) for one in cards]
+                _make(one, store, data, {card.key: source})
+        return [store.load(one.key, like=source) for one in cards]
 
     return make_all

@@ -1,6 +1,7 @@
 """One card -> one network: the only place where a card's words become training."""
 
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import fields
 
 from torch import nn
@@ -12,10 +13,12 @@ from birthmark.oracle import Oracle
 from birthmark.types import Answers
 from birthmark.workshop import architectures
 from birthmark.workshop.card import Card
-from birthmark.workshop.modelfile import imported
+from birthmark.workshop.code import trainer
 from birthmark.workshop.training import Training, fit
 from birthmark.workshop.whitebox import Open
 from birthmark.zoo.marked import seen
+
+OWN_SEEDS = 2**32  # seeds of the user's recipes: what torch.manual_seed uses of a larger one, and np.random.seed takes
 
 
 def make(card: Card, parents: Mapping[str, nn.Module], data: datasets.Data) -> nn.Module:
@@ -30,25 +33,26 @@ def make(card: Card, parents: Mapping[str, nn.Module], data: datasets.Data) -> n
     if card.kind == "given":
         raise SettingError(f"card {card.key} is a given model: it is read from the owner's file, not made")
     samples = data[card.split]
+    missing = [key for key in card.parents if key not in parents]
+    if missing:
+        raise SettingError(
+            f"card {card.key} ({card.attack or card.recipe}) needs parent {missing[0]}, which is not there"
+        )
     if card.kind == "stolen":
-        missing = [key for key in card.parents if key not in parents]
-        if missing:
-            raise SettingError(f"card {card.key} ({card.attack}) needs parent {missing[0]}, which is not there")
         attack = registry.make("attacks", card.attack, card.settings)
         answers = Answers.LOGITS if samples.classes else Answers.VALUES
         target: Oracle = Open(parents[card.parents[0]], answers, card.parents[0])
         if card.shown:
-            target = seen(target, card.shown, [parents[key] for key in card.parents], data, card.seed)
-        return attack.steal(target, samples, seed=card.seed)
-    if is_code(card.recipe):
-        return imported(card.recipe)(card.seed)
-    network = architectures.build(card.recipe, samples.shape, samples.outputs, seed=card.seed)
-    return fit(network, samples, training(card), seed=card.seed)
-
-
-def is_code(recipe: str) -> bool:
-    """Whether a recipe names code, "module:function", rather than an architecture with settings."""
-    return ":" in recipe and recipe.partition(":")[0] not in architectures.ARCHITECTURES
+            target = seen(target, card.shown, [parents[key] for key in card.parents], data, card.course)
+        return attack.steal(target, samples, seed=card.course)
+    if card.own_code:
+        return trainer(card.recipe)(card.course % OWN_SEEDS, card.start % OWN_SEEDS)
+    network = (
+        deepcopy(parents[card.parents[0]])
+        if card.parents
+        else architectures.build(card.recipe, samples.shape, samples.outputs, seed=card.start)
+    )
+    return fit(network, samples, training(card), seed=card.course)
 
 
 def training(card: Card) -> Training:

@@ -17,7 +17,8 @@ from birthmark.data import Data
 from birthmark.data import load as load_data
 from birthmark.data.foreign import with_foreign
 from birthmark.errors import DataError, SettingError, nearest
-from birthmark.workshop.card import Card
+from birthmark.registry import code_of
+from birthmark.workshop.card import Card, stolen
 from birthmark.workshop.cohort import reference_cards, surrogate_cards, twin_cards
 
 KEYS = {
@@ -35,20 +36,8 @@ KEYS = {
     "methods",
 }
 RULE = {
-    "name",
-    "of",
-    "attack",
-    "settings",
-    "recipe",
-    "training",
-    "split",
-    "group",
-    "tier",
-    "each",
-    "count",
-    "evasion",
-    "watermark",
-    "through",
+    *("name", "of", "attack", "settings", "recipe", "training", "split", "start", "group", "tier", "each", "count"),
+    *("evasion", "watermark", "through"),
 }
 
 
@@ -112,14 +101,29 @@ class Plan:
         wanted = [entry.card for source in sources or self.sources for entry in self.of(source)]
         return list({card.key: card for card in wanted}.values())
 
-    def load(self, directory: Path | None = None) -> Data:
-        """The plan's data set.
+    def load(self, directory: Path | None = None) -> "tuple[Plan, Data]":
+        """The plan with its data's content in every card, and the data.
 
         Raises:
             DataError: not found, or damaged.
         """
         data = load_data(self.data, seed=self.data_seed, directory=directory)
-        return with_foreign(data, seed=self.data_seed, directory=directory) if self.foreign else data
+        if self.foreign:
+            data = with_foreign(data, seed=self.data_seed, directory=directory)
+        return self.bound(data), data
+
+    def bound(self, data: Data) -> "Plan":
+        """The plan whose cards hold the digest of their data, so that other content makes other keys."""
+        cards, made = {entry.card.key: entry.card for entry in self.entries}, dict[str, Card]()
+
+        def with_content(key: str) -> Card:
+            if key not in made:
+                card = cards[key]
+                parents = tuple(with_content(parent).key for parent in card.parents)
+                made[key] = replace(card, data=data.about(card.split), parents=parents)
+            return made[key]
+
+        return replace(self, entries=tuple(replace(e, card=with_content(e.card.key)) for e in self.entries))
 
 
 def parse(name: str, said: Mapping[str, Any]) -> Plan:
@@ -127,7 +131,7 @@ def parse(name: str, said: Mapping[str, Any]) -> Plan:
     _known(f"plan {name}", said, KEYS)
     try:
         recipe, split = said["source"]["recipe"], said["source"]["split"]
-        about = {"name": said["data"], "seed": said.get("data_seed", 0)}
+        about = {"name": said["data"]}
         seeds = tuple(int(seed) for seed in said["sources"])
     except (KeyError, TypeError) as error:
         raise SettingError(
@@ -135,7 +139,7 @@ def parse(name: str, said: Mapping[str, Any]) -> Plan:
         ) from None
     shared, entries = list[Entry](), list[Entry]()
     for seed in seeds:
-        source = Card("trained", about, split, recipe, seed, training=said["source"].get("training", {}))
+        source = Card("trained", about, split, recipe, seed, seed, training=said["source"].get("training", {}))
         own = list(_Family(name, said, source).entries())
         entries += [entry for entry in own if entry.source is not None]
         shared = [entry for entry in own if entry.source is None]
@@ -145,7 +149,7 @@ def parse(name: str, said: Mapping[str, Any]) -> Plan:
         name,
         said.get("title", name),
         said["data"],
-        about["seed"],
+        int(said.get("data_seed", 0)),
         bool(said.get("foreign", False)),
         seeds,
         (*entries, *shared),
@@ -166,7 +170,7 @@ class _Family:
     open: list[str] = field(default_factory=list)
 
     def entries(self) -> Iterator[Entry]:
-        seed, cohort = self.source.seed, self.said.get("cohort", {})
+        seed, cohort = self.source.start, self.said.get("cohort", {})
         _known("[cohort]", cohort, {"twins", "references", "surrogates", "crafting"})
         references, crafting = cohort.get("references", 0), cohort.get("crafting", cohort.get("references", 0))
         self.made["source"] = Entry("source", self.source, "source", "source", source=seed)
@@ -224,26 +228,32 @@ class _Family:
         training = dict(
             self.source.training if alike else self.said.get("students", {}).get(recipe, self.source.training)
         )
+        same = rule.get("start") == "source"
+        own = self.source.start if same else None
         card = replace(
             self.source,
             recipe=recipe,
             split=_filled(rule.get("split", ""), values),
-            seed=_seed(title, 0),
+            start=self.source.start if same else _seed(title, 0),
+            course=_seed(title, own or 0),
             training={**training, **_filled(rule.get("training", {}), values)},
         )
         if not card.split:
             raise SettingError(f"plan {self.plan}: the model {title!r} has no split to be trained on")
-        return Entry(title, card, "negative", rule.get("group", "clean"), rule.get("tier", "clean"))
+        if rule.get("start", "source") != "source":
+            raise SettingError(f"plan {self.plan}: {title!r} starts at {rule['start']!r}; expected 'source' or nothing")
+        return Entry(title, card, "negative", rule.get("group", "clean"), rule.get("tier", "clean"), own)
 
     def _stolen(
         self, title: str, rule: Mapping[str, Any], values: Mapping[str, Any], parents: Sequence[Entry]
     ) -> Entry:
         source = next((parent.source for parent in parents if parent.source is not None), None)
+        stolen_from = any(parent.role in ("source", "positive") for parent in parents)
         role, group = (
-            "negative" if source is None else "positive",
+            "positive" if stolen_from else "negative",
             _filled(rule.get("group", rule.get("attack", "")), values),
         )
-        tier = "" if source is not None else rule.get("tier", "attacked copy of an independent")
+        tier = "" if stolen_from else rule.get("tier", "attacked copy of an independent")
         evasion = tuple(_filled(step, values) for step in rule.get("evasion", ()))
         client = title if "watermark" in rule else next((parent.client for parent in parents if parent.client), "")
         if "attack" not in rule:
@@ -255,16 +265,9 @@ class _Family:
         settings = {**_filled(rule.get("settings", {}), values)}
         if "student" in settings:
             settings = {**self.said.get("students", {}).get(settings["student"], {}), **settings}
-        card = Card(
-            "stolen",
-            self.source.data,
-            _filled(rule.get("split", ""), values),
-            "",
-            _seed(title, source or 0),
-            attack=_filled(rule["attack"], values),
-            settings=settings,
-            parents=tuple(parent.card.key for parent in parents),
-        )
+        attack, split = _filled(rule["attack"], values), _filled(rule.get("split", ""), values)
+        card = stolen(parents[0].card, attack, settings, split, _seed(title, source or 0))
+        card = replace(card, parents=tuple(parent.card.key for parent in parents), code=code_of("attacks", attack))
         if "watermark" in rule or "through" in rule:
             card = self._shown(card, title, rule, values)
         return Entry(title, card, role, group, tier, source, evasion, client)

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from birthmark.artifact import canonical, disk_errors, plain, write_atomically
+from birthmark.artifact import canonical, digest_of, disk_errors, plain, whole, write_atomically
 from birthmark.data import Data
 from birthmark.errors import ArtifactError, SettingError
 from birthmark.types import Answers, Samples
@@ -173,18 +173,7 @@ class Store:
 
     def keep_data(self, data: Data) -> str:
         """Write a data set once, for workers to map; returns its digest."""
-        total = sha256(
-            canonical(
-                {
-                    "name": data.name,
-                    "parts": {part: [*data.parts[part].inputs.shape, data.parts[part].classes] for part in data.parts},
-                }
-            )
-        )
-        for part in sorted(data.parts):
-            total.update(np.ascontiguousarray(data.parts[part].inputs).data)
-            total.update(np.ascontiguousarray(data.parts[part].targets).data)
-        digest = total.hexdigest()[:16]
+        digest = digest_of([data.name, {part: samples.digest for part, samples in data.parts.items()}])[:16]
         place = self.folder / "data" / digest
         if (place / "parts.json").is_file():
             return digest
@@ -240,7 +229,10 @@ def as_card(value: Mapping[str, Any]) -> Card:
     Raises:
         SettingError: a field it does not have.
     """
+    if "seed" in value:  # of birthmark 0.1, which knew one seed for both
+        value = {"start": value["seed"], "course": value["seed"], **{k: v for k, v in value.items() if k != "seed"}}
+    seeds = {name: whole(value[name]) for name in ("start", "course") if name in value}
     try:
-        return Card(**{**value, "parents": tuple(value.get("parents", ()))})
+        return Card(**{**value, **seeds, "parents": tuple(value.get("parents", ()))})
     except TypeError as error:
         raise SettingError(f"not a card: {error}") from None

@@ -27,7 +27,8 @@ def build_plan(
     Raises:
         BirthmarkError: some models could not be made.
     """
-    started, store, data = time.monotonic(), Store(folder), plan.load(data_dir)
+    started, store = time.monotonic(), Store(folder)
+    plan, data = plan.load(data_dir)
     check_splits(plan, data)
     cards = plan.cards(sources)
     before = len(store.events())
@@ -50,9 +51,12 @@ def build_plan(
     }
 
 
-def listing(plan: Plan, folder: Path, sources: Sequence[int] = ()) -> list[dict[str, Any]]:
+def listing(
+    plan: Plan, folder: Path, sources: Sequence[int] = (), data_dir: Path | None = None
+) -> list[dict[str, Any]]:
     """One row a model of the plan: name, role, group, tier, source, key, and whether the store holds it."""
     store, rows = Store(folder), dict[tuple[str, int | None], dict[str, Any]]()
+    plan, _ = plan.load(data_dir)
     for source in sources or plan.sources:
         for entry in plan.of(source):
             rows[entry.name, entry.source] = {

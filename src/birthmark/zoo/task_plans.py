@@ -12,12 +12,12 @@ from typing import Any
 
 from birthmark.data.tasks import TASKS
 from birthmark.errors import nearest
-from birthmark.workshop.card import Card
+from birthmark.workshop.card import Card, stolen
 from birthmark.workshop.cohort import reference_cards, treated_cards, twin_cards
 from birthmark.zoo.plan import Entry, Plan
 
 NAME = "fingerbench-tasks"
-TWINS, REFERENCES, TREATED = 19, 4, 5
+TWINS, REFERENCES, TREATED, SAME_START = 19, 4, 5, 20
 MANY = "-99-twins"
 MORE_INNOCENTS = frozenset({"diabetes"})  # whose networks are made in a moment
 METHODS: Mapping[str, Mapping[str, Any]] = {
@@ -32,10 +32,11 @@ def source_card(task: str, seed: int) -> Card:
     """A source's card."""
     return Card(
         kind="trained",
-        data={"name": task, "seed": 0},
+        data={"name": task},
         split="owner",
         recipe=TASKS[task].recipe,
-        seed=seed,
+        start=seed,
+        course=seed,
         training=TASKS[task].training,
     )
 
@@ -65,24 +66,10 @@ def treatments(task: str) -> dict[str, tuple[str, dict[str, Any]]]:
     return found
 
 
-def stolen(parent: Card, attack: str, settings: Mapping[str, Any], seed: int) -> Card:
-    """A theft of `parent` on the attacker's data."""
-    return Card(
-        kind="stolen",
-        data=parent.data,
-        split="attacker",
-        recipe="",
-        seed=seed,
-        attack=attack,
-        settings=settings,
-        parents=(parent.key,),
-    )
-
-
 def derived(task: str, source: Card) -> dict[str, Card]:
     """All thefts of a source, by name."""
     return {
-        name: stolen(source, attack, settings, source.seed * 1000 + 50 + i)
+        name: stolen(source, attack, settings, "attacker", source.start * 1000 + 50 + i)
         for i, (name, (attack, settings)) in enumerate(treatments(task).items())
     }
 
@@ -92,16 +79,15 @@ def innocents(
 ) -> dict[str, tuple[str, Card]]:
     """Tier and card of every independent model, by name; `base` is where their seeds begin."""
     source = source_card(task, 0)
-    found = {f"same-data-{i}": ("same data, other seed", replace(source, seed=base + i)) for i in range(same)}
-    found |= {
-        f"other-data-{i}": ("other data", replace(source, seed=base + 20 + i, split="innocent")) for i in range(other)
-    }
+
+    def made(seed: int, **other: Any) -> Card:
+        return replace(source, start=seed, course=seed, **other)
+
+    found = {f"same-data-{i}": ("same data, other seed", made(base + i)) for i in range(same)}
+    found |= {f"other-data-{i}": ("other data", made(base + 20 + i, split="innocent")) for i in range(other)}
     for i in range(architectures):
         recipe, split = TASKS[task].others[i // 2 % 2], ("owner", "innocent")[i % 2]
-        found[f"other-arch-{i}"] = (
-            "other architecture",
-            replace(source, seed=base + 40 + i, recipe=recipe, split=split),
-        )
+        found[f"other-arch-{i}"] = ("other architecture", made(base + 40 + i, recipe=recipe, split=split))
     first, second = found["same-data-0"][1], found["other-data-0"][1]
     done = treatments(task)
     for i, (name, parent) in enumerate(
@@ -114,8 +100,19 @@ def innocents(
             ("distill-other", first),
         ]
     ):
-        found[f"attacked-{name}"] = ("attacked copy of an independent", stolen(parent, *done[name], base + 60 + i))
+        found[f"attacked-{name}"] = (
+            "attacked copy of an independent",
+            stolen(parent, *done[name], "attacker", base + 60 + i),
+        )
     return found
+
+
+def same_start(source: Card, n: int = SAME_START) -> dict[str, Card]:
+    """Innocents by name that start where the source does, on other data: the whole of it and shares, in turn."""
+    pieces = ("innocent", "attacker", "innocent[0/2]", "innocent[1/2]")
+    return {
+        f"same-start-{i}": replace(source, split=pieces[i % 4], course=source.course * 1000 + 900 + i) for i in range(n)
+    }
 
 
 def plan(task: str, *, sources: tuple[int, ...] = (1, 2, 3)) -> Plan:
@@ -147,6 +144,10 @@ def plan(task: str, *, sources: tuple[int, ...] = (1, 2, 3)) -> Plan:
         entries += [
             Entry(name, card, "positive", name.removesuffix("-2"), source=seed)
             for name, card in derived(task, source).items()
+        ]
+        entries += [
+            Entry(name, card, "negative", "clean", "same start, other data", source=seed)
+            for name, card in same_start(source).items()
         ]
     entries += [Entry(name, card, "negative", "clean", tier) for name, (tier, card) in innocents(task).items()]
     if many or task in MORE_INNOCENTS:

@@ -1,0 +1,110 @@
+"""Code of the user's own: functions named "module:function", and a digest of the text that decides what they do."""
+
+import ast
+import importlib
+import sys
+import sysconfig
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+from importlib.machinery import PathFinder
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+from birthmark.artifact import digest_of
+from birthmark.errors import SettingError
+
+INSTALLED = {Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+
+
+def imported(spec: str) -> Callable[..., Any]:
+    """The function that "module:function" names; the current directory counts as importable.
+
+    Raises:
+        SettingError: no such module or function.
+    """
+    module, _, function = spec.partition(":")
+    _look_here()
+    try:
+        found: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError) as error:
+        raise SettingError(
+            f"cannot import {spec!r} ({error}); expected module:function, importable from here"
+        ) from None
+    return found
+
+
+def trainer(spec: str) -> Callable[[int, int], Any]:
+    """A recipe of the user's own: (seed, start) -> trained network.
+
+    Raises:
+        SettingError: it takes something else, as recipes of birthmark 0.1 did, which knew one seed.
+    """
+    function = imported(spec)
+    try:
+        signature(function).bind(0, 0)
+    except (TypeError, ValueError):
+        raise SettingError(
+            f"the recipe {spec} must take (seed, start) and return a trained network: make the initial weights after "
+            "torch.manual_seed(start), then call torch.manual_seed(seed) and train, so that reruns start where the "
+            "source did; a recipe whose initial weights are fixed may ignore start"
+        ) from None
+    return function
+
+
+def code_digest(*names: str) -> str:
+    """SHA-256, in hex, of the text of modules and of what they import from the user's own tree; "" if none is theirs.
+
+    Args:
+        names: "module" or "module:function"; installed packages, the standard library and birthmark count for nothing.
+    """
+    _look_here()
+    texts, waiting = dict[str, str](), [name.partition(":")[0] for name in names]
+    while waiting:
+        name = waiting.pop()
+        place = None if name in texts else _place(name)
+        if place is not None:
+            text = place.read_bytes()
+            texts[name] = sha256(text).hexdigest()
+            waiting += _imports(text, name if place.name == "__init__.py" else name.rpartition(".")[0])
+    return digest_of(texts) if texts else ""
+
+
+def _look_here() -> None:
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    importlib.invalidate_caches()
+
+
+def _place(name: str) -> Path | None:
+    """The file of a module of the user's own, found without running anything."""
+    where, found, parts = None, None, name.split(".")
+    for i in range(len(parts)):
+        found = PathFinder.find_spec(".".join(parts[: i + 1]), where)
+        if found is None:
+            return None
+        where = found.submodule_search_locations
+    if found is None or not str(found.origin).endswith(".py") or parts[0] == "birthmark":
+        return None
+    place = Path(str(found.origin)).resolve()
+    return None if any(place.is_relative_to(folder) for folder in INSTALLED) else place
+
+
+def _imports(text: bytes, package: str) -> Iterator[str]:
+    """Names of modules that a source text may import, parent packages included."""
+    try:
+        nodes = list(ast.walk(ast.parse(text)))
+    except SyntaxError as error:
+        raise SettingError(f"the recipe's code cannot be read: {error}") from None
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
+        else:
+            continue
+        for name in names:
+            parts = name.split(".")
+            yield from (".".join(parts[: i + 1]) for i in range(len(parts)))

@@ -1,0 +1,45 @@
+"""Twins share the start; other-start twins take a secret one."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from birthmark.errors import SettingError
+from birthmark.workshop.cohort import OTHER_START, reference_cards, treated_cards
+from birthmark.workshop.owner import Owner
+from cards import digits_card
+
+
+def test_twins_share_everything_but_a_secret_course(owner: Owner) -> None:
+    twins = owner.twin_cards(19)
+    assert len({card.course for card in twins} | {owner.card.course}) == 20
+    assert all(replace(card, course=owner.card.course).key == owner.card.key for card in twins)
+    assert owner.twin_cards(19) == twins
+    assert not {card.course for card in twins} & {card.course for card in replace(owner, secret=1).twin_cards(19)}
+
+
+def test_other_start_twins_take_a_secret_start(owner: Owner) -> None:
+    with pytest.raises(SettingError, match=r"secret seed of 128 bits \(birthmark.seed\(\)\).*stranger"):
+        replace(owner, twin_kind=OTHER_START).twin_cards(3)
+    secret = replace(owner, twin_kind=OTHER_START, card=digits_card(start=2**120))
+    starts = {card.start for card in secret.twin_cards(19)}
+    assert len(starts | {2**120}) == 20
+
+
+def test_references_and_treated_ones_hold_strangers_with_the_sources_start() -> None:
+    source = digits_card(4)
+    references = reference_cards(source, 8)
+    same = [i for i, card in enumerate(references) if card.start == source.start]
+    assert same == [2, 6]
+    assert {(references[i].recipe, references[i].split) for i in same} == {(source.recipe, "reserve")}
+    assert len({card.course for card in references}) == 8
+    treated = treated_cards(source, 8, 2)
+    assert {card.parents for i in same for card in treated[i]} == {(references[i].key,) for i in same}
+
+
+def test_a_twin_starts_where_the_source_did(owner: Owner) -> None:
+    twin = owner.make([replace(owner.card, course=9, training={"epochs": 0})])[0]
+    again = owner.make([replace(owner.card, course=10, training={"epochs": 0})])[0]
+    for one, other in zip(twin.parameters(), again.parameters(), strict=True):
+        assert torch.equal(one, other)
