@@ -67,8 +67,8 @@ def digits_claim(owner: Owner) -> Claim:
 
 @pytest.fixture(scope="session")
 def stolen(owner: Owner) -> nn.Module:
-    """A fine-tuned copy of the owner's source."""
-    return owner.make([theft_card(owner.card, "ftal")])[0]
+    """A pruned copy of the owner's source."""
+    return owner.make([theft_card(owner.card, "prune", amount=0.5)])[0]
 
 
 @pytest.fixture(scope="session")

@@ -31,7 +31,7 @@ def test_enroll_then_verify(claim: Path, files: Path, tmp_path: Path) -> None:
         tmp_path / "r.html",
     )
     found = json.loads(out)
-    assert (code, found["verdict"]) == (10, "supported")
+    assert (code, found["verdict"]) == (10, "supported"), found["reason"]
     assert set(found) >= {
         "verdict",
         "method",
@@ -122,7 +122,7 @@ def test_a_recipe_and_a_network_of_the_users_own(files: Path, here: Path) -> Non
     code, out, _ = run(
         "verify", "claim", "--suspect", "own.safetensors", "--architecture", "mine:network", "--alpha", 0.25, "--json"
     )
-    assert (code, json.loads(out)["verdict"]) == (10, "supported")
+    assert (code, json.loads(out)["verdict"]) == (10, "supported"), out
     code, _, err = run(*arguments, "--recipe", "mine:train")
     assert (code, "give --architecture module:function too" in err) == (2, True)
 

@@ -46,7 +46,7 @@ def bench() -> Bench:
 
 @pytest.fixture(scope="session")
 def owner(bench: Bench) -> Owner:
-    card = Card("trained", bench.data.about(), "owner", "cnn:width=8", start=2**127 + 1)
+    card = Card("trained", bench.data.about(), "owner", "cnn:width=8", start=2**127 + 9)
     data, kind = bench.data, OTHER_START
     return Owner(
         bench.make([card])[0], card, data["owner"], data["reserve"], data["queries"], bench.make, twin_kind=kind

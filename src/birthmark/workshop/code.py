@@ -78,16 +78,21 @@ def _look_here() -> None:
 
 def _place(name: str) -> Path | None:
     """The file of a module of the user's own, found without running anything."""
-    where, found, parts = None, None, name.split(".")
-    for i in range(len(parts)):
-        found = PathFinder.find_spec(".".join(parts[: i + 1]), where)
-        if found is None:
-            return None
-        where = found.submodule_search_locations
-    if found is None or not str(found.origin).endswith(".py") or parts[0] == "birthmark":
+    package, _, _ = name.rpartition(".")
+    if name.partition(".")[0] == "birthmark":
+        return None
+    inside = _folders(package) if package else None
+    found = PathFinder.find_spec(name, inside) if inside or not package else None
+    if found is None or not str(found.origin).endswith(".py"):
         return None
     place = Path(str(found.origin)).resolve()
     return None if any(place.is_relative_to(folder) for folder in INSTALLED) else place
+
+
+def _folders(package: str) -> list[str]:
+    above, _, _ = package.rpartition(".")
+    found = PathFinder.find_spec(package, _folders(above) if above else None)
+    return list((found and found.submodule_search_locations) or ())
 
 
 def _imports(text: bytes, package: str) -> Iterator[str]:
