@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from birthmark.errors import OracleError
 from birthmark.evidence import Verdict
 from birthmark.oracle import Probabilities
 from birthmark.suspects.description import SuspectSpec
-from birthmark.transcript import Replay
+from birthmark.transcript import Replay, query_digest
 from birthmark.verify import Terms, verify
 from birthmark.workshop.whitebox import Open
 
@@ -112,3 +113,44 @@ def test_a_failure_in_the_middle_keeps_what_was_answered(
         found = verify(digits_claim, suspect, alpha=0.05, transcript=transcript)
     assert asked[0] == 60 + 5 + wasted == found.sent
     assert found.verdict is Verdict.SUPPORTED
+
+
+def test_kills_at_random_moments_ask_nothing_answered_again(
+    digits_claim: Claim, stolen: nn.Module, tmp_path: Path
+) -> None:
+    digits_claim.save(tmp_path / "claim")
+    transcript, inner, dice = tmp_path / "t.jsonl", v1(Probabilities(Open(stolen))), random.Random(0)
+    seen: list[bytes] = []
+
+    def answer(method: str, path: str, headers, body: bytes) -> Reply:
+        if method == "POST":
+            seen.extend(row.tobytes() for row in images(json.loads(body)["instances"]))
+            time.sleep(0.05)
+        return inner(method, path, headers, body)
+
+    kills = 0
+    with serving(answer) as server:
+        while kills < 2:
+            run = subprocess.Popen(
+                [sys.executable, "-c", SCRIPT, tmp_path / "claim", server.url, transcript],
+                env={**os.environ, "OMP_NUM_THREADS": "1"},
+            )
+            before, more = len(seen), dice.randint(1, 12)
+            while len(seen) < before + more and run.poll() is None:
+                time.sleep(0.005)
+            time.sleep(0.1 * dice.random())
+            run.kill()
+            run.wait()
+            kills += 1
+        time.sleep(0.2)
+        lines = [json.loads(line) for line in transcript.read_bytes().split(b"\n")[1:-1]]
+        answered = {line["query"] for line in lines if "query" in line}
+        asked, count = len(seen), sum(line.get("asking", 0) for line in lines)
+        assert asked <= count <= asked + 4 * kills  # a request that had not left yet, for each kill
+        spec = SuspectSpec(batch=4)
+        suspect = suspects.open(server.url, spec=spec, task=digits_claim.task, authorisation="own service")
+        found = verify(digits_claim, suspect, alpha=0.05, transcript=transcript)
+    rest = {query_digest(np.frombuffer(row, dtype=np.float32).reshape(1, 8, 8)) for row in seen[asked : -found.repeats]}
+    assert not rest & answered
+    assert len(rest | answered) == found.queries == 60
+    assert len(seen) <= found.sent <= len(seen) + 4 * kills
