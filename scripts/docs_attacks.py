@@ -43,14 +43,14 @@ Your own attack is one file with one frozen dataclass, in an entry point of the 
 
 LIMITS = """## What they cannot do
 
-* `data-free` invents images without any idea of the domain, and is a failed theft at these budgets: it agreed with
-  the source on 51 % of Fashion-MNIST's inputs (2,000 queries, three seeds, above), on 77 % of the digits (3,000
-  queries, once).
+* `data-free` invents images without any idea of the domain, and is a failed theft at these budgets. It agreed with the
+  source on 51 % of Fashion-MNIST's inputs (2,000 queries, three seeds, above), on 77 % of the digits (3,000 queries,
+  once).
 * `prune`, `weight-noise` and 4-bit `quantise` without fine-tuning depend on the network: the same level that leaves
   one source whole ruins another, hence the wide intervals.
-* `adaptive-moments` weakens the trace of a copied VAE of digits (z 12.8 to 8.2, p stays least) at the price of
-  samples that move a third of the way to an independent model's (root mean square .029 of .080; one source, set-up of
-  tests/methods/test_moments.py).
+* `adaptive-moments` weakens the trace of a copied VAE of digits (z 12.8 to 8.2, p stays least). The price: samples
+  move a third of the way to an independent model's (root mean square .029 of .080). That is one source, in the set-up
+  of tests/methods/test_moments.py.
 * `removal`, and every attack marked "ours", are reconstructions or our own; nobody else's figures apply to them.
 * `permute` keeps the order of units that a shortcut or a branch shares.
 * `transfer` on the same data makes new classes from old ones (label modulo `classes`); give other data and
@@ -194,12 +194,12 @@ def peers() -> str:
     record = json.loads(PEERS.read_text())
     said = record["settings"]
     text = (
-        f"Agreement with the source on {said['test']} test images and seconds of one processor, mean and 95 % Student "
-        f"interval over {said['seeds']} "
-        f"seed{'s' if said['seeds'] > 1 else ''}: the same source (`{said['source']}`), pool, {said['queries']} "
-        f"queries, student (`{said['student']}`), {said['epochs']} epochs and batches of {said['batch']}. "
-        f"adversarial-robustness-toolbox {record['versions']['art']} trains with AdamW at the best of three constant "
-        "rates, chosen for each attack on the first seed."
+        f"The table has the agreement with the source on {said['test']} test images, and seconds of one processor. "
+        f"Figures are the mean and 95 % Student interval over {said['seeds']} seed{'s' if said['seeds'] > 1 else ''}. "
+        f"Both have the same source (`{said['source']}`), pool, {said['queries']} queries, student "
+        f"(`{said['student']}`), {said['epochs']} epochs and batches of {said['batch']}. "
+        f"The adversarial-robustness-toolbox {record['versions']['art']} trains with AdamW at the best of three "
+        "constant rates, chosen for each attack on the first seed."
     )
     rows = [
         (

@@ -1,7 +1,7 @@
 """Words per sentence in README and docs: `python scripts/prose.py [--worst N] [PAGE ...]`.
 
-Counted is running text: not headings, tables, code, quotations or what stands between table markers. A list item, or a
-table's caption, is text of its own. Code in a line is one word; a link is its words.
+Counted is running text: not headings, tables, code, quotations or comments. A list item is text of its own. Code in a
+line is one word; a link is its words.
 """
 
 import argparse

@@ -3,9 +3,9 @@
 Ours. Owners are the source and its twins: reruns of one recipe on one data set, which differ by their seed alone. All
 answer one shared set of queries, the held-out inputs on which their answers differ most (a rule symmetric in the
 owners, so that the source's score and its placebos' stay exchangeable). What is left of an owner's answers after the
-family's mean is its birthmark: one ridge regression explains the suspect's residual by all owners' at once
-(`birthmark.scoring.mixture`), and an owner's weight in it is its score. The owner's references, and copies and students
-made of them, are regressors beside the owners: what a suspect has in common with any independent model, or with any
+family's mean is its birthmark. One ridge regression explains the suspect's residual by all owners' at once
+(`birthmark.scoring.mixture`); an owner's weight in it is its score. The owner's references, and copies and students
+made of them, are regressors beside the owners. What a suspect has in common with any independent model, or with any
 pruned, tuned or extracted one, is then no owner's.
 
     probabilities   T(p) = log(p + eps), less its class mean, for owners and suspect

@@ -9,8 +9,8 @@ text was not read and whose code is not public, so no equation is cited.
 
 with models drawn at each step. The score is the mean of the verifiers' outputs.
 
-Departures: treated copies and students stand in place of the source's training checkpoints; pixels are sigmoids;
-`members` models a side are drawn a step; of more candidates than queries those are kept that separate the cohort best.
+Departures: treated copies and students stand in place of the source's training checkpoints. Pixels are sigmoids;
+`members` models a side are drawn a step. Of more candidates than queries those are kept that separate the cohort best.
 
 Cost: the cohort, then a minute of crafting. Use it for suspects that answer probabilities; labels are scored as one-hot
 rows, weaker. It needs a cohort as wide as its innocents, like every crafted method.

@@ -10,8 +10,8 @@ cited.
 from training images; T is a random transform. The score is the matching rate with the source's label.
 
 Departures: pixels are sigmoids; the second divergence is bounded, since it grows without limit where an independent
-model is surely wrong; points are ranked by the share of derived models on the label times that of independent ones off
-it, in place of asking all of them, which leaves nothing on a wide cohort.
+model is surely wrong. Points are ranked by the share of derived models on the label times that of independent ones off
+it. Asking all of them in its place leaves nothing on a wide cohort.
 
 Cost: the cohort, then a minute of crafting. Use it beside NaturalFinger; it is weaker on students, and like every
 crafted method it needs a cohort as wide as its innocents.

@@ -1,7 +1,7 @@
 """Moment kinship: whose samples are these? For generators that answer samples only, no latent can be sent.
 
 Ours. What two generators of one recipe have learnt of the same data differs a little in every mean and covariance of
-their samples, and a new generator trained on the samples of one inherits its differences. With y a sample in the first
+their samples. A new generator trained on the samples of one inherits its differences. With y a sample in the first
 whitened principal components of real held-out data, clipped to +-4, and
 
     phi(y) = (y_a, y_a y_b for a <= b),        M_j = mean of phi over owner j's samples,

@@ -13,11 +13,11 @@ data, or a generator of the user's. Kept are the candidates of the highest share
 independent models off it, mean over transforms. The score is the matching rate with y+, from labels alone.
 
 Departures: candidates are mined where the two sides already differ most, but not mostly on one class. y- is the
-independents' favourite other class there; the released code chooses y- by an FGSM step. Its screening keeps a query
-if every derived model says y+ and every independent one says y-, under every transform. That leaves nothing on a wide
-cohort, so ours ranks, and asks of independents only that they are off y+. kappa is 5, since margins of 50 let a few
-easy models dominate; Adam; no flips; D's term has the natural sign. "pixels" drops the GAN, "both" adds a bounded pixel
-residual to its images: less natural, and stronger.
+independents' favourite other class there; the released code chooses y- by an FGSM step. Its screening keeps a query if
+every derived model says y+ and every independent one says y-, under every transform. That leaves nothing on a wide
+cohort, so ours ranks, and asks of independents only that they are off y+. The margin kappa is 5, since margins of 50
+let a few easy models dominate; Adam; no flips; D's term has the natural sign. Of the spaces "pixels" drops the GAN,
+"both" adds a bounded pixel residual to its images: less natural, and stronger.
 
 Cost: the cohort, the GAN (minutes, not for "pixels"), then minutes of crafting. Use it for suspects that answer labels
 only. It needs a cohort as wide as its innocents: honest models treated in a way that no independent of the cohort was

@@ -17,9 +17,9 @@ of classes, so a suspect with another label set can be scored: transfer learning
     sac-w        inputs misclassified in common by the source and students extracted from it
 
 Placebos: sac-normal, sac-m and sac-jc put the same queries to every owner (source and twins); no owner had a part in
-choosing them. sac-source and sac-w let every owner bring its own queries, chosen by the same rule, taken in turns so
-that a prefix is a fair smaller test; all of them count as queries. `placebos=0` is the paper's form: the source's
-queries alone. From each score a share `centring` of the references' mean is subtracted.
+choosing them. In sac-source and sac-w every owner brings its own queries, chosen by the same rule. They are taken in
+turns so that a prefix is a fair smaller test; all of them count as queries. `placebos=0` is the paper's form: the
+source's queries alone. From each score a share `centring` of the references' mean is subtracted.
 
 Departures: the released code correlates raw logits. Ours correlates probabilities by default, as APIs do not send
 logits; `outputs="logits"` comes nearest. Its logarithm has a floor of 1e-4, or the answers' rounding step if larger.
