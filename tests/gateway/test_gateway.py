@@ -18,9 +18,8 @@ import pytest
 from birthmark.errors import ArtifactError, SettingError
 from birthmark.gateway.app import Gateway
 from birthmark.gateway.codec import Wire
-from birthmark.gateway.config import Config, read_config
+from birthmark.gateway.config import Config
 from birthmark.gateway.log import read, ties
-from birthmark.gateway.writer import LogSettings
 from birthmark.marks.keyring import Keyring, logged
 from birthmark.marks.keys import Secret, write_secret
 from birthmark.watermarks.dynamarks import DynaMarks, DynaMarksTies
@@ -320,37 +319,6 @@ def test_logged_ties_make_the_label_only_claim(config: Config, upstream: Upstrea
     assert scores.source > max(scores.placebos)
     with pytest.raises(ArtifactError, match="no near-ties of client"):
         ties(read(config.log.folder), "bob")  # type: ignore[union-attr]
-
-
-def test_settings_from_toml_and_environment(tmp_path: Path) -> None:
-    file = tmp_path / "gateway.toml"
-    file.write_text(
-        'upstream = "http://a"\nkeyring = "ring"\nsecret = "env:S"\n[wire]\ndialect = "mlflow"\nhigh = '
-        '255\n[log]\nfolder = "log"\n'
-    )
-    config = read_config(
-        file,
-        {
-            "BIRTHMARK_GATEWAY_POLICY": "open",
-            "BIRTHMARK_GATEWAY_CLIENTS": "a, b",
-            "BIRTHMARK_GATEWAY_LOG_FSYNC": "always",
-        },
-        upstream="http://b",
-    )
-    assert (config.upstream, config.policy, config.clients, config.wire.high) == ("http://b", "open", ("a", "b"), 255)
-    assert config.log == LogSettings(Path("log"), fsync="always")
-    for text, match in (
-        ('upstrem = "http://a"', "no setting upstrem"),
-        ('upstream = "http://a"', "missing keyring"),
-        ("upstream = 3", "to be str"),
-        ("=", "no TOML"),
-        ('upstream = "ftp://a"\nkeyring = "r"\nsecret = "s"', "to be a URL"),
-        ('upstream = "http://a:b@c"\nkeyring = "r"\nsecret = "s"', "without a user name"),
-        ('upstream = "http://a"\nkeyring = "r"\nsecret = "s"\npolicy = "maybe"', "open or closed"),
-    ):
-        file.write_text(text)
-        with pytest.raises(SettingError, match=match):
-            read_config(file, {})
 
 
 def test_nothing_secret_is_logged(config: Config, upstream: Upstream, caplog: pytest.LogCaptureFixture) -> None:

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from sklearn.datasets import make_classification
 from torch import nn
 
@@ -15,10 +13,7 @@ from birthmark import data, registry, stats
 from birthmark.claim import Claim
 from birthmark.errors import DataError, SettingError, ShapeError
 from birthmark.evidence import Verdict
-from birthmark.marks.field import Ground, Waves, aligned
-from birthmark.marks.keyring import ClientKey, Keyring, lenient, logged
-from birthmark.marks.rule import mark_row, mark_rows, near_ties, softly
-from birthmark.marks.ties import Ties, divided, surprise
+from birthmark.marks.keyring import ClientKey, Keyring, logged
 from birthmark.oracle import HardLabels, Probabilities
 from birthmark.types import Floats, Samples
 from birthmark.verify import verify
@@ -40,53 +35,6 @@ def test_soft_mark_keeps_the_top_answer_the_simplex_and_its_bound(ring: Keyring,
         shift = np.abs(rows - ring.source).sum(axis=1)
         assert shift.max() <= 2 * mark.epsilon + 1e-9
         assert shift.mean() > 0.2 * mark.epsilon
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.integers(3, 12), st.floats(0.01, 0.4), st.floats(0.3, 20))
-def test_softly_never_changes_the_top_class(seed: int, k: int, epsilon: float, sharp: float) -> None:
-    random = np.random.default_rng(seed)
-    rows = random.dirichlet(np.ones(k) / sharp, size=20)
-    h = random.normal(size=(20, k))
-    marked = softly(rows, h, epsilon, 5.0, 0.9, False)
-    assert (marked.argmax(axis=1) == rows.argmax(axis=1)).all()
-    np.testing.assert_allclose(marked.sum(axis=1), 1, atol=1e-9)
-
-
-@settings(max_examples=200, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.integers(2, 12), st.sampled_from([0.0, 0.3, 0.5]), st.booleans(), st.booleans())
-def test_plain_python_and_numpy_hold_the_same_rule(
-    seed: int, k: int, delta: float, hidden: bool, rounded: bool
-) -> None:
-    random = np.random.default_rng(seed)
-    rows = random.dirichlet(np.full(k, 0.3), 3)
-    if rounded:  # exact ties and zeros
-        rows = rows.round(1) + np.eye(k)[:3].sum(axis=0) * (rows.round(1).sum(axis=1, keepdims=True) == 0)
-    if hidden:
-        rows[rows < 0.05] = 0
-    h = random.normal(scale=1.5, size=rows.shape)
-    how = (delta, 0.1, 5.0, 0.9, hidden)
-    many = mark_rows(np.tile(rows, (30, 1)), np.tile(h, (30, 1)), *how)[:3]
-    one = [mark_row(row, lift, *how) for row, lift in zip(rows.tolist(), h.tolist(), strict=True)]
-    np.testing.assert_allclose(one, many, atol=1e-12)
-    assert near_ties(rows, 0.3) == near_ties(np.tile(rows, (64, 1)), 0.3)[: len(near_ties(rows, 0.3))]
-
-
-def test_most_divided_ties_come_first_and_what_unmarked_models_foretell_is_no_evidence() -> None:
-    random = np.random.default_rng(0)
-    ties = Ties(np.arange(60), np.zeros(60, np.int64), np.ones(60, np.int64))
-    share = random.random((8, 60))
-    share[:, 30:] = np.where(
-        np.arange(8)[:, None] % 2, 0.9, 0.1
-    )  # of these, half of the models say one class, half the other
-    references = np.stack([1 - share, share], axis=2)
-    references[:, :30] = [0.9, 0.1]
-    assert set(divided(ties, references)[:30]) == set(range(30, 60))
-    assert list(divided(ties, references[:0])) == list(range(60))
-    usual = ties.leaning(np.stack([1 - share, share], axis=2))
-    copied, chance = surprise(np.sign(usual[0]), usual), surprise(np.where(random.random(60) < 0.5, 1.0, -1.0), usual)
-    assert np.abs(copied).mean() < 0.6 * np.abs(chance).mean()
-    assert np.abs(surprise(np.ones(60), usual)).mean() < 0.2  # a suspect that always says the same surprises nobody
 
 
 def test_mark_is_the_same_alone_and_in_a_batch_and_of_any_replica(
@@ -174,41 +122,6 @@ def test_label_only_student_is_found_by_logged_ties(
     assert evidence.verdict is Verdict.SUPPORTED, evidence.reason
     other = trained(Samples(x, plain.argmax(axis=1).astype(np.int64), 10), seed=41, epochs=25)
     assert verify(claim, HardLabels(Probabilities(Open(other))), alpha=0.01).verdict is not Verdict.SUPPORTED
-
-
-def test_unmarked_answers_rank_uniformly_among_screened_keys(ring: Keyring, digits: data.Data) -> None:
-    """Mean p over 200 keys of one honest model: 1/2 within 5 standard errors of independent keys."""
-    rows = probabilities(trained(digits["attacker"], seed=50), ring.queries)
-    ground = Ground(ring.whitening(ring.queries), ring.source, ring.references)
-    secrets = [ring.client(MASTER, f"c{i}").secret for i in range(200)] + [ring.placebo(i) for i in ring.placebos]
-    found = aligned(ground, ground.residual(rows)[None], ring.expand(secrets), ring.omega)[0]
-    p = np.array([stats.rank_p(t, found[200:]) for t in found[:200]])
-    assert abs(p.mean() - 0.5) < 5 / np.sqrt(12 * 200)
-    assert (p <= 0.01).mean() <= 0.05
-
-
-def test_keys_that_lean_on_unmarked_models_are_discarded(ring: Keyring, alice: ClientKey) -> None:
-    assert ring.lean([alice.secret])[0] <= lenient(len(ring.references))
-    kept = set(ring.placebos)
-    thrown = [i for i in range(max(kept)) if i not in kept]
-    assert thrown
-    assert (ring.lean([ring.placebo(i) for i in thrown[:20]]) > lenient(len(ring.references))).all()
-
-
-def test_a_keyring_without_references_screens_nothing(ring: Keyring) -> None:
-    bare = Keyring.make(ring.queries, ring.queries, ring.source, ring.references[:0], seed=0, placebos=19)
-    assert bare.placebos == tuple(range(19))
-    mark = DynaMarks(placebos=19, key=bare.client(MASTER, "alice"))
-    scores = mark.score(mark.claim(), mark.mark(bare.queries, bare.source))
-    assert scores.source > max(scores.placebos)
-
-
-def test_fields_have_unit_variance_and_balanced_codes() -> None:
-    waves = Waves.of([MASTER.derive("x", i) for i in range(50)], 8, 16, 10)
-    np.testing.assert_allclose(np.linalg.norm(waves.directions, axis=2), 1)
-    assert (waves.codes.sum(axis=2) == 0).all()
-    h = waves.at(np.random.default_rng(0).normal(size=(400, 16)), 2.0)
-    assert abs(h.var() - 1) < 0.1
 
 
 def test_bad_input_is_told(ring: Keyring, alice: ClientKey) -> None:

@@ -116,7 +116,7 @@ class Config:
                 raise SettingError(f"pass_through {pattern!r} is no regular expression ({error})") from None
 
 
-def read_config(path: Path | None, environment: Mapping[str, str] = os.environ, **given: Any) -> Config:
+def read_config(path: Path | None, environment: Mapping[str, str] = os.environ, **given: object) -> Config:
     """Settings from a TOML file, overridden by the environment, overridden by what is given (unless None).
 
     Raises:
@@ -149,7 +149,7 @@ def read_config(path: Path | None, environment: Mapping[str, str] = os.environ, 
     return _made(Config, data, where)
 
 
-def _made(cls: type[T], data: Any, where: str) -> T:
+def _made(cls: type[T], data: object, where: str) -> T:
     known = {f.name for f in fields(cls)}  # type: ignore[arg-type]
     if not isinstance(data, Mapping):
         raise SettingError(f"{where}: expected a table, got {type(data).__name__}")
@@ -171,7 +171,7 @@ def _made(cls: type[T], data: Any, where: str) -> T:
         raise SettingError(f"{where}: missing {', '.join(missing)}") from None
 
 
-def _of(kind: Any, text: str) -> Any:
+def _of(kind: object, text: str) -> object:
     try:
         if kind is int:
             return int(text)

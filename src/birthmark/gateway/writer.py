@@ -14,7 +14,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 import numpy as np
 
@@ -253,5 +253,5 @@ def _locked(folder: Path) -> TextIO:
     return guard
 
 
-def _packed(rows: np.ndarray[Any, Any]) -> str:
+def _packed(rows: Array | Floats) -> str:
     return base64.b64encode(np.ascontiguousarray(rows, dtype="<f4").tobytes()).decode()

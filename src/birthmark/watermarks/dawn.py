@@ -10,9 +10,10 @@ matches among placebo keys' wrong classes at the same inputs instead of comparin
 import hmac
 from dataclasses import dataclass, field, fields
 from hashlib import sha256
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from birthmark.claim import Claim, Scores
 from birthmark.errors import DataError, SettingError, ShapeError
@@ -88,7 +89,7 @@ class DAWN(Watermark):
         for i in range(self.placebos):
             targets.append(self._lies(ring.placebo(i), ring.queries[picked], top[picked], ring.task.outputs)[1])
         settings = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "key"}
-        tensors = {
+        tensors: dict[str, NDArray[np.generic]] = {
             "queries": ring.queries[picked],
             "targets": np.array(targets),
             "references": ring.references[:, picked],
@@ -104,9 +105,7 @@ class DAWN(Watermark):
         found = (answers.argmax(axis=1) == claim.tensors["targets"][:, : len(answers)]).mean(axis=1)
         return Scores(float(found[0]), tuple(float(value) for value in found[1:]), float(found[0]))
 
-    def _lies(
-        self, secret: Secret, inputs: Array, top: Labels, outputs: int
-    ) -> tuple[np.ndarray[Any, np.dtype[np.bool_]], Labels]:
+    def _lies(self, secret: Secret, inputs: Array, top: Labels, outputs: int) -> tuple[NDArray[np.bool_], Labels]:
         """Whether each input is lied about, and with which class other than its top one."""
         grid = np.round(np.asarray(inputs, np.float64) / self.step).astype("<i8")
         draws = np.array(

@@ -25,9 +25,10 @@ Marks are no use against whoever holds the weights, nor against thieves who drop
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from birthmark.claim import Claim, Scores
 from birthmark.errors import DataError, SettingError, ShapeError
@@ -172,10 +173,10 @@ class DynaMarks(Watermark):
             raise SettingError(f"{self.name} needs a client's key to mark or to claim; see `birthmark key new`")
         return self.key
 
-    def _settings(self) -> dict[str, Any]:
+    def _settings(self) -> dict[str, object]:
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "key"}
 
-    def _secret_tensors(self) -> dict[str, np.ndarray[Any, Any]]:
+    def _secret_tensors(self) -> dict[str, NDArray[np.generic]]:
         """The key's waves, then the placebos': whoever reads them can undo the mark."""
         key = self._key()
         waves = key.ring.expand([key.secret, *(key.ring.placebo(i) for i in key.ring.placebos[: self.placebos])])
@@ -187,7 +188,7 @@ class DynaMarks(Watermark):
             "omega": np.array([key.ring.omega]),
         }
 
-    def _facts(self) -> dict[str, Any]:
+    def _facts(self) -> dict[str, object]:
         key = self._key()
         return {
             "client": key.client,
