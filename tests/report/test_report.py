@@ -94,7 +94,7 @@ def test_one_suspect_reads_as_a_verdict(claim, tested):
     assert evidences[0].verdict is Verdict.SUPPORTED
     assert "The evidence supports that this model was derived from the source." in found.words
     assert "first by luck in 1 of 10 cases (p = 0.1)" in found.words
-    assert "100 distinct, 0 repeats" in found.words or "100 distinct, 5 repeats" in found.words
+    assert "100 distinct, 5 repeats" in found.words
     assert evidences[0].transcript in found.words
     accusing = [sentence for sentence in re.split(r"(?<=[.:;])\s", found.words) if "stolen" in sentence]
     assert accusing
@@ -105,7 +105,7 @@ def test_an_independent_model_is_not_called_independent(claim, tested):
     evidences, _ = tested
     assert evidences[2].verdict is not Verdict.SUPPORTED
     words = check(page(evidences[2:], claim)).words
-    assert "does not support" in words or "does not settle" in words
+    assert "does not support" in words
     assert "supports that" not in words
 
 
