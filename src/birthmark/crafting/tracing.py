@@ -5,7 +5,8 @@ tensor methods are found alike, in loops, branches and residual paths. What coun
 place: exactly (ReLU, leaky ReLU, clamps at zero ...) or nearly (GELU, SiLU, softplus ...).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from birthmark.errors import SettingError
-from birthmark.types import Array
+from birthmark.types import Array, Labels
 
 EXACT = frozenset(
     {
@@ -103,16 +104,11 @@ def kinds(module: nn.Module, inputs: Tensor) -> list[str]:
     ]
 
 
+NEWTON, ROUNDS = 25, 6  # steps to a bend, and draws of units and starts
+
+
 def find_kinks(
-    module: nn.Module,
-    starts: Array,
-    n: int,
-    *,
-    step: float,
-    box: tuple[Array, Array] | None,
-    seed: int | list[int],
-    newton: int = 25,
-    rounds: int = 6,
+    module: nn.Module, starts: Array, n: int, *, step: float, box: tuple[Array, Array] | None, seed: int | list[int]
 ) -> Array:
     """Points on the bends of a network's hidden units, each with its two neighbours across the bend: (n, 3, *d).
 
@@ -129,53 +125,75 @@ def find_kinks(
         SettingError: the network has no ReLU-like units, or too few of them can be reached.
     """
     random = np.random.default_rng(seed)
-    names = kinds(module, torch.from_numpy(starts[:2]))
-    if not names:
+    if not kinds(module, torch.from_numpy(starts[:2])):
         raise SettingError(
             f"tafa needs a network with ReLU-like units ({', '.join(sorted(EXACT | NEARLY)[:6])} ...), found none in "
             f"{type(module).__name__}; use kinship, which needs none"
         )
-    low, high = (None, None) if box is None else (torch.from_numpy(box[0]), torch.from_numpy(box[1]))
-    frozen = [(p, p.requires_grad) for p in module.parameters()]
-    for p, _ in frozen:
-        p.requires_grad_(False)
-    try:
-        alive, spread = _alive(module, torch.from_numpy(starts[:256]), len(names))
-        calls = [i for i, units in enumerate(alive) if len(units)]
-        if not calls:
-            raise SettingError(
-                "tafa found ReLU-like units, but each is always on or always off on the given inputs; use kinship"
-            )
-        found: list[Tensor] = []
-        for _ in range(rounds):
-            want = 2 * (n - len(found)) + 8
-            call = np.array([calls[i % len(calls)] for i in range(want)])
-            unit = np.array([alive[c][random.integers(len(alive[c]))] for c in call])
+    with _frozen(module):
+        units = _Units(module, starts, box)
+        kinks: list[Tensor] = []
+        for _ in range(ROUNDS):
+            want = 2 * (n - len(kinks)) + 8
+            call, unit = units.drawn(want, random)
             x = torch.from_numpy(starts[random.integers(len(starts), size=want)]).clone()
-            scale = torch.tensor([spread[c][u] for c, u in zip(call, unit, strict=True)])
-            for _ in range(newton):
-                value, slope = _value(module, x, call, unit, len(names))
-                flat = slope.flatten(1)
-                x = x - 0.9 * (value / flat.pow(2).sum(1).clamp_min(1e-20))[:, None].mul(flat).view_as(x)
-                x = x if low is None else x.clamp(low, high)
-            value, slope = _value(module, x, call, unit, len(names))
-            size = slope.flatten(1).norm(dim=1)
-            good = (value.abs() < 1e-2 * scale) & (size > 1e-6)
-            reach = (step * scale / size.clamp_min(1e-12) ** 2).view(-1, *[1] * (x.ndim - 1)) * slope
-            sides = [x, x + reach, x - reach]
-            triples = torch.stack([s if low is None else s.clamp(low, high) for s in sides], dim=1)
-            found += list(triples[good & torch.isfinite(triples.flatten(1)).all(1)])
-            if len(found) >= n:
-                return torch.stack(found[:n]).numpy()
-        raise SettingError(
-            f"expected {n} reachable kinks, found {len(found)}; give more varied starts or ask for fewer queries"
-        )
+            kinks += units.reached(x, call, unit, step)
+            if len(kinks) >= n:
+                return torch.stack(kinks[:n]).numpy()
+    raise SettingError(
+        f"expected {n} reachable kinks, found {len(kinks)}; give more varied starts or ask for fewer queries"
+    )
+
+
+@contextmanager
+def _frozen(module: nn.Module) -> Iterator[None]:
+    """The module's parameters take no gradients inside."""
+    before = [(p, p.requires_grad) for p in module.parameters()]
+    module.requires_grad_(False)
+    try:
+        yield
     finally:
-        for p, wanted in frozen:
+        for p, wanted in before:
             p.requires_grad_(wanted)
 
 
-def _alive(module: nn.Module, inputs: Tensor, n: int) -> tuple[list[np.ndarray[Any, Any]], list[Tensor]]:
+class _Units:
+    """A network's units that are neither always on nor always off on the starts, by the call that they belong to."""
+
+    def __init__(self, module: nn.Module, starts: Array, box: tuple[Array, Array] | None) -> None:
+        self.module, self.box = module, None if box is None else [torch.from_numpy(side) for side in box]
+        self.calls = len(kinds(module, torch.from_numpy(starts[:2])))
+        self.alive, self.spread = _alive(module, torch.from_numpy(starts[:256]), self.calls)
+        self.open = [i for i, units in enumerate(self.alive) if len(units)]
+        if not self.open:
+            raise SettingError(
+                "tafa found ReLU-like units, but each is always on or always off on the given inputs; use kinship"
+            )
+
+    def drawn(self, n: int, random: np.random.Generator) -> tuple[Labels, Labels]:
+        """The calls, in turn, and a random unit of each (n,)."""
+        call = np.array([self.open[i % len(self.open)] for i in range(n)])
+        return call, np.array([self.alive[c][random.integers(len(self.alive[c]))] for c in call])
+
+    def inside(self, x: Tensor) -> Tensor:
+        return x if self.box is None else x.clamp(*self.box)
+
+    def reached(self, x: Tensor, call: Labels, unit: Labels, step: float) -> list[Tensor]:
+        """The bend and both neighbours (3, *d) of those starts (p, *d) from which the unit's bend is reached."""
+        scale = torch.tensor([self.spread[c][u] for c, u in zip(call, unit, strict=True)])
+        for _ in range(NEWTON):
+            value, slope = _value(self.module, x, call, unit, self.calls)
+            flat = slope.flatten(1)
+            x = self.inside(x - 0.9 * (value / flat.pow(2).sum(1).clamp_min(1e-20))[:, None].mul(flat).view_as(x))
+        value, slope = _value(self.module, x, call, unit, self.calls)
+        size = slope.flatten(1).norm(dim=1)
+        good = (value.abs() < 1e-2 * scale) & (size > 1e-6)
+        reach = (step * scale / size.clamp_min(1e-12) ** 2).view(-1, *[1] * (x.ndim - 1)) * slope
+        triples = torch.stack([self.inside(side) for side in (x, x + reach, x - reach)], dim=1)
+        return list(triples[good & torch.isfinite(triples.flatten(1)).all(1)])
+
+
+def _alive(module: nn.Module, inputs: Tensor, n: int) -> tuple[list[Labels], list[Tensor]]:
     """Of each call: the units that are neither always on nor always off, and every unit's standard deviation."""
     before = _before(module, inputs, n)
     alive, spread = [], []
@@ -195,9 +213,7 @@ def _before(module: nn.Module, inputs: Tensor, n: int) -> list[Tensor]:
     return mine[:n]
 
 
-def _value(
-    module: nn.Module, x: Tensor, call: np.ndarray[Any, Any], unit: np.ndarray[Any, Any], n: int
-) -> tuple[Tensor, Tensor]:
+def _value(module: nn.Module, x: Tensor, call: Labels, unit: Labels, n: int) -> tuple[Tensor, Tensor]:
     """Each point's own unit: its input (p,) and the gradient (p, *d) of that by the point."""
     x = x.detach().requires_grad_()
     before = _before(module, x, n)
