@@ -10,7 +10,7 @@ from birthmark.errors import SettingError
 from birthmark.secrets import keep, printable
 
 SECRETIVE = re.compile(r"key|token|secret|sig|pass|pwd|auth|code|cred|session|sas|jwt|bearer", re.IGNORECASE)
-ORDINARY = re.compile(r"[A-Za-z0-9 ._:,/+-]{0,30}")  # values of a query that are no secret; tokens are longer
+ORDINARY = re.compile(r"[A-Za-z0-9 ._:,/+-]{0,30}")  # in a query, no secret; tokens are longer
 
 
 def split_url(url: str) -> SplitResult:
@@ -40,7 +40,7 @@ def without_secret(url: str) -> SplitResult:
     """
     parts = split_url(url)
     query = parse_qsl(parts.query, keep_blank_values=True)
-    odd = [name for name, value in query if SECRETIVE.search(name) or not ORDINARY.fullmatch(value)]
+    odd = [name for name, value in query if SECRETIVE.search(name) or not all(map(ORDINARY.fullmatch, (name, value)))]
     if parts.username or parts.password or parts.fragment or odd or bool(parts.query) != bool(query):
         raise SettingError(
             f"{printable_url(url)}: a URL with a password, a fragment or a secret in its query would be written into "

@@ -8,6 +8,7 @@ stays at least four pixels wide, so that they fit 8x8 digits as well as 32x32 ph
 The fifteen image families are scaled-down namesakes of the networks the five papers use.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from math import prod
 
@@ -322,19 +323,25 @@ ARCHITECTURES: dict[str, tuple[Builder, dict[str, int]]] = {
 FLAT = (mlp, networks.autoencoder, networks.forecaster, networks.vae, networks.gan)  # these take rows as well
 
 
+LARGEST = 16_384  # of a setting
+MOST = dict.fromkeys(("depth", "repeat", "members"), 1000)  # of those that count layers or networks
+
+
 def parse(name: str) -> tuple[str, dict[str, int]]:
     """Split `res:width=24,repeat=2` into the family's name and its integer settings.
 
     Raises:
-        SettingError: a setting is not of the form `name=integer`.
+        SettingError: a setting is not of the form `name=integer`, or out of all bounds.
     """
     family, _, rest = name.partition(":")
     settings: dict[str, int] = {}
     for item in filter(None, rest.split(",")):
         key, _, value = item.partition("=")
-        if not value.lstrip("-").isdigit():
+        if not re.fullmatch("-?[0-9]+", value):
             raise SettingError(f"expected architecture settings like 'res:width=24', got {name!r}; write name=integer")
-        settings[key] = int(value)
+        settings[key] = int(value) if len(value) < 10 else LARGEST + 1
+        if not 0 <= settings[key] <= MOST.get(key, LARGEST):
+            raise SettingError(f"expected {key} from 0 to {MOST.get(key, LARGEST)} in architecture {name[:80]!r}")
     return family, settings
 
 

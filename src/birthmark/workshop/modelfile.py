@@ -17,7 +17,7 @@ from torch import nn
 
 from birthmark.artifact import canonical, write_atomically
 from birthmark.claim import Task
-from birthmark.errors import ArtifactError
+from birthmark.errors import ArtifactError, BirthmarkError, SettingError, UnknownName
 from birthmark.secrets import printable
 from birthmark.types import Answers
 from birthmark.workshop import architectures
@@ -25,6 +25,7 @@ from birthmark.workshop.card import is_code
 from birthmark.workshop.code import imported
 
 FORMAT = "birthmark/model/1"
+WRAPPERS = ("module.", "_orig_mod.")  # of DataParallel and torch.compile
 LARGEST = 1 << 20  # of any one dimension and of the number of outputs
 
 
@@ -112,7 +113,8 @@ def load_module(
         raise ArtifactError(
             f"{path}: the shape of inputs and the number of outputs are not known; give --shape and --classes"
         )
-    module = make_network(card)
+    module = _built(card, path, sum(tensor.numel() for tensor in tensors.values()), trusted=bool(architecture))
+    tensors = _as_in(module, tensors, path)
     try:
         module.load_state_dict(tensors)
     except RuntimeError as error:
@@ -120,6 +122,48 @@ def load_module(
             f"{path}: the weights do not fit architecture {card.architecture!r}: {' '.join(str(error).split())[:300]}"
         ) from None
     return module.eval(), card, entry.get("about", {})
+
+
+def _built(card: ModelHead, path: Path, weights: int, *, trusted: bool) -> nn.Module:
+    """The card's network, if it has about as many weights as the file holds: a file's word allocates no memory."""
+    try:
+        if not is_code(card.architecture):
+            with torch.device("meta"):
+                size = sum(tensor.numel() for tensor in make_network(card).state_dict().values())
+            if size > 2 * weights + 1_000_000:
+                raise ArtifactError(
+                    f"{path}: the weights do not fit architecture {card.architecture!r}, which has {size}; the file "
+                    f"holds {weights}"
+                )
+        return make_network(card)
+    except (SettingError, UnknownName, RuntimeError, TypeError, ZeroDivisionError) as error:
+        if trusted and isinstance(error, BirthmarkError):
+            raise
+        name, text = printable(card.architecture, 80), printable(" ".join(str(error).split()), 300)
+        raise ArtifactError(f"{path}: architecture {name!r} cannot be built ({text})") from None
+
+
+def _as_in(module: nn.Module, tensors: dict[str, torch.Tensor], path: Path) -> dict[str, torch.Tensor]:
+    """The tensors by the network's own names; what wrappers put before every name is taken away.
+
+    Raises:
+        ArtifactError: whole numbers where the network has real weights: quantised, and nobody says how.
+    """
+    known = module.state_dict()
+    for _ in range(4):
+        prefix = next((p for p in WRAPPERS if all(key.startswith(p) for key in tensors)), "")
+        if not prefix or not tensors or tensors.keys() <= known.keys():
+            break
+        tensors = {key.removeprefix(prefix): value for key, value in tensors.items()}
+    whole = [key for key, value in tensors.items() if not value.is_floating_point()]
+    whole = [key for key in whole if key not in known or known[key].is_floating_point()]
+    if whole:
+        kind = str(tensors[whole[0]].dtype).removeprefix("torch.")
+        raise ArtifactError(
+            f"{path}: its weights are quantised ({printable(whole[0], 80)} is {kind}), and their scales are not "
+            "applied here; save them in float32, or export the model as ONNX"
+        )
+    return tensors
 
 
 def make_network(card: ModelHead) -> nn.Module:
