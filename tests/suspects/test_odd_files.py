@@ -42,6 +42,14 @@ def test_a_batch_of_one_is_asked_one_by_one(shape: list[int], tmp_path: Path) ->
             assert np.allclose(answers, X.reshape(7, 64) @ w, atol=1e-5)
 
 
+def test_a_file_larger_than_any_is_not_read(tmp_path: Path) -> None:
+    for name, size in (("m.onnx", (2 << 30) + 1), ("m.safetensors", (4 << 30) + 1)):
+        with (tmp_path / name).open("wb") as file:
+            file.truncate(size)  # no bytes on disk
+        with pytest.raises(ArtifactError, match="larger than"):
+            suspects.open(tmp_path / name, task=TASK)
+
+
 def folder(source: Path, path: Path, dtype: torch.dtype | None = None, **preprocessor: object) -> Path:
     shutil.copytree(source, path)
     if dtype is not None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from birthmark.artifact import digest_of, file_digest
+from birthmark.artifact import LARGEST, digest_of, file_digest
 from birthmark.claim import Task
 from birthmark.errors import ArtifactError, SettingError
 from birthmark.oracle import Oracle, Wrapper
@@ -48,9 +48,11 @@ def refuse_others(path: Path) -> None:
     """Name the kinds of model file that birthmark does not open, and the way on.
 
     Raises:
-        ArtifactError: by the file's ending, in capitals too.
+        ArtifactError: by the file's ending, in capitals too; or larger than any that is read.
     """
-    kind = OTHERS.get(path.suffix.lower())
+    kind, most = OTHERS.get(path.suffix.lower()), LARGEST // 2 if path.suffix.lower() == ".onnx" else LARGEST
+    if path.is_file() and path.stat().st_size > most:
+        raise ArtifactError(f"{path}: larger than {most} bytes")
     if kind:
         raise ArtifactError(f"{path}: {kind}; birthmark reads .safetensors and .onnx: {SAVE}")
 
@@ -93,8 +95,8 @@ def identity(path: Path) -> dict[str, str]:
         parts = [file for file in sorted(path.rglob("*")) if file.is_file()]
     elif path.suffix.lower() == ".onnx":
         text = path.read_bytes()  # its external data are files beside it that it names
-        beside = [other for other in sorted(path.parent.iterdir()) if other.name.encode() in text and other != path]
-        parts = [path, *(file for other in beside for file in (other, *sorted(other.rglob("*"))) if file.is_file())]
+        others = [file for file in sorted(path.parent.iterdir()) if file.is_file() and file != path]
+        parts = [path, *(file for file in others if file.name.encode("utf-8", "surrogateescape") in text)]
     else:
         parts = [file for file in (path, path.with_suffix(".json")) if file.is_file()]
     digests = [file_digest(file) for file in parts]
