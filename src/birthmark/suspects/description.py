@@ -153,7 +153,7 @@ class SuspectSpec:
         if isinstance(headers := said.get("headers"), Mapping):
             said["headers"] = {key: v if refers_to_secret(v) else digest_of(v) for key, v in headers.items()}
         for name in {"body", "proxy"} & set(said):
-            said[name] = digest_of(said[name])
+            said[name] = digest_of(json.dumps(said[name], sort_keys=True))  # a body may hold any number
         return {name: json.dumps(value) for name, value in said.items()}
 
     def says(self) -> str:
