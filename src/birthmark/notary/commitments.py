@@ -6,6 +6,7 @@ later round that it names. Nobody knows all three before that round, and nobody 
 """
 
 import hmac
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
@@ -60,11 +61,17 @@ class Commitment:
 
     def __post_init__(self) -> None:
         if self.stage not in FIXED:
-            raise SettingError(f"expected a commitment {' or '.join(FIXED)}, got {self.stage!r}")
+            raise ArtifactError(f"expected a commitment {' or '.join(FIXED)}, got {self.stage!r}")
         if missing := [name for name in FIXED[self.stage] if name not in self.fixed]:
-            raise SettingError(f"a commitment {self.stage} fixes {', '.join(missing)}, too")
+            raise ArtifactError(f"a commitment {self.stage} fixes {', '.join(missing)}, too")
         if not self.beacon or not self.round:
-            raise SettingError("a commitment names the beacon and the later round whose public value decides the draws")
+            raise ArtifactError(
+                "a commitment names the beacon and the later round whose public value decides the draws"
+            )
+
+        alpha, settings = self.fixed["alpha"], self.fixed["settings"]
+        if type(alpha) is not float or not 0 < alpha < 1 or not isinstance(settings, dict):
+            raise ArtifactError("a commitment fixes alpha, between 0 and 1, and settings by name")
 
     @property
     def digest(self) -> str:
@@ -83,10 +90,7 @@ class Commitment:
         Raises:
             ArtifactError: not one, another version, or of a time in the future.
         """
-        try:
-            found = record(cls, blob, name, FORMAT)
-        except SettingError as error:
-            raise ArtifactError(f"{name}: {error}") from None
+        found = record(cls, blob, name, FORMAT)
         moment(found.time, name)
         return found
 
@@ -103,6 +107,10 @@ class Drawn:
     value: str
     secret: str
 
+    def __post_init__(self) -> None:
+        if not (re.fullmatch("[0-9a-f]{32,}", self.value) and re.fullmatch("[0-9a-f]{64}", self.secret)):
+            raise ArtifactError("a draw holds a public value and a secret in hexadecimal digits")
+
     @property
     def blob(self) -> bytes:
         return written(self, DRAWN)
@@ -114,10 +122,7 @@ class Drawn:
 
     def seed(self, *words: str | int) -> int:
         """A seed of 128 bits for what the words name, such as "start", "course", "twins"."""
-        try:
-            key = bytes.fromhex(self.secret)
-        except ValueError:
-            raise ArtifactError("the secret of a draw is hexadecimal digits") from None
+        key = bytes.fromhex(self.secret)
         return int.from_bytes(hmac.digest(key, canonical([self.commitment, self.value, *words]), "sha256")[:16])
 
     def part(self, n: int, share: float) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":

@@ -1,0 +1,226 @@
+"""The judge: reaches every number of sealed evidence again, and says in words what was checked and what was not.
+
+Nothing of the accuser's is believed. What the folder alone can show is checked here, by the same `verify` that the
+accuser ran, with the transcript in the suspect's place; what takes models (rebuilding the source, twins of the judge's
+own, asking the suspect) is `birthmark.notary.workbench`. A finding is `upheld` only if every check of `DECISIVE` held.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from hashlib import sha256
+from math import isclose
+from typing import Any
+
+from birthmark.evidence import Evidence, Verdict, plain_data
+from birthmark.notary import signing
+from birthmark.notary.cases import Case, Known
+from birthmark.notary.commitments import BEFORE_TRAINING, Commitment
+from birthmark.notary.trees import tree_of
+
+ASKED_ANEW = {"repeats", "sent", "transcript", "notes", "authorisation", "made"}  # no numbers of a verdict
+
+
+class Outcome(StrEnum):
+    """How a check ended."""
+
+    HELD = "held"
+    FAILED = "failed"
+    UNCLEAR = "unclear"
+    NOT_DONE = "not done"
+
+
+class Finding(StrEnum):
+    """What the judge says of the claim that the suspect was derived from the source."""
+
+    UPHELD = "upheld"
+    REJECTED = "rejected"
+    INCONCLUSIVE = "inconclusive"
+
+
+EXIT = {Finding.UPHELD: 10, Finding.REJECTED: 11, Finding.INCONCLUSIVE: 3}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check: what it is about, how it ended, and that in words."""
+
+    name: str
+    outcome: Outcome
+    words: str
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the judge found.
+
+    Attributes:
+        checks: every one, those that were not done included.
+        numbers: the evidence as recomputed.
+    """
+
+    finding: Finding
+    reason: str
+    checks: tuple[Check, ...]
+    numbers: Mapping[str, Any]
+    alpha: float
+
+    @property
+    def exit_code(self) -> int:
+        return EXIT[self.finding]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON data."""
+        return {"format": "birthmark/judgement/1", **plain_data(asdict(self)), "exit_code": self.exit_code}
+
+
+def paper_checks(case: Case, known: Known) -> list[Check]:
+    """Every check that takes no model."""
+    return [_signer(case, known), _numbers(case), *_committed(case, known), direction(case, known)]
+
+
+def _signer(case: Case, known: Known) -> Check:
+    who = f"the key {case.sealed.signer[:16]}"
+    if known.signer is None:
+        return Check("signature", Outcome.NOT_DONE, f"sealed by {who}; whose key that is, nobody has told the judge")
+    if signing.key_id(known.signer) != case.sealed.signer:
+        return Check("signature", Outcome.FAILED, f"sealed by {who}, which is not the accuser's")
+    return Check("signature", Outcome.HELD, f"sealed by the accuser's key {case.sealed.signer[:16]}")
+
+
+def _numbers(case: Case) -> Check:
+    """Whether the stated numbers are those that claim and transcript give."""
+    again = case.replayed.as_dict()
+    wrong = [name for name in sorted(set(again) - ASKED_ANEW) if not _same(case.stated.get(name), again[name])]
+    if case.stated.get("transcript") != sha256(case.sealed.files["transcript.jsonl"]).hexdigest():
+        wrong.append("transcript")
+    if wrong:
+        words = f"the evidence states another {', '.join(wrong)} than claim and transcript give"
+        return Check("numbers", Outcome.FAILED, words)
+    return Check("numbers", Outcome.HELD, "every number follows from the claim and the recorded answers")
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_same, one, other))
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
+    if type(one) in (int, float) and type(other) in (int, float):
+        return isclose(one, other, rel_tol=1e-9, abs_tol=1e-12)
+    return type(one) is type(other) and one == other
+
+
+def _committed(case: Case, known: Known) -> list[Check]:
+    made = case.commitment
+    if made is None:
+        return [
+            Check(
+                "commitment", Outcome.NOT_DONE, "there is none: everything could be chosen after the suspect was seen"
+            )
+        ]
+    return [_terms(case, made), _tree(case, made), _draw(case, made, known)]
+
+
+def _terms(case: Case, made: Commitment) -> Check:
+    """Whether the suspect was tested as committed."""
+    found = {
+        "budget": case.stated["queries"],
+        **{key: case.stated[key] for key in ("method", "settings", "answers", "null")},
+    }
+    other = [name for name, value in found.items() if not _same(plain_data(made.fixed[name]), value)]
+    if not _same(made.fixed["alpha"], case.stated["alpha"]):
+        other.append("alpha")
+    if other:
+        words = f"the suspect was tested with another {', '.join(other)} than the owner had committed to"
+        return Check("commitment", Outcome.FAILED, words)
+    looks = f"; the owner had made {len(made.earlier)} commitments before it" if made.earlier else ""
+    return Check("commitment", Outcome.HELD, f"the suspect was tested as committed ({made.stage}){looks}")
+
+
+def _tree(case: Case, made: Commitment) -> Check:
+    if not made.root:
+        return Check("claim", Outcome.NOT_DONE, "the claim was made after the commitment, and is not fixed by it")
+    if case.drawn is None:
+        return Check("claim", Outcome.NOT_DONE, "the secret that opens the committed claim was not given")
+    if tree_of(case.claim, bytes.fromhex(case.drawn.secret)).root.hex() != made.root:
+        return Check("claim", Outcome.FAILED, "this claim is not the one that the owner had committed to")
+    return Check("claim", Outcome.HELD, "queries, expected answers and placebos are the committed ones")
+
+
+def _draw(case: Case, made: Commitment, known: Known) -> Check:
+    drawn = case.drawn
+    if drawn is None:
+        return Check("draw", Outcome.NOT_DONE, "nothing was drawn: the owner chose twins and queries as they liked")
+    right = (made.digest, made.secret) == (drawn.commitment, sha256(bytes.fromhex(drawn.secret)).hexdigest())
+    if not right or (known.value and known.value.lower() != drawn.value):
+        return Check("draw", Outcome.FAILED, f"the draw does not follow from commitment, secret and {_round(made)}")
+    if case.claim.facts.get("drawn") != sha256(drawn.blob).hexdigest():
+        return Check("draw", Outcome.FAILED, "the claim was not made with what was drawn")
+    if not known.value:
+        return Check("draw", Outcome.NOT_DONE, f"nobody has looked up the value of {_round(made)}")
+    return Check("draw", Outcome.HELD, f"twins and queries were drawn by {_round(made)}")
+
+
+def _round(made: Commitment) -> str:
+    return f"round {made.round} of {made.beacon}"
+
+
+def direction(case: Case, known: Known) -> Check:
+    """Which came first: the source, or the suspect. Scores cannot tell."""
+    untold = "related; which came first is not shown"
+    if case.commitment is None or case.dated is None:
+        return Check("direction", Outcome.UNCLEAR, f"{untold}: no commitment with a time stamp that the judge trusts")
+    when = f"{case.dated:%Y-%m-%d %H:%M}"
+    if known.since is not None and case.dated >= known.since:
+        there = f"{known.since:%Y-%m-%d %H:%M}"
+        words = f"the commitment is of {when}, when the suspect had been there since {there}: it could be fitted to it"
+        return Check("direction", Outcome.FAILED, words)
+    if known.since is not None:
+        return Check("direction", Outcome.HELD, f"the commitment is of {when}, before the suspect is first known")
+    if case.commitment.stage == BEFORE_TRAINING and case.drawn is not None and known.value:
+        words = "the source's own seed was drawn after the commitment, so that it could not be chosen to fit a suspect"
+        return Check("direction", Outcome.HELD, words)
+    return Check(
+        "direction",
+        Outcome.UNCLEAR,
+        f"{untold}: nobody knows since when the suspect exists, and the source's seed was the owner's choice",
+    )
+
+
+DECISIVE = ("direction", "rebuilt", "asked")
+NEVER = {
+    "rebuilt": "nobody has trained the source again from its recipe",
+    "regenerated": "nobody has made the claim again from source, data and draw",
+    "asked": "nobody but the accuser has asked the suspect, and recorded answers prove nothing",
+    "innocents": "nobody has held the claim against independent models of the judge's own",
+    "pool": "nobody has looked whether the queries come from the declared data",
+}
+
+
+def judge(case: Case, known: Known = Known(), more: Sequence[Check] = ()) -> Judgement:
+    """The finding on a case.
+
+    Args:
+        more: what the judge checked with models (`birthmark.notary.workbench`).
+    """
+    done = [*paper_checks(case, known), *more]
+    named = {check.name for check in done}
+    done += [Check(name, Outcome.NOT_DONE, words) for name, words in NEVER.items() if name not in named]
+    return Judgement(*_finding(done, case.replayed), tuple(done), case.replayed.as_dict(), case.alpha)
+
+
+def _finding(checks: Sequence[Check], replayed: Evidence) -> tuple[Finding, str]:
+    for check in checks:
+        if check.outcome is Outcome.FAILED:
+            return Finding.REJECTED, check.words
+    if replayed.verdict is Verdict.NOT_SUPPORTED:
+        return Finding.REJECTED, f"the evidence itself does not support it: {replayed.reason}"
+    if replayed.verdict is Verdict.INCONCLUSIVE:
+        return Finding.INCONCLUSIVE, replayed.reason
+    open_ = [c.words for name in DECISIVE for c in checks if c.name == name and c.outcome is not Outcome.HELD]
+    if open_:
+        return Finding.INCONCLUSIVE, "; ".join(open_)
+    return Finding.UPHELD, (
+        "the source trains again from its recipe; it is older than the suspect, or its seed was drawn; the suspect, "
+        f"asked by the judge, is closer to it than twins of the judge's own, at an error rate of {replayed.alpha:g}"
+    )
