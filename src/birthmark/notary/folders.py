@@ -178,9 +178,9 @@ def _folder(path: Path) -> dict[str, bytes]:
 
 
 def _names(path: Path) -> Iterator[str]:
-    for entry in os.scandir(path):
+    for entry in list(os.scandir(path)):
         if entry.name == "claim" and entry.is_dir(follow_symlinks=False):
-            yield from (_known(f"claim/{one.name}") for one in os.scandir(entry.path))
+            yield from (_known(f"claim/{one.name}") for one in list(os.scandir(entry.path)))
         else:
             yield _known(entry.name)
 
