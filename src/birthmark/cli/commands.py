@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from birthmark import __version__
-from birthmark.cli import bench, gateway
+from birthmark.cli import bench, gateway, notary
 from birthmark.cli.edge import Commands, main, say, say_json
 from birthmark.cli.options import (
     Alpha,
@@ -87,6 +87,9 @@ def demo(
             int, typer.Option("--surrogates", min=0, help="Own thefts that the expected power is measured on.")
         ],
         "seed": Seed,
+        "drawn": Annotated[
+            Path | None, typer.Option("--drawn", help="What birthmark draw wrote: decides twins and queries.")
+        ],
     }
 )
 @dataclass(frozen=True)
@@ -99,6 +102,7 @@ class ClaimChoice:
     references: int = 8
     surrogates: int = 3
     seed: int = 0
+    drawn: Path | None = None
 
     def made(self) -> list["Method"]:
         """The methods, each with those of the settings that it has."""
@@ -132,6 +136,8 @@ def enroll(
     import torch
 
     from birthmark.cli.progress import bar
+    from birthmark.notary.commitments import Drawn
+    from birthmark.notary.planning import drawn_owner
     from birthmark.workshop.enroll import enroll as make_claim
     from birthmark.workshop.opening import open_owner
     from birthmark.zoo.catalogue import executor
@@ -143,6 +149,8 @@ def enroll(
         bar(f"enrolling with {', '.join(choice.methods)}", quiet=as_json) as progress,
     ):
         owner, test = open_owner(source, making, data, cache=place.cache, engine=engine, progress=progress)
+        if choice.drawn:
+            owner = drawn_owner(owner, Drawn.read(choice.drawn.read_bytes(), str(choice.drawn)))
         for method in made:
             claim = make_claim(owner, method, seed=choice.seed, test=test, surrogates=choice.surrogates)
             folder = out if len(made) == 1 else out / method.name
@@ -290,3 +298,4 @@ def listing(
 app.add_typer(bench.zoo, name="zoo")
 app.add_typer(bench.bench, name="bench")
 gateway.mount(app)
+notary.mount(app)

@@ -6,6 +6,7 @@ whole answer, which `openssl ts -verify -data FILE -in STAMP -CAfile ROOTS` read
 
 from collections.abc import Iterable
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +80,19 @@ def roots(path: Path) -> list[Certificate]:
         return load_pem_x509_certificates(path.read_bytes())
     except (OSError, ValueError) as error:
         raise ArtifactError(f"{path}: expected certificates in PEM form ({error})") from None
+
+
+def said(stamp: bytes, data: bytes, name: str) -> datetime:
+    """The time that a stamp on `data` states, whoever made it.
+
+    Raises:
+        ArtifactError: no stamp, or on something else.
+    """
+    found = _decoded(stamp, name).tst_info
+    if bytes(found.message_imprint.message) != sha256(data).digest():
+        raise ArtifactError(f"{name}: this time stamp is not one on this file")
+    when: datetime = found.gen_time
+    return when
 
 
 def stamped(stamp: bytes, data: bytes, trusted: Iterable[Certificate], name: str) -> datetime:
