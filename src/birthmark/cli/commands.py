@@ -137,7 +137,7 @@ def enroll(
 
     from birthmark.cli.progress import bar
     from birthmark.notary.commitments import Drawn
-    from birthmark.notary.planning import drawn_owner
+    from birthmark.notary.planning import drawn_owner, says_draw
     from birthmark.workshop.enroll import enroll as make_claim
     from birthmark.workshop.opening import open_owner
     from birthmark.zoo.catalogue import executor
@@ -149,10 +149,11 @@ def enroll(
         bar(f"enrolling with {', '.join(choice.methods)}", quiet=as_json) as progress,
     ):
         owner, test = open_owner(source, making, data, cache=place.cache, engine=engine, progress=progress)
-        if choice.drawn:
-            owner = drawn_owner(owner, Drawn.read(choice.drawn.read_bytes(), str(choice.drawn)))
+        drawn = Drawn.read(choice.drawn.read_bytes(), str(choice.drawn)) if choice.drawn else None
+        owner = drawn_owner(owner, drawn) if drawn else owner
         for method in made:
             claim = make_claim(owner, method, seed=choice.seed, test=test, surrogates=choice.surrogates)
+            claim = says_draw(claim, drawn) if drawn else claim
             folder = out if len(made) == 1 else out / method.name
             found.append({"claim": str(folder), "digest": claim.save(folder), "method": method.name, **claim.facts})
     if as_json:

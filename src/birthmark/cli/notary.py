@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from birthmark.cli.edge import say, say_json
-from birthmark.cli.options import Alpha, Json, Settings, SuspectChoice, Workplace, command, noun, settings_of
+from birthmark.cli.options import Alpha, Json, Settings, SuspectChoice, command, noun, settings_of
 from birthmark.errors import BirthmarkError, SettingError
 from birthmark.workshop.choices import DataChoice, Making, ModelFile
 
@@ -57,6 +57,7 @@ class Promise:
         "answers": Annotated[str, typer.Option("--kind", help="Of the answers: probabilities or labels.")],
         "budget": Annotated[int, typer.Option("--budget", help="Queries to be asked; 0 for all of the claim's.")],
         "null": Annotated[str, typer.Option("--null", help="What the score is ranked among: placebos or references.")],
+        "claim": Annotated[Path | None, typer.Option("--claim", help="A claim that is there already.")],
     }
 )
 @dataclass(frozen=True)
@@ -69,12 +70,14 @@ class Trial:
     answers: str = "probabilities"
     budget: int = 0
     null: str = "placebos"
+    claim: Path | None = None
 
     def fixed(self) -> dict[str, Any]:
         from birthmark import registry
 
         method = registry.make("methods", self.method, settings_of(list(self.settings)))
-        return {**asdict(self), "settings": asdict(method), "budget": self.budget or None}
+        terms = {name: getattr(self, name) for name in ("method", "alpha", "answers", "null")}
+        return {**terms, "settings": asdict(method), "budget": self.budget or None}
 
 
 @command(top, "commit")
@@ -85,7 +88,6 @@ def commit(
     making: Making = Making(),
     data: DataChoice = DataChoice(),
     trial: Trial = Trial(),
-    claim: Annotated[Path | None, typer.Option("--claim", help="A claim that is there already.")] = None,
     as_json: Json = False,
 ) -> None:
     """Fix, before any dispute, what could be chosen to fit a suspect.
@@ -98,7 +100,7 @@ def commit(
     if out.exists():
         raise BirthmarkError(f"{out} is there already, and a commitment is never overwritten; name a new folder")
     secret = commitments.new_secret()
-    made = planning.planned(promise, trial.fixed(), source, making, data, claim, secret)
+    made = planning.planned(promise, trial.fixed(), source, making, data, trial.claim, secret)
     with disk_errors(out):
         out.mkdir(parents=True)
         with os.fdopen(os.open(out / "secret", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
@@ -189,6 +191,10 @@ def timestamp(
         ],
         "value": Annotated[str, typer.Option("--value", help="The committed round's public value, looked up by you.")],
         "since": Annotated[str, typer.Option("--since", help="Day from which the suspect is known, 2026-01-31.")],
+        "pool": Annotated[
+            str, typer.Option("--pool", help="Data that the owner did not choose: name, file or folder.")
+        ],
+        "cache": Annotated[Path, typer.Option("--cache", help="Folder of the models that you train.")],
     }
 )
 @dataclass(frozen=True)
@@ -199,6 +205,8 @@ class Knowledge:
     roots: Path | None = None
     value: str = ""
     since: str = ""
+    pool: str = ""
+    cache: Path = Path("zoo")
 
     def read(self) -> "Known":
         from birthmark.notary import signing, stamps
@@ -224,28 +232,20 @@ def judge(
     source: ModelFile | None = None,
     making: Making = Making(),
     data: DataChoice = DataChoice(),
-    pool: Annotated[
-        str, typer.Option("--pool", help="Data that the owner did not choose, for queries of your own.")
-    ] = "",
-    place: Workplace = Workplace(),
-    out: Annotated[Path | None, typer.Option("--out", help="File for the judgement, as JSON.")] = None,
     as_json: Json = False,
 ) -> int:
     """Judge sealed evidence: upheld (exit 10), rejected (11) or inconclusive (3), with every check in words.
 
     Without --source and --suspect only what the papers show is checked.
     """
-    from birthmark.artifact import canonical, write_atomically
     from birthmark.notary import folders
     from birthmark.notary.cases import read_case
     from birthmark.notary.judging import judge as judged
 
     facts = known.read()
     case = read_case(folders.load(evidence), facts)
-    more = _with_models(case, suspect, source, making, data, pool, place) if source else []
+    more = _with_models(case, known, suspect, source, making, data) if source else []
     found = judged(case, facts, more)
-    if out:
-        write_atomically(out, canonical(found.as_dict()))
     if as_json:
         say_json(found.as_dict())
     else:
@@ -254,13 +254,7 @@ def judge(
 
 
 def _with_models(
-    case: "Case",
-    suspect: SuspectChoice | None,
-    source: ModelFile,
-    making: Making,
-    data: DataChoice,
-    pool: str,
-    place: Workplace,
+    case: "Case", known: Knowledge, suspect: SuspectChoice | None, source: ModelFile, making: Making, data: DataChoice
 ) -> "list[Check]":
     from birthmark import data as datasets
     from birthmark.artifact import file_digest
@@ -268,10 +262,10 @@ def _with_models(
     from birthmark.workshop.opening import open_owner
     from birthmark.zoo.catalogue import executor
 
-    with closing(executor("local", place.workers or None)) as engine:
-        owner, _ = open_owner(source, making, data, cache=place.cache, engine=engine)
+    with closing(executor("local", None)) as engine:
+        owner, _ = open_owner(source, making, data, cache=known.cache, engine=engine)
         parts = datasets.load(data.name, seed=data.seed, directory=data.directory)
-        own = datasets.load(pool, seed=data.seed, directory=data.directory)["queries"] if pool else None
+        own = datasets.load(known.pool, seed=data.seed, directory=data.directory)["queries"] if known.pool else None
         oracle = suspect.open(owner.task) if suspect else None
         return model_checks(case, owner, parts, file_digest(source.path), oracle, own)
 

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from birthmark.artifact import file_digest, plain, write_atomically
+from birthmark.claim import Claim
 from birthmark.errors import ArtifactError, SettingError
 from birthmark.notary import folders, signing, stamps
 from birthmark.notary.bundles import model_bundle
 from birthmark.notary.cases import COMMITMENT, COMMITTED, ENVELOPE, STAMP
 from birthmark.notary.commitments import BEFORE_DISPUTE, BEFORE_TRAINING, Commitment, Drawn, commit
-from birthmark.notary.trees import tree_of
+from birthmark.notary.trees import Tree, tree_of
 from birthmark.workshop.choices import DataChoice, Making, ModelFile
 
 if TYPE_CHECKING:
@@ -63,9 +64,7 @@ def planned(
     return commit(stage, promise.owner, fixed, secret, round=rounds, earlier=promise.earlier)
 
 
-def _of_claim(folder: Path, trial: Mapping[str, Any], secret: bytes) -> tuple[dict[str, Any], Any]:
-    from birthmark.claim import Claim
-
+def _of_claim(folder: Path, trial: Mapping[str, Any], secret: bytes) -> tuple[dict[str, Any], Tree]:
     claim, digest = Claim.load(folder)
     about = claim.facts.get("source", {})
     made = {"source": about.get("card", ""), "recipe": about, "environment": claim.facts.get("versions", {})}
@@ -102,9 +101,9 @@ def drawn_owner(owner: "Owner", drawn: Drawn) -> "Owner":
     return replace(owner, secret=drawn.seed("twins"), pool=owner.pool[part])
 
 
-def draw_digest(drawn: Drawn) -> str:
-    """What a claim says of the draw that it was made with."""
-    return sha256(drawn.blob).hexdigest()
+def says_draw(claim: Claim, drawn: Drawn) -> Claim:
+    """The claim, saying what draw it was made with."""
+    return replace(claim, facts={**claim.facts, "drawn": sha256(drawn.blob).hexdigest()})
 
 
 def signed(path: Path, key: signing.Private, claim: Path | None, commitment: Path | None, out: Path | None) -> Path:

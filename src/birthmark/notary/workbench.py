@@ -1,4 +1,4 @@
-"""What a judge checks with models: the source rebuilt, the claim made again, own twins and references, the suspect asked.
+"""What a judge checks with models: source rebuilt, claim made again, own twins and references, the suspect asked.
 
 Needs torch, the source's weights and its data. Everything that could be chosen is the judge's: seeds, pool, references.
 """
@@ -184,13 +184,13 @@ def asked(case: Case, own: Owner, suspect: Oracle | None, chosen: bool) -> Check
     Args:
         chosen: whether the pool is the judge's.
     """
-    method = _method(case.claim)
-    if suspect is None or method is None:
+    if suspect is None or _method(case.claim) is None:
         return Check("asked", Outcome.NOT_DONE, "nobody but the accuser has asked the suspect")
     least = {"placebos": stats.needed(case.alpha), "references": REFERENCES}
-    more = {name: max(n, getattr(method, name)) for name, n in least.items() if hasattr(method, name)}
+    more = {name: max(n, case.claim.settings[name]) for name, n in least.items() if name in case.claim.settings}
     try:
-        claim = replace(method, **more).fit(own, seed=case.claim.seed)
+        method = registry.make("methods", case.claim.method, {**case.claim.settings, **more})
+        claim = method.fit(own, seed=case.claim.seed)
         found = verify(claim, suspect, alpha=case.alpha, null=str(case.stated["null"]))
     except BirthmarkError as error:
         return Check("asked", Outcome.UNCLEAR, str(error))
