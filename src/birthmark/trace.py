@@ -1,9 +1,10 @@
 """Tracing: which client's marked answers was a suspect trained on?
 
 Every client's key is scored on the suspect's answers to one set of queries, beside a pool of placebo keys. A client is
-named if its rank p among the placebos, times the number of clients (Bonferroni), is at most alpha. If nobody is, pairs
-are looked at: clients who mixed their answers leave half a mark each, and the sum of the two largest scores is ranked
-among the same sum over groups of placebo keys as numerous as the clients. Both are exact over the keys.
+named if its rank p among the placebos, times the number of clients (Bonferroni), is at most alpha, and its z reaches
+the margin that keeps one unlucky key from accusing all innocents of a kind. If nobody is, pairs are looked at: clients
+who mixed their answers leave half a mark each, and the sum of the two largest scores is ranked among the same sum over
+groups of placebo keys as numerous as the clients. Both are exact over the keys.
 
 Source: ours; the correction for colluding pairs ranks a maximum, so it holds however the keys overlap.
 """
@@ -25,8 +26,10 @@ from birthmark.marks.field import Ground, aligned
 from birthmark.marks.keyring import Keyring
 from birthmark.marks.keys import Secret
 from birthmark.oracle import Oracle, Probabilities
+from birthmark.scoring.sanity import absurd
 from birthmark.transcript import Recorded, Transcript
 from birthmark.types import Floats
+from birthmark.verdict import Standing, verdict_of
 from birthmark.verify import ask, fitting
 from birthmark.watermarks.dynamarks import DynaMarks
 
@@ -116,14 +119,7 @@ def trace(
         SettingError: no clients, one named twice, or an alpha that is no share.
         AccessError: the suspect shows labels only; use the query log and `dynamarks-ties` for each client instead.
     """
-    task = ring.task
-    claim = Claim(
-        DynaMarks.name,
-        {},
-        task,
-        ring.seed,
-        {"queries": ring.queries[:queries], "references": ring.references[:, :queries]},
-    )
+    claim = _claim(ring, queries)
     stats.needed(alpha)
     _each_once(clients)
     suspect = fitting(claim, oracle, DynaMarks.needs)
@@ -162,33 +158,36 @@ def ranked(
     mine = aligned(ground, residual, ring.expand([ring.client(master, name).secret for name in clients]), ring.omega)[0]
     null = _pool(ring, ground, residual, n)
     mean, sd = float(null.mean()), float(null.std(ddof=1))
-    order = np.sort(null)
-    p = (1 + n - np.searchsorted(order, mine, side="left")) / (1 + n)
-    found = [
-        Suspicion(
-            name,
-            float(t),
-            float((t - mean) / sd),
-            float(one),
-            stats.bonferroni(float(one), len(clients)),
-            bool(one * len(clients) <= alpha),
-        )
-        for name, t, one in zip(clients, mine, p, strict=True)
-    ]
+    p = (1 + n - np.searchsorted(np.sort(null), np.where(np.isnan(mine), -np.inf, mine), side="left")) / (1 + n)
+    share, why = alpha / len(clients), absurd(_claim(ring, q), answers)
+    margin = stats.margin(share, DynaMarks.key_correlation)
+    found = []
+    for name, t, one in zip(clients, mine, p, strict=True):
+        standing = Standing(float(one), float((t - mean) / sd), placebos=n, margin=margin, unsound=why)
+        named = verdict_of(standing, share)[0] is Verdict.SUPPORTED
+        corrected = stats.bonferroni(standing.p, len(clients))
+        found.append(Suspicion(name, float(t), standing.z, standing.p, corrected, named))
     found.sort(key=lambda s: -s.score)
-    reach = (
-        ""
-        if len(clients) / (n + 1) <= alpha
-        else (
+    reach = why
+    if not why and len(clients) / (n + 1) > alpha:
+        reach = (
             f"{n} placebo keys cannot name one of {len(clients)} clients at alpha {alpha:g}; it takes "
             f"{ceil(len(clients) / alpha)}"
         )
-    )
     result = Trace(tuple(found), (), 1.0, alpha, n, q, reach)
-    if len(clients) < 2 or found[0].named:
+    if len(clients) < 2 or found[0].named or why:
         return result
     pair_p = _pairs(mine, null, len(clients))
     return replace(result, pair_p=pair_p, pair=(found[0].client, found[1].client) if pair_p <= alpha else ())
+
+
+def _claim(ring: Keyring, queries: int | None) -> Claim:
+    """What all clients' claims have in common."""
+    tensors: dict[str, np.ndarray[Any, Any]] = {
+        "queries": ring.queries[:queries],
+        "references": ring.references[:, :queries],
+    }
+    return Claim(DynaMarks.name, {}, ring.task, ring.seed, tensors)
 
 
 def _each_once(clients: Sequence[str]) -> None:
@@ -212,4 +211,4 @@ def _pairs(mine: Floats, null: Floats, clients: int) -> float:
     """Rank p of the sum of the two largest scores among disjoint groups of as many placebo keys."""
     groups = null[: len(null) // clients * clients].reshape(-1, clients)
     best = float(np.sort(mine)[-2:].sum())
-    return float((1 + (np.sort(groups, axis=1)[:, -2:].sum(axis=1) >= best).sum()) / (1 + len(groups)))
+    return stats.rank_p(best, np.sort(groups, axis=1)[:, -2:].sum(axis=1).tolist())

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from torch import nn
 
-from birthmark import data
+from birthmark import data, stats
 from birthmark.errors import SettingError
 from birthmark.evidence import Verdict
 from birthmark.marks.keyring import ClientKey, Keyring
@@ -53,6 +53,26 @@ def test_colluding_pair_is_named_together(ring: Keyring) -> None:
     assert {found.clients[0].client, found.clients[1].client} == {"alice", "client-3"}
     assert not any(suspicion.named for suspicion in found.clients)
     assert set(found.pair) == {"alice", "client-3"}
+
+
+@pytest.mark.parametrize("odd", [np.nan, np.inf, 1e308])
+def test_answers_that_are_none_name_nobody(ring: Keyring, alice: ClientKey, odd: float) -> None:
+    answers = DynaMarks(strength="strong", key=alice).mark(ring.queries, ring.source)
+    assert ranked(ring, MASTER, CLIENTS, answers, alpha=0.05).clients[0].named
+    answers[3, 2] = odd
+    with np.errstate(all="ignore"):
+        found = ranked(ring, MASTER, CLIENTS, answers, alpha=0.05)
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert not found.pair
+    assert not any(s.named for s in found.clients)
+
+
+def test_a_client_below_the_margin_of_one_key_is_not_named(
+    ring: Keyring, alice: ClientKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = DynaMarks(strength="strong", key=alice).mark(ring.queries, ring.source)
+    monkeypatch.setattr(stats, "margin", lambda alpha, _: 99.0 if alpha == 0.05 / len(CLIENTS) else 0.0)
+    assert not any(s.named for s in ranked(ring, MASTER, CLIENTS, answers, alpha=0.05).clients)
 
 
 def test_too_few_placebos_are_told(ring: Keyring) -> None:

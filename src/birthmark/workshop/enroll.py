@@ -18,7 +18,7 @@ from birthmark.errors import BirthmarkError, NullError, ShapeError
 from birthmark.method import Method
 from birthmark.oracle import Function, Probabilities
 from birthmark.types import Answers, Floats, Samples
-from birthmark.verdict import Nulls, conclude, without
+from birthmark.verdict import LEAST_REFERENCES, Nulls, conclude, without
 from birthmark.workshop.card import Card
 from birthmark.workshop.cohort import reference_cards, surrogate_cards, treated_cards
 from birthmark.workshop.owner import Owner
@@ -169,9 +169,9 @@ def kinds(owner: Owner, twins: Sequence[nn.Module], test: Samples) -> list[str]:
 
 def leaning(checked: Mapping[str, Any]) -> list[str]:
     accused, n = checked["accused_at_.05"], checked["n"]
-    if n == 0:
-        return ["no references: nothing was checked for a source that lies close to everybody"]
-    return [f"{accused} of {n} references would reach p <= .05 by the placebos alone"] if accused else []
+    few = f"{n} references: with fewer than {LEAST_REFERENCES} every verdict is inconclusive (--references)"
+    lean = f"{accused} of {n} references would reach p <= .05 by the placebos alone"
+    return [*([few] if n < LEAST_REFERENCES else []), *([lean] if accused else [])]
 
 
 def reach(claim: Claim) -> dict[str, Any]:
@@ -221,17 +221,10 @@ def _curve(claim: Claim, rows: Floats, kind: Answers) -> list[dict[str, float]]:
     curve = []
     for budget in [*(b for b in BUDGETS if b < len(rows)), len(rows)]:
         try:
-            scores = scorer.score(claim, rows[:budget])
-        except (ShapeError, ValueError):
+            found = conclude(claim, rows[:budget], 0.05, "placebos", nulls=Nulls()).standing
+        except (ValueError, NullError):
             continue
-        if scores.placebos:
-            curve.append(
-                {
-                    "queries": budget,
-                    "z": stats.standardised(scores.source, scores.placebos),
-                    "p": stats.rank_p(scores.source, scores.placebos),
-                }
-            )
+        curve.append({"queries": budget, "z": found.z, "p": found.p})
     return curve
 
 
