@@ -45,7 +45,9 @@ def test_student_p_is_scipys_predictive_tail() -> None:
     z = (1.0 - np.mean(null)) / np.std(null, ddof=1)
     assert stats.student_p(1.0, null) == pytest.approx(t.sf(z / np.sqrt(1 + 1 / 5), 4))
     assert np.isnan(stats.student_p(1.0, [0.0, 1.0]))
-    assert stats.student_p(1.0, [0.0] * 5) == 0
+    assert (stats.student_p(1.0, [0.0] * 5), stats.student_p(-1.0, [0.0] * 5)) == (0, 1)
+    assert stats.student_p(0.0, [0.0] * 5) == 0.5
+    assert stats.student_p(1.0, [0.0, 1.0, 2.0]) == 0.5
 
 
 @given(st.integers(0, 40), st.integers(1, 40))
@@ -53,6 +55,8 @@ def test_clopper_pearson_is_scipys(hits: int, extra: int) -> None:
     n = hits + extra
     exact = binomtest(hits, n).proportion_ci(0.95, "exact")
     assert stats.clopper_pearson(hits, n) == pytest.approx((exact.low, exact.high))
+    assert stats.clopper_pearson(n, n)[1] == 1
+    assert stats.clopper_pearson(0, n)[0] == 0
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=30), st.lists(st.integers(0, 5), min_size=1, max_size=30))
@@ -82,6 +86,35 @@ def test_bootstrap_auc_brackets_the_estimate_and_repeats() -> None:
     middle, low, high = stats.bootstrap_auc(positives, negatives, seed=3)
     assert low < middle < high
     assert (middle, low, high) == stats.bootstrap_auc(positives, negatives, seed=3)
+
+
+def test_curves_of_nothing_are_nan() -> None:
+    for curve in (stats.auc, stats.aruc):
+        assert np.isnan(curve([], [0.0]))
+        assert np.isnan(curve([1.0], []))
+    assert np.isnan(stats.tpr_at_fpr([], [0.0]))
+    assert stats.tpr_at_fpr([-5.0], []) == 1
+    assert stats.tpr_at_fpr([-5.0], [0.0, 1.0], 1.0) == 1
+    assert stats.tpr_at_fpr([1.0, 0.0], [1.0] * 20) == 0  # ties with the threshold are not above it
+    assert np.isnan(stats.bootstrap_auc([], [], seed=0)).all()
+    assert np.isnan(stats.bootstrap_auc([[]], [[0.0]], seed=0)).all()
+
+
+def test_thresholds_on_the_axis_count_as_reached() -> None:
+    """Scores on the grid of tau: robust at >= tau, unique at < tau."""
+    assert stats.aruc([0.5], [0.25], points=3) == pytest.approx(np.trapezoid([0, 1, 0], [0, 0.5, 1]))
+    assert stats.aruc([1.0], [0.5], points=3) == pytest.approx(np.trapezoid([0, 0, 1], [0, 0.5, 1]))
+
+
+def test_sources_without_one_side_are_left_out_of_the_bootstrap() -> None:
+    a, b = [3.0, 1.0, 2.0], [0.0, 2.5, 1.5]
+    whole = stats.bootstrap_auc([a, [], [1.0]], [b, [1.0], []], seed=1)
+    assert whole == stats.bootstrap_auc([a], [b], seed=1) == stats.bootstrap_auc([a], [b], seed=1, rounds=1000)
+    assert whole != stats.bootstrap_auc([a], [b], seed=2)
+    assert whole[0] == stats.auc(a, b)
+    with pytest.raises(ValueError, match="zip"):
+        stats.bootstrap_auc([a, a], [b], seed=0)
+    assert stats.bootstrap_auc([[3, 1]], [[2, 2]], seed=0)[0] == 0.5
 
 
 def test_nan_is_never_higher() -> None:

@@ -47,10 +47,7 @@ def student_p(score: float, null: Sequence[float]) -> float:
     Returns NaN with fewer than three null scores or one that is not finite, 0 or 1 if they do not differ.
     """
     n = len(null)
-    z = standardised(score, null) if n > 2 else float("nan")
-    if np.isnan(z):
-        return float("nan")
-    return float(special.stdtr(n - 1, -z / sqrt(1 + 1 / n))) if np.isfinite(z) else float(z < 0)
+    return float(special.stdtr(n - 1, -standardised(score, null) / sqrt(1 + 1 / n))) if n > 2 else np.nan
 
 
 def margin(alpha: float, key_correlation: float, keys: float = 0.95) -> float:
@@ -71,11 +68,11 @@ def standardised(score: float, null: Sequence[float]) -> float:
     Infinite if the null does not differ; NaN if it is empty, or a number is not finite or too large to be squared.
     """
     if not len(null):
-        return float("nan")
+        return np.nan
     with np.errstate(all="ignore"):
         mean, sd = float(np.mean(null)), float(np.std(null, ddof=1)) if len(null) > 1 else 0.0
     if not (np.isfinite(score) and np.isfinite(mean) and np.isfinite(sd)):
-        return float("nan")
+        return np.nan
     if sd == 0:
         return 0.0 if score == mean else float(np.copysign(np.inf, score - mean))
     return (score - mean) / sd
@@ -99,7 +96,7 @@ def auc(positives: ArrayLike, negatives: ArrayLike) -> float:
     """Area under the ROC curve: share of pairs in which the positive scores higher, ties counting half."""
     a, order = _ordered(positives, negatives)
     if not len(a) or not len(order):
-        return float("nan")
+        return np.nan
     below = np.searchsorted(order, a, side="left")
     upto = np.searchsorted(order, a, side="right")
     return float((below + upto).mean() / (2 * len(order)))
@@ -111,7 +108,7 @@ def tpr_at_fpr(positives: ArrayLike, negatives: ArrayLike, fpr: float = 0.05) ->
     b = b[::-1]
     allowed = int(np.floor(fpr * len(b) + 1e-9))
     threshold = b[allowed] if allowed < len(b) else -np.inf
-    return float((a > threshold).mean()) if len(a) else float("nan")
+    return float((a > threshold).mean()) if len(a) else np.nan
 
 
 def aruc(positives: ArrayLike, negatives: ArrayLike, points: int = 1001) -> float:
@@ -123,7 +120,7 @@ def aruc(positives: ArrayLike, negatives: ArrayLike, points: int = 1001) -> floa
     tau = np.linspace(0, 1, points)
     a, b = _ordered(positives, negatives)
     if not len(a) or not len(b):
-        return float("nan")
+        return np.nan
     robust = 1 - np.searchsorted(a, tau, side="left") / len(a)
     unique = np.searchsorted(b, tau, side="left") / len(b)
     return float(np.trapezoid(np.minimum(robust, unique), tau))
@@ -151,7 +148,7 @@ def bootstrap_auc(
         if np.size(a) and np.size(b)
     ]
     if not pairs:
-        return float("nan"), float("nan"), float("nan")
+        return np.nan, np.nan, np.nan
     above = [(a[:, None] > b) + 0.5 * (a[:, None] == b) for a, b in pairs]  # 1: the positive is higher, 1/2: ties
     draws = np.zeros((rounds, len(pairs)))
     for table, (where, rows, columns) in zip(above, _redrawn(tuple(t.shape for t in above), seed, rounds), strict=True):

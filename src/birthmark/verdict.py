@@ -151,8 +151,8 @@ def conclude(
     """
     stats.needed(alpha)
     if why := absurd(claim, answers):
-        standing = Standing(1.0, float("nan"), null or "placebos", unsound=why)
-        return Conclusion(*verdict_of(standing, alpha), standing, Scores(float("nan"), (), float("nan")), ())
+        standing = Standing(1.0, np.nan, null or "placebos", unsound=why)
+        return Conclusion(*verdict_of(standing, alpha), standing, Scores(np.nan, (), np.nan), ())
     scorer = registry.scorer(claim)
     with np.errstate(all="ignore"):
         scores = scorer.score(claim, answers)
@@ -301,4 +301,4 @@ def _reruns(scorer: Scorer, claim: Claim, answers: Floats) -> tuple[float, ...]:
 def _margin(scorer: Scorer, alpha: float) -> float | None:
     if isinstance(scorer, Method):
         return None
-    return stats.margin(alpha, scorer.key_correlation) if scorer.key_correlation else float("-inf")
+    return stats.margin(alpha, scorer.key_correlation) if scorer.key_correlation else -np.inf
