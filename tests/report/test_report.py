@@ -109,6 +109,18 @@ def test_an_independent_model_is_not_called_independent(claim, tested):
     assert "supports that" not in words
 
 
+def test_the_page_claims_no_guard_that_was_off(claim, tested):
+    evidences, _ = tested
+    guarded = replace(evidences[0], references_z=(0.0,) * 4, treated_z=(0.0,) * 6)
+    words = check(page([guarded], claim)).words
+    assert "a suspect no closer than one of them is not called supported" in words
+    assert "4, and 6 copies and students of them" in words
+    for n, said in ((3, "3"), (0, "no")):
+        words = check(page([replace(guarded, references_z=(0.0,) * n, treated_z=(0.0,) * 2 * n)], claim)).words
+        assert f"This claim holds {said} independent references: too few to guard against that." in words
+        assert "no closer than one of them" not in words
+
+
 def test_several_suspects_stand_in_one_table(claim, tested):
     evidences, paths = tested
     rows = [
