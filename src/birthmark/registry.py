@@ -7,7 +7,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from inspect import isabstract
 from pkgutil import iter_modules
-from typing import Any, cast
+from typing import Any, Literal, cast, overload
 
 from birthmark.attack import Attack
 from birthmark.claim import Claim
@@ -42,7 +42,13 @@ def found(kind: str) -> Mapping[str, type]:
     return table
 
 
-def make(kind: str, name: str, settings: Mapping[str, Any] | None = None) -> Any:
+@overload
+def make(kind: Literal["methods"], name: str, settings: Mapping[str, object] | None = None) -> Method: ...
+@overload
+def make(kind: Literal["attacks"], name: str, settings: Mapping[str, object] | None = None) -> Attack: ...
+@overload
+def make(kind: Literal["watermarks"], name: str, settings: Mapping[str, object] | None = None) -> Watermark: ...
+def make(kind: str, name: str, settings: Mapping[str, object] | None = None) -> Method | Attack | Watermark:
     """An instance of that name with these settings (the others at their defaults).
 
     Raises:
@@ -98,4 +104,4 @@ def scorer(claim: Claim) -> Method | Watermark:
             )
         kept = {key: value for key, value in claim.settings.items() if key not in retired}
         return cast(Method, make("methods", claim.method, kept))
-    return cast(Watermark, make("watermarks", claim.method, claim.settings))
+    return make("watermarks", claim.method, claim.settings)

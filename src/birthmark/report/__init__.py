@@ -124,11 +124,13 @@ def page(evidences: Sequence[Evidence], claim: Claim, *, rows: Sequence[Row] = (
     if not evidences:
         raise SettingError("expected the evidence of at least one suspect to report on, got none")
     null = words.null_of(evidences[0], claim.method not in registry.found("methods"))
-    stands = [plots.stand(e) for e in evidences]
-    scale = plots.axis_of(stands)
+    scale = plots.axis_of([plots.stand(e) for e in evidences])
     source = details.source_answers if details.source_answers is not None else source_answers(claim)
-    blocks = [_block(i, e, rows[i], claim, null, stands[i], scale, source, details) for i, e in enumerate(evidences)]
+    blocks = [_block(f"suspect-{i + 1}", e, rows[i], null, scale) for i, e in enumerate(evidences)]
     shown = blocks[:MOST_SECTIONS]
+    for block in shown:
+        e, row = block["e"], block["row"]
+        block["samples"] = samples(claim, source, _answers(e, row, claim), details.labels, details.samples)
     pictures = []
     if is_picture(claim.task.shape):
         used = max((len(block["samples"]) for block in shown), default=0)
@@ -173,22 +175,13 @@ def _named(evidences: Sequence[Evidence], rows: Sequence[Row]) -> list[Row]:
     return [replace(row, name=printable(row.name or e.suspect)) for e, row in zip(evidences, rows, strict=True)]
 
 
-def _block(
-    i: int,
-    e: Evidence,
-    row: Row,
-    claim: Claim,
-    null: words.Null,
-    where: plots.Stand,
-    scale: plots.Axis,
-    source: Floats | None,
-    details: Details,
-) -> dict[str, Any]:
-    """Everything the template says of one suspect."""
+def _block(name: str, e: Evidence, row: Row, null: words.Null, scale: plots.Axis) -> dict[str, Any]:
+    """Everything the template says of one suspect, its samples aside."""
+    where = plots.stand(e)
     own = plots.axis_of([where])
     label = f"{row.name}: {e.verdict.value}; z = {words.number(where.z)} among {e.n_placebos} {null.many}"
     return {
-        "id": f"suspect-{i + 1}",
+        "id": name,
         "row": row,
         "e": e,
         "z": where.z,
@@ -203,9 +196,6 @@ def _block(
         "headline": words.HEADLINE[e.verdict],
         "means": words.meaning(e, null),
         "limit": words.LIMITS[e.verdict],
-        "samples": samples(claim, source, _answers(e, row, claim), details.labels, details.samples)
-        if i < MOST_SECTIONS
-        else [],
     }
 
 

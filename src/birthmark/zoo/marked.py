@@ -7,7 +7,7 @@ nothing. The keyring is the source's, over its held-out inputs, screened by the 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from hashlib import sha256
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from torch import nn
@@ -44,7 +44,7 @@ def watermark(shown: Mapping[str, Any], models: Sequence[nn.Module], data: Data)
     said = dict(shown["watermark"])
     name, client = said.pop("name"), said.pop("client")
     key = client_key(client, models[0], models[1:], data)
-    return cast(Watermark, registry.make("watermarks", name, {**said, "key": key}))
+    return registry.make("watermarks", name, {**said, "key": key})
 
 
 def seen(target: Oracle, shown: Mapping[str, Any], models: Sequence[nn.Module], data: Data, seed: int) -> Oracle:
@@ -70,7 +70,7 @@ def claimed(
     over the held-out inputs, or over those the client asked.
     """
     mark = watermark(shown, models, data)
-    claiming = cast(Watermark, registry.make("watermarks", name, {**_settings(mark), **settings}))
+    claiming = registry.make("watermarks", name, {**_settings(mark), **settings})
     if not claiming.logged:
         return claiming
     mine, others = _answers(models, asked, data)
