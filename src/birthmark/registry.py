@@ -103,5 +103,5 @@ def scorer(claim: Claim) -> Method | Watermark:
                 "version; this one has no such setting: enroll again"
             )
         kept = {key: value for key, value in claim.settings.items() if key not in retired}
-        return cast(Method, make("methods", claim.method, kept))
+        return make("methods", claim.method, kept)
     return make("watermarks", claim.method, claim.settings)

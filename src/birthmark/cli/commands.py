@@ -111,8 +111,8 @@ class ClaimChoice:
         known = {"placebos": self.twins, "references": self.references}
         made = list[Any]()
         for name in self.methods:
-            fields = registry.make("methods", name).__dataclass_fields__
-            own = {key: value for key, value in known.items() if key in fields}
+            default = registry.make("methods", name)
+            own = {key: value for key, value in known.items() if hasattr(default, key)}
             made.append(registry.make("methods", name, {**own, **settings_of(list(self.settings))}))
         return made
 
