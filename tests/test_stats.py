@@ -29,7 +29,10 @@ def test_rank_p_is_uniform_when_all_are_exchangeable() -> None:
 
 
 def test_an_empty_null_is_refused() -> None:
-    with pytest.raises(NullError, match="no placebos and no references"):
+    with pytest.raises(
+        NullError,
+        match=r"^nothing to rank the score against: no placebos and no references; enrol with twins or references$",
+    ):
         stats.rank_p(1.0, [])
 
 
@@ -129,6 +132,13 @@ def test_nan_is_never_higher() -> None:
     assert stats.aruc([nan], [0.0]) == 0
     assert stats.aruc([1.0], [nan]) == 0
     assert stats.bootstrap_auc([[nan, 2.0]], [[0.0, nan]], seed=0, rounds=2)[0] == 0.25
+
+
+def test_z_of_few_and_of_equal_numbers() -> None:
+    assert stats.standardised(2.0, [0.0, 2.0]) == 1 / np.sqrt(2)
+    assert stats.standardised(-1.0, [-3.0] * 3) == stats.standardised(2.0, [1.0]) == np.inf
+    assert stats.standardised(-4.0, [-3.0] * 3) == stats.standardised(0.0, [1.0]) == -np.inf
+    assert stats.standardised(1.0, [1.0]) == 0
 
 
 @pytest.mark.parametrize("null", [[0.0, 1.0, float("nan")], [0.0, 1.0, float("inf")], [1e308, -1e308, 0.0], []])

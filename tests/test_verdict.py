@@ -14,7 +14,7 @@ from birthmark.evidence import Verdict
 from birthmark.oracle import Function
 from birthmark.scoring.sanity import Doubt
 from birthmark.types import Access, Answers, Floats
-from birthmark.verdict import Nulls, Standing, conclude, nulls_of, verdict_of
+from birthmark.verdict import Nulls, Standing, conclude, nulls_of, verdict_of, without
 from birthmark.verify import Terms, verify
 from birthmark.watermarks.dawn import DAWN
 
@@ -306,6 +306,30 @@ def test_each_reference_is_scored_without_itself_and_what_was_made_of_it() -> No
     assert len(nulls.treated) == 6
 
 
+def test_a_claim_without_one_reference_lacks_what_was_made_of_it() -> None:
+    claim, _ = mixed(1)
+    made = replace(claim, tensors={**claim.tensors, "treated": np.stack([claim.references, claim.references], axis=1)})
+    fewer = without(made, 2).tensors
+    assert set(fewer) == set(made.tensors)
+    assert np.array_equal(fewer["references"], claim.references[[0, 1, 3, 4, 5]])
+    assert np.array_equal(fewer["treated"][:, 1], claim.references[[0, 1, 3, 4, 5]])
+    assert len(without(claim, 0).references) == 5
+
+
+def test_twins_are_left_out_by_as_many_answers_as_were_given() -> None:
+    claim, suspect = mixed(1)
+    assert nulls_of(claim, suspect[:30]).reruns_z != nulls_of(claim, suspect).reruns_z
+    assert nulls_of(replace(claim, settings={}), suspect).reruns_z == ()
+
+
+def test_scores_that_overflow_warn_nobody_and_accuse_nobody() -> None:
+    claim, suspect = mixed(1)
+    large = {key: value * 1e200 if key in ("owners", "references") else value for key, value in claim.tensors.items()}
+    found = conclude(replace(claim, tensors=large), suspect * 1e200, 0.05)
+    assert (found.verdict, found.standing.p) == (Verdict.INCONCLUSIVE, 1.0)
+    assert found.reason == "the answers are too large or too alike to be scored (Singular matrix)"
+
+
 def test_treated_references_guard_no_labels() -> None:
     claim, _ = mixed(2)
     p = np.exp(claim.tensors["owners"])
@@ -327,7 +351,9 @@ def test_extreme_values_of_an_innocent_accuse_nobody(road: Road, value: float, r
     assert road(claim, answers, 0.05) == "inconclusive"
     found = conclude(claim, answers, 0.05)
     assert f"{rows} of 60 answers lie more than 1000 times the range" in found.reason
-    assert (found.standing.p, found.against) == (1.0, ())
+    assert (found.standing.p, found.standing.null, found.against, found.scores.placebos) == (1.0, "placebos", (), ())
+    assert np.isnan([found.standing.z, found.score, found.scores.source, found.scores.raw]).all()
+    assert conclude(claim, answers, 0.05, "references").standing.null == "references"
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

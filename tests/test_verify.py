@@ -8,7 +8,7 @@ import pytest
 from torch import nn
 
 from birthmark.claim import Claim, Task
-from birthmark.errors import AccessError, BudgetError, NullError, OracleError
+from birthmark.errors import AccessError, ArtifactError, BudgetError, NullError, OracleError
 from birthmark.evidence import Verdict
 from birthmark.methods.kinship import Kinship
 from birthmark.oracle import Function, HardLabels, Metered, Oracle, Rounded, TopK, Wrapper
@@ -171,6 +171,16 @@ def test_claims_survive_the_disk(digits_claim: Claim, stolen: nn.Module, tmp_pat
     read, same = Claim.load(str(tmp_path / "claim"))
     assert digest == same
     assert verify(read, Open(stolen), alpha=0.05).as_dict() == verify(digits_claim, Open(stolen), alpha=0.05).as_dict()
+
+
+@pytest.mark.parametrize(
+    ("name", "cut"), [("references", np.s_[:, :59]), ("references", np.s_[..., :9]), ("treated", np.s_[:3])]
+)
+def test_answers_that_fit_no_query_are_refused(digits_claim: Claim, tmp_path: Path, name: str, cut: slice) -> None:
+    odd = {**digits_claim.tensors, name: digits_claim.tensors[name][cut].copy()}
+    replace(digits_claim, tensors=odd).save(tmp_path / "claim")
+    with pytest.raises(ArtifactError, match=r"expected references of shape \(r, 60, 10\)"):
+        Claim.load(tmp_path / "claim")
 
 
 def test_nothing_prints_arrays(digits_claim: Claim, stolen: nn.Module) -> None:

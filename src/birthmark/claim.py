@@ -125,6 +125,12 @@ class Claim:
             )
         except (KeyError, TypeError) as error:
             raise ArtifactError(f"{folder}: the claim lacks {error}; it was not written by birthmark") from None
+        r, q, k = len(claim.references), len(claim.queries), claim.task.outputs
+        if claim.references.shape != (r, q, k) or claim.treated.shape != (r, *claim.treated.shape[1:2], q, k):
+            raise ArtifactError(
+                f"{folder}: expected references of shape (r, {q}, {k}) and treated ones of shape (r, t, {q}, {k}), got "
+                f"{claim.references.shape} and {claim.treated.shape}"
+            )
         if claim.queries.shape[1:] != claim.task.shape:
             raise ArtifactError(
                 f"{folder}: queries of shape {claim.queries.shape[1:]} for a task of shape {claim.task.shape}"

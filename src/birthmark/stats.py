@@ -121,8 +121,8 @@ def aruc(positives: ArrayLike, negatives: ArrayLike, points: int = 1001) -> floa
     a, b = _ordered(positives, negatives)
     if not len(a) or not len(b):
         return np.nan
-    robust = 1 - np.searchsorted(a, tau, side="left") / len(a)
-    unique = np.searchsorted(b, tau, side="left") / len(b)
+    robust = 1 - np.searchsorted(a, tau) / len(a)
+    unique = np.searchsorted(b, tau) / len(b)
     return float(np.trapezoid(np.minimum(robust, unique), tau))
 
 

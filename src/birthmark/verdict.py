@@ -151,12 +151,14 @@ def conclude(
     """
     stats.needed(alpha)
     if why := absurd(claim, answers):
-        standing = Standing(1.0, np.nan, null or "placebos", unsound=why)
-        return Conclusion(*verdict_of(standing, alpha), standing, Scores(np.nan, (), np.nan), ())
+        return _unscored(why, null)
     scorer = registry.scorer(claim)
-    with np.errstate(all="ignore"):
-        scores = scorer.score(claim, answers)
-        nulls = nulls or nulls_of(claim, answers)
+    try:
+        with np.errstate(all="ignore"):
+            scores = scorer.score(claim, answers)
+            nulls = nulls or nulls_of(claim, answers)
+    except np.linalg.LinAlgError as error:
+        return _unscored(f"the answers are too large or too alike to be scored ({error})", null)
     null = null or ("placebos" if scores.placebos or not nulls.references else "references")
     against = scores.placebos if null == "placebos" else tuple(s.raw for s in nulls.references)
     if not against:
@@ -184,6 +186,11 @@ def conclude(
         unsound=_unsound(score, against, z, (*others, *nulls.reruns_z)),
     )
     return Conclusion(*verdict_of(standing, alpha), standing, scores, against, references_z, treated_z, nulls.reruns_z)
+
+
+def _unscored(why: str, null: str | None) -> Conclusion:
+    standing = Standing(1.0, np.nan, null or "placebos", unsound=why)
+    return Conclusion(Verdict.INCONCLUSIVE, why, standing, Scores(np.nan, (), np.nan), ())
 
 
 def _z(some: Sequence[Scores]) -> tuple[float, ...]:
@@ -273,8 +280,8 @@ def nulls_of(claim: Claim, answers: Floats) -> Nulls:
 
     treated = claim.treated if values or not is_labels(answers) else claim.treated[:, :0]
     return Nulls(
-        tuple(scored(rest, rows) for rest, rows in zip(alone, claim.references, strict=True)),
-        tuple(scored(rest, rows) for rest, models in zip(alone, treated, strict=True) for rows in models),
+        tuple(scored(rest, claim.references[i]) for i, rest in enumerate(alone)),
+        tuple(scored(rest, rows) for i, rest in enumerate(alone) for rows in treated[i]),
         _reruns(scorer, claim, answers),
     )
 
