@@ -1,7 +1,7 @@
 """Settings in their kinds and ranges: one form and one message for methods, attacks and watermarks."""
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import Field, fields
 from math import inf
 from numbers import Integral, Real
 from typing import ClassVar
@@ -26,12 +26,13 @@ class Configured:
         allowed: of a setting its range; those of parents hold as well.
     """
 
+    __dataclass_fields__: ClassVar[dict[str, Field[object]]]  # for type checkers
     name: ClassVar[str]
     allowed: ClassVar[Allowed] = {}
 
     def __post_init__(self) -> None:
         """Raise SettingError for a setting of another kind than its default, or out of its range."""
-        for field in fields(self):  # type: ignore[arg-type]
+        for field in fields(self):
             kind, said = KINDS.get(type(field.default), (object, ""))
             value = getattr(self, field.name)
             if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):

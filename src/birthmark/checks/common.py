@@ -59,7 +59,7 @@ def described(subject: Attack | Method | Watermark) -> None:
     """A frozen dataclass with a name, an access, a source and a docstring that names every setting."""
     cls = type(subject)
     assert is_dataclass(cls), f"{cls.__name__}: expected a dataclass"
-    assert cls.__dataclass_params__.frozen, (
+    assert cls.__dataclass_params__.frozen, (  # type: ignore[union-attr]
         f"{cls.__name__}: expected a frozen dataclass, as settings are hashed into cards"
     )
     assert cls.name == cls.name.lower(), f"expected a name in lower case, got {cls.name!r}"

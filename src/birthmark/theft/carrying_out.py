@@ -93,7 +93,7 @@ def carry_out(
     same = bool(test.classes) and theirs.shape == mine.shape and labelled_test is test
     return stolen, Theft(
         attack=attack.name,
-        settings={field.name: getattr(attack, field.name) for field in fields(attack)},  # type: ignore[arg-type]
+        settings={field.name: getattr(attack, field.name) for field in fields(attack)},
         seed=seed,
         queries=log.sent if log is not None else 0,
         data=len(data),
