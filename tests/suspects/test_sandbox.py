@@ -200,7 +200,7 @@ ATTEMPTS = {
 DEADLY = {
     "the end": ("os._exit(0)", "ended .code 0."),
     "a crash": ("import ctypes; ctypes.string_at(0)", "ended .SIGSEGV."),
-    "memory": ("import torch; torch.zeros(1 << 36)", "cannot be opened or asked"),
+    "memory": ("import torch; torch.zeros(1 << 36)", "cannot be built .*allocate memory"),
 }
 
 
