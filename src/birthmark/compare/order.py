@@ -1,18 +1,18 @@
 """Is unit i of A unit i of B? The order-sensitive test: exact over the order of hidden units.
 
-Reconstruction after Zhu et al., "Independence tests for language models" (ICML 2025, arXiv 2502.12292), of which only the
-abstract was read; statistic and combination are ours.
+Reconstruction after Zhu et al., "Independence tests for language models" (ICML 2025, arXiv 2502.12292), of which only
+the abstract was read; statistic and combination are ours.
 
 Training treats hidden units alike, and independent initialisation gives them no particular order. So for a tensor of A
-whose rows are units (incoming weights of a unit: a row of a dense layer, a filter of a convolution, a row of an embedding),
-every order of its rows is as likely as the one at hand, whatever B is. With rows scaled to unit length,
+whose rows are units (incoming weights of a unit: a row of a dense layer, a filter of a convolution, a row of an
+embedding), every order of its rows is as likely as the one at hand, whatever B is. With rows scaled to unit length,
 
     T = sum_i <a_i, b_i>,        T(order) = sum_i <a_order(i), b_i>,      p = (1 + #{T(order) >= T}) / (1 + #orders)
 
-Each tensor's p is exact; what tensors share (a residual stream has one order for many) makes them dependent, so they are
-combined by Bonferroni's rule, which holds under any dependence. Outputs' order is the task's own, so the rows of the last
-tensor are no units. The test shows a common *origin*: a copy, an ancestor, or the same initial weights. A thief who
-permutes the units defeats it.
+Each tensor's p is exact; what tensors share (a residual stream has one order for many) makes them dependent, so they
+are combined by Bonferroni's rule, which holds under any dependence. Outputs' order is the task's own, so the rows of
+the last tensor are no units. The test shows a common *origin*: a copy, an ancestor, or the same initial weights. A
+thief who permutes the units defeats it.
 """
 
 from collections.abc import Iterable
@@ -20,8 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from birthmark.compare.reading import Weights
-from birthmark.types import Floats
+from birthmark.compare.reading import Tensor, Weights
 
 LEAST = 8  # units; fewer have too few orders to say anything
 BLOCK = 2_000_000  # numbers gathered at a time
@@ -45,7 +44,10 @@ class Layer:
 
 
 def shared(a: Weights, b: Weights) -> list[str]:
-    """Tensors of both files, of one shape, whose rows are hidden units: all but the last of those with two axes or more."""
+    """Tensors of both files, of one shape, whose rows are hidden units.
+
+    All but the last of those with two axes or more.
+    """
     common = [n for n in a if n in b and a[n].shape == b[n].shape and a[n].ndim >= 2 and a[n].shape[0] >= LEAST]
     last = next((n for n in reversed(list(a)) if a[n].ndim >= 2), "")
     return [name for name in common if name != last and a[name].dtype.kind in "fiu"]
@@ -67,14 +69,14 @@ def combined(found: Iterable[Layer]) -> float:
     return min(1.0, len(ps) * min(ps)) if ps else 1.0
 
 
-def directions(tensor: Floats) -> Floats:
+def directions(tensor: Tensor) -> Tensor:
     """Rows (units, n) of unit length, less their common mean; rows without length stay 0."""
     rows = np.asarray(tensor, dtype=np.float32).reshape(len(tensor), -1)
     rows = rows - rows.mean(axis=0)
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
 
 
-def _layer(name: str, a: Floats, b: Floats, orders: int, random: np.random.Generator) -> Layer | None:
+def _layer(name: str, a: Tensor, b: Tensor, orders: int, random: np.random.Generator) -> Layer | None:
     alike = directions(a) @ directions(b).T
     if not alike.any():
         return None

@@ -9,14 +9,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from birthmark.errors import ArtifactError
-from birthmark.types import Floats
 
 DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1", "U8": "u1"}
 HEADER = 64 << 20  # most bytes of a safetensors header
 PREFIX = re.compile(r"^(?:(?:module|_orig_mod)\.)+")
-Weights = Mapping[str, Floats]
+Tensor = NDArray[np.number]
+Weights = Mapping[str, Tensor]
 
 
 def weights(path: Path) -> Weights:
@@ -26,7 +27,8 @@ def weights(path: Path) -> Weights:
         path: a safetensors or ONNX file, an index of shards (`*.safetensors.index.json`), or a folder that holds one.
 
     Raises:
-        ArtifactError: missing, truncated, of an unknown kind, with a missing shard, or with weights that are not finite.
+        ArtifactError: missing, truncated, of an unknown kind, with a missing shard, or with weights that are not
+            finite.
     """
     place = _entry(path)
     if place.name.endswith(".index.json"):
@@ -69,7 +71,7 @@ def _shards(index: Path) -> list[Path]:
     return shards
 
 
-def _safetensors(path: Path) -> dict[str, Floats]:
+def _safetensors(path: Path) -> dict[str, Tensor]:
     """Tensors as maps of the file; bfloat16 is widened to float32."""
     size = path.stat().st_size
     try:
@@ -84,12 +86,14 @@ def _safetensors(path: Path) -> dict[str, Floats]:
             if name != "__metadata__"
         }
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
-        raise ArtifactError(f"{path}: not a whole safetensors file ({str(error)[:100]}); pickles are not read") from None
+        raise ArtifactError(
+            f"{path}: not a whole safetensors file ({str(error)[:100]}); pickles are not read"
+        ) from None
 
 
-def _tensor(path: Path, base: int, size: int, dtype: str, shape: list[int], place: list[int]) -> Floats:
+def _tensor(path: Path, base: int, size: int, dtype: str, shape: list[int], place: list[int]) -> Tensor:
     start, end = place
-    kind = np.dtype("<u2" if dtype == "BF16" else DTYPES[dtype] if dtype in DTYPES else "")
+    kind = np.dtype("<u2" if dtype == "BF16" else DTYPES[dtype])
     count = int(np.prod(shape, dtype=object)) if shape else 1
     if min([*shape, start, end - start], default=0) < 0 or base + end > size or end - start != count * kind.itemsize:
         raise ValueError("a tensor lies outside the file")
@@ -99,7 +103,7 @@ def _tensor(path: Path, base: int, size: int, dtype: str, shape: list[int], plac
     return (raw.astype(np.uint32) << 16).view(np.float32) if dtype == "BF16" else raw
 
 
-def _onnx(path: Path) -> dict[str, Floats]:
+def _onnx(path: Path) -> dict[str, Tensor]:
     try:
         import onnx
         from onnx import numpy_helper
