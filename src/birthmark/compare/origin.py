@@ -11,15 +11,16 @@ Otherwise a shared origin is `inconclusive`, with the list of what could explain
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 
 from birthmark import stats
 from birthmark.compare.match import Match, aligned, match
 from birthmark.compare.order import Layer, combined, directions, layers, shared
-from birthmark.compare.reading import Weights
-from birthmark.errors import SettingError
+from birthmark.compare.reading import Weights, weights
+from birthmark.errors import BirthmarkError, SettingError
 from birthmark.evidence import Verdict
 
 AGREED = 0.5  # of units: most that disjoint pairs of independent networks showed is far below (benchmarks/compare)
@@ -39,6 +40,7 @@ class Comparison:
         matched: the matched test; None where the files are no chains of layers of the same shapes.
         layers: every compared tensor's own p.
         closeness: of A to B, -1 to 1; twins: of each twin to B.
+        orders: random orders a tensor that `p_order` rests on.
     """
 
     verdict: Verdict
@@ -49,6 +51,12 @@ class Comparison:
     closeness: float
     twins: tuple[float, ...] = ()
     layers: tuple[Layer, ...] = field(default=(), repr=False)
+    orders: int = 0
+
+    @property
+    def origin(self) -> bool:
+        """Whether the verdict rests on a shared origin that was found."""
+        return bool(self.layers) and self.verdict is not Verdict.NOT_SUPPORTED
 
 
 @dataclass(frozen=True)
@@ -74,6 +82,38 @@ class Terms:
             )
 
 
+def compared(a: Path, b: Path, *, twins: Sequence[Weights], ancestor: Weights | None, terms: Terms) -> Comparison:
+    """`compare` for files; where a shared origin needs it, the usual seeds of A's architecture are tried."""
+    ours, theirs = weights(a), weights(b)
+    found = compare(ours, theirs, twins=twins, ancestor=ancestor, terms=terms)
+    open_start = found.verdict is Verdict.INCONCLUSIVE and found.origin and not twins and ancestor is None
+    if open_start and terms.start == "unknown" and (start := starts_of(a)) is not None:
+        seed = usual_seed(ours, start)
+        if seed is None:
+            return compare(ours, theirs, terms=replace(terms, start="unusual"))
+        return replace(found, reason=f"{found.reason}; the source's initial weights are those of the usual seed {seed}")
+    return found
+
+
+def starts_of(path: Path) -> Callable[[int], Weights] | None:
+    """Initial weights by seed of the architecture that a file of ours names; None for other files."""
+    from birthmark.workshop import architectures
+    from birthmark.workshop.modelfile import read_tensors
+
+    try:
+        head, _ = read_tensors(path)
+        name, shape, outputs = str(head["architecture"]), tuple(head["shape"]), int(head["outputs"])
+        architectures.parse(name)
+    except (BirthmarkError, KeyError, TypeError, ValueError):
+        return None
+
+    def start(seed: int) -> Weights:
+        network = architectures.build(name, shape, outputs, seed=seed)
+        return {key: value.numpy() for key, value in network.state_dict().items()}
+
+    return start
+
+
 def compare(
     a: Weights, b: Weights, *, twins: Sequence[Weights] = (), ancestor: Weights | None = None, terms: Terms = Terms()
 ) -> Comparison:
@@ -90,40 +130,57 @@ def compare(
     matched = match(a, b)
     mine, theirs = closeness(a, b), tuple(closeness(twin, b) for twin in twins)
     p_order, p_twins = combined(found), stats.rank_p(mine, theirs) if theirs else None
-    origin = p_order <= terms.alpha or (matched is not None and matched.share >= AGREED)
     known = terms.start if ancestor is None else "ancestor"
-    verdict, reason = _verdict(bool(found), origin, p_order, p_twins, len(twins), known, terms.alpha)
-    return Comparison(verdict, reason, p_order, p_twins, matched, mine, theirs, found)
+    verdict, reason = _verdict(_Seen(bool(found), p_order, p_twins, matched), len(twins), known, terms.alpha)
+    return Comparison(verdict, reason, p_order, p_twins, matched, mine, theirs, found, terms.orders)
 
 
-def _verdict(
-    comparable: bool, origin: bool, p_order: float, p_twins: float | None, twins: int, start: str, alpha: float
-) -> tuple[Verdict, str]:
-    if not comparable:
+def _verdict(seen: "_Seen", twins: int, start: str, alpha: float) -> tuple[Verdict, str]:
+    if not seen.comparable:
         return Verdict.INCONCLUSIVE, "no tensors of the same name and shape hold hidden units, so nothing was compared"
-    if not origin:
+    if not seen.by_order(alpha) and not seen.by_match:
         return (
             Verdict.NOT_SUPPORTED,
-            f"p = {p_order:.3g} over orders of the hidden units: their weights share no origin",
+            f"p = {seen.p_order:.3g} over orders of the hidden units: their weights share no origin",
         )
-    if p_twins is not None and stats.smallest_p(twins) <= alpha:
-        ranked = f"p = {p_twins:.3g} among {twins} twins of the same initial weights"
-        if p_twins <= alpha:
-            return Verdict.SUPPORTED, ranked
-        return (
-            Verdict.INCONCLUSIVE,
-            f"they share an origin, but {ranked}: the twins come as close, so it may be the start",
-        )
+    found = seen.said(alpha)
+    if seen.p_twins is not None and stats.smallest_p(twins) <= alpha:
+        ranked = f"p = {seen.p_twins:.3g} among {twins} twins of the same initial weights"
+        if seen.p_twins <= alpha:
+            return Verdict.SUPPORTED, f"{ranked}; {found}"
+        return Verdict.INCONCLUSIVE, f"they share an origin ({found}), but {ranked}: so it may be the start"
     if start in ("secret", "unusual"):
         why = "came from a secret seed" if start == "secret" else "are those of no usual seed"
-        return (
-            Verdict.SUPPORTED,
-            f"p = {p_order:.3g} over orders of the hidden units; the source's initial weights {why}",
-        )
+        return Verdict.SUPPORTED, f"{found}; the source's initial weights {why}"
     return Verdict.INCONCLUSIVE, (
-        f"they share an origin (p = {p_order:.3g}): {EXPLANATIONS}; give --twin files trained from the same initial "
-        f"weights (at least {stats.needed(alpha)}), or show that the start was secret"
+        f"they share an origin ({found}): {EXPLANATIONS}; give --twin files trained from the same initial weights (at "
+        f"least {stats.needed(alpha)}), or show that the start was secret"
     )
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What the tests saw."""
+
+    comparable: bool
+    p_order: float
+    p_twins: float | None
+    matched: Match | None
+
+    @property
+    def by_match(self) -> bool:
+        return self.matched is not None and self.matched.share >= AGREED
+
+    def by_order(self, alpha: float) -> bool:
+        return self.p_order <= alpha
+
+    def said(self, alpha: float) -> str:
+        if self.by_order(alpha) or self.matched is None:
+            return f"p = {self.p_order:.3g} over orders of the hidden units"
+        return (
+            f"the order of the units says nothing, but seen from below and from above {self.matched.share:.0%} of them "
+            "match alike; independent networks were measured to agree on a few per cent, and the null is not exact"
+        )
 
 
 def closeness(a: Weights, b: Weights) -> float:
