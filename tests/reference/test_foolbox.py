@@ -39,10 +39,10 @@ def case(request):
 @pytest.mark.parametrize(("epsilon", "steps"), [(0.03, 10), (0.1, 20)])
 def test_pgd_goes_where_foolbox_goes(case, epsilon, steps):
     model, wrapped, x, y = case
-    theirs = foolbox.attacks.LinfPGD(abs_stepsize=epsilon / 5, steps=steps, random_start=False).run(
+    theirs = foolbox.attacks.LinfPGD(abs_stepsize=2.5 * epsilon / steps, steps=steps, random_start=False).run(
         wrapped, x, foolbox.criteria.Misclassification(y), epsilon=epsilon
     )
-    mine = pgd(model, x, y, epsilon=epsilon, steps=steps, step=epsilon / 5, start=False)
+    mine = pgd(model, x, y, epsilon=epsilon, steps=steps, start=False)
     assert (mine - theirs).abs().max() < 1e-5
     assert (mine - x).abs().max() > epsilon / 2
 

@@ -18,6 +18,8 @@ from birthmark.errors import BirthmarkError, DataError, SettingError
 from birthmark.types import Array, Floats, Samples
 from birthmark.workshop.seeds import sow
 
+Penalty = Callable[[nn.Module, Tensor, Tensor], Tensor]
+
 
 @dataclass(frozen=True)
 class Training:
@@ -96,8 +98,7 @@ def fit(
     seed: int,
     soft: Floats | None = None,
     only: Iterable[nn.Parameter] | None = None,
-    penalty: Callable[[nn.Module, Tensor, Tensor], Tensor] | None = None,
-    progress: Callable[[float], None] | None = None,
+    penalty: Penalty | None = None,
 ) -> nn.Module:
     """Train `model` in place and return it, in eval mode.
 
@@ -109,7 +110,6 @@ def fit(
         only: parameters to train (default all); the others stay, and so do the statistics of batch norms that are not
             trained.
         penalty: (model, inputs, outputs) -> extra loss, for attacks and defences.
-        progress: called with the share done, 0 to 1.
 
     Raises:
         DataError: no data.
@@ -124,12 +124,7 @@ def fit(
     model.to(where).train()
     chosen = list(model.parameters() if only is None else only)
     if only is not None:
-        trained = {id(parameter) for parameter in chosen}
-        for module in model.modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm) and not any(
-                id(p) in trained for p in module.parameters()
-            ):
-                module.eval()
+        _settle_norms(model, chosen)
     total = how.epochs * -(-len(samples) // how.batch)
     if not total or not chosen:
         return model.eval()
@@ -137,44 +132,52 @@ def fit(
     schedule = (
         torch.optim.lr_scheduler.OneCycleLR(optimiser, how.rate, total_steps=total) if how.cycle and total > 3 else None
     )
-    own = (
-        getattr(model, "cost", None) if soft is None else None
-    )  # who learns from a teacher does not learn from the data
-    done = 0
     with seeded(seed):
-        for _ in range(how.epochs):
-            order = torch.randperm(len(samples))
-            for part in order.split(how.batch):
-                x, y = inputs[part].to(where), targets[part].to(where)
-                t = None if teacher is None else teacher[part].to(where)
-                if len(part) < 2 and len(samples) > 1:  # batch norm needs two
-                    done += 1
-                    continue
-                x = augment(x, how)
-                if how.adversarial:
-                    x = _partly_adversarial(model, x, y, t, how)
-                if own is not None:
-                    cost = own(x, y)
-                else:
-                    with autocast(how.bf16, where):
-                        outputs = model(x)
-                    cost = loss(outputs.float(), y, t, how)
-                if penalty is not None and own is None:
-                    cost = cost + penalty(model, x, outputs.float())
-                optimiser.zero_grad(set_to_none=True)
-                cost.backward()
-                optimiser.step()
-                if schedule is not None:
-                    schedule.step()
-                done += 1
-                if done % 20 == 0 and not torch.isfinite(cost):
-                    raise BirthmarkError(
-                        f"training diverged: the loss is {cost.item()} after {done} of {total} steps; lower the rate "
-                        f"({how.rate})"
-                    )
-            if progress is not None:
-                progress(done / total)
+        for done, part in enumerate(_batches(len(samples), how), start=1):
+            if len(part) == 1 < len(samples):  # batch norm needs two
+                continue
+            x, y = augment(inputs[part].to(where), how), targets[part].to(where)
+            t = None if teacher is None else teacher[part].to(where)
+            cost = _cost(model, x, y, t, how, penalty)
+            optimiser.zero_grad(set_to_none=True)
+            cost.backward()
+            optimiser.step()
+            if schedule is not None:
+                schedule.step()
+            if done % 20 == 0 and not torch.isfinite(cost):
+                raise BirthmarkError(
+                    f"training diverged: the loss is {cost.item()} after {done} of {total} steps; lower the rate "
+                    f"({how.rate})"
+                )
     return model.eval()
+
+
+def _settle_norms(model: nn.Module, chosen: list[nn.Parameter]) -> None:
+    """Batch norms of which nothing is trained keep their statistics."""
+    trained = {id(parameter) for parameter in chosen}
+    for module in model.modules():
+        own = {id(parameter) for parameter in module.parameters()}
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and own.isdisjoint(trained):
+            module.eval()
+
+
+def _batches(n: int, how: Training) -> Iterator[Tensor]:
+    for _ in range(how.epochs):
+        yield from torch.randperm(n).split(how.batch)
+
+
+def _cost(
+    model: nn.Module, x: Tensor, y: Tensor, teacher: Tensor | None, how: Training, penalty: Penalty | None
+) -> Tensor:
+    if how.adversarial:
+        x = _partly_adversarial(model, x, y, teacher, how)
+    own = getattr(model, "cost", None) if teacher is None else None  # with a teacher the data's own cost is not asked
+    if own is not None:
+        return own(x, y)
+    with autocast(how.bf16, x.device):
+        outputs = model(x)
+    cost = loss(outputs.float(), y, teacher, how)
+    return cost if penalty is None else cost + penalty(model, x, outputs.float())
 
 
 def autocast(wanted: bool, where: torch.device) -> "torch.autocast | nullcontext[None]":
@@ -239,15 +242,7 @@ def _partly_adversarial(model: nn.Module, x: Tensor, y: Tensor, teacher: Tensor 
 
 
 def pgd(
-    model: nn.Module,
-    x: Tensor,
-    targets: Tensor,
-    *,
-    epsilon: float,
-    steps: int,
-    step: float = 0.0,
-    start: bool = True,
-    bf16: bool = False,
+    model: nn.Module, x: Tensor, targets: Tensor, *, epsilon: float, steps: int, start: bool = True, bf16: bool = False
 ) -> Tensor:
     """Projected gradient ascent on the cross-entropy in an L-inf ball inside [0, 1] (Madry et al. 2018, Eq. 2.1 and
     Sec. 2.1).
@@ -256,7 +251,7 @@ def pgd(
         x: inputs (n, *d) in [0, 1].
         targets: labels (n,) or probabilities (n, k) to move away from.
         epsilon: radius, in input units.
-        steps, step: number and size of the steps; size 0 means 2.5 * epsilon / steps.
+        steps: number of steps, of 2.5 * epsilon / steps each.
         start: begin at a uniformly random point of the ball.
 
     Returns:
@@ -264,7 +259,7 @@ def pgd(
     """
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
-    size = step or 2.5 * epsilon / max(steps, 1)
+    size = 2.5 * epsilon / max(steps, 1)
     worse = x + (torch.empty_like(x).uniform_(-epsilon, epsilon) if start else 0.0)
     worse = worse.clamp(0, 1)
     for _ in range(steps):
