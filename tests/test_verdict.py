@@ -253,6 +253,20 @@ def test_crafted_methods_say_so_themselves() -> None:
     assert crafted == {name for name, cls in registry.found("methods").items() if hasattr(cls, "cohort")}
 
 
+@pytest.mark.parametrize(("method", "verdict"), [("ipguard", Verdict.SUPPORTED), ("metafinger", Verdict.INCONCLUSIVE)])
+def test_a_crafted_claim_ranks_among_no_references(method: str, verdict: Verdict) -> None:
+    random = np.random.default_rng(0)
+    labels = random.integers(5, size=40)
+    tensors = {
+        "queries": random.random((40, 2), dtype=np.float32),
+        "labels": labels,
+        "owner": np.zeros(40, np.int64),
+        "references": np.eye(5)[np.where(random.random((4, 40)) < 0.5, labels, random.integers(5, size=(4, 40)))],
+    }
+    found = conclude(Claim(method, {}, Task((2,), 5), 0, tensors), np.eye(5)[labels], 0.2)
+    assert (found.verdict, found.standing.crafted_against) == (verdict, verdict is Verdict.INCONCLUSIVE)
+
+
 def test_numbers_are_told_apart() -> None:
     claim, suspect = agreeing()
     found = conclude(claim, suspect, 0.05)
@@ -276,7 +290,9 @@ def test_the_null_is_the_placebos_where_there_are_some() -> None:
     found = conclude(alone, suspect, 0.2)
     assert found.standing.null == "references"
     assert found.standing.z == (found.score - np.mean(found.against)) / np.std(found.against, ddof=1)
-    with pytest.raises(NullError, match="the claim holds references; enrol with twins"):
+    with pytest.raises(
+        NullError, match=r"the claim holds references; enrol with twins \(--twins\) or references \(--references\)$"
+    ):
         conclude(alone, suspect, 0.2, "placebos")
     bare = replace(alone, tensors={**alone.tensors, "references": np.zeros((0, 200, 5))})
     with pytest.raises(NullError, match="no placebos to rank against, so no verdict: the claim holds nothing"):
@@ -304,6 +320,13 @@ def test_each_reference_is_scored_without_itself_and_what_was_made_of_it() -> No
     assert nulls.references[0] == Kinship(placebos=19).score(fewer, claim.references[0])
     assert nulls.treated[0] == Kinship(placebos=19).score(fewer, treated[0, 0])
     assert len(nulls.treated) == 6
+    found = conclude(replace(claim, tensors={**claim.tensors, "treated": treated}), suspect, 0.05)
+    assert (found.standing.references, found.standing.treated) == (6, 6)
+    assert (len(found.references_z), len(found.treated_z), len(found.reruns_z)) == (6, 6, 19)
+    assert (
+        found.standing.p_references
+        == (1 + sum(z >= found.standing.z for z in found.references_z + found.treated_z)) / 13
+    )
 
 
 def test_a_claim_without_one_reference_lacks_what_was_made_of_it() -> None:
