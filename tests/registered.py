@@ -36,7 +36,7 @@ METHODS: dict[str, dict[str, object]] = {
     "sac-w": {**SAC, "placebos": 4},
     "ipguard": {"queries": 12, "references": 4, "steps": 60},
     "cem": {**COHORT, "steps": 25, "confer": 0.0},
-    "metav": {**COHORT, "steps": 75, "rate": 0.03},
+    "metav": {**COHORT, "queries": 40, "steps": 150, "rate": 0.1},
     "metafinger": {**COHORT, "steps": 25, "confer": 0.0},
     "liteguard": {**COHORT, "steps": 40},
     "naturalfinger": {**COHORT, "steps": 25, "space": "pixels", "pool": 200, "confer": 0.0},
