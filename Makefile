@@ -67,7 +67,7 @@ bench-speed: $(VENV)/.installed
 # extraction beside adversarial-robustness-toolbox; every theft's strength on Fashion-MNIST
 bench-peers: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet -c constraints.txt --group peers
-	$(BIN)/python benchmarks/peers/extraction.py
+	$(BIN)/python benchmarks/attacks/peers.py
 	$(BIN)/python scripts/make_docs.py
 
 bench-attacks: $(VENV)/.installed

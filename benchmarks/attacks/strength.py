@@ -72,45 +72,30 @@ def main() -> None:
                 kept.write_text(json.dumps(row))
                 print(seed, name, settings, theft.accuracy, theft.agreement, theft.seconds, flush=True)
             rows.append(json.loads(kept.read_text()))
-    record = {
-        "settings": {
-            "data": how.data,
-            "samples": how.queries,
-            "seeds": how.seeds,
-            "source": how.architecture,
-            "student": how.architecture,
-        },
-        "torch": torch.__version__,
-        "source_accuracy": sources,
-        "table": [line(name, settings, rows) for name, settings in variants()],
-    }
+    settings = {"data": how.data, "samples": how.queries, "seeds": how.seeds}
+    settings |= {"source": how.architecture, "student": how.architecture}
+    told = [line(name, settings, rows) for name, settings in variants()]
+    record = {"settings": settings, "torch": torch.__version__, "source_accuracy": sources, "table": told}
     how.record.write_text(json.dumps(record, indent=1) + "\n")
 
 
 def line(name: str, settings: dict[str, Any], rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Means over seeds with 95 % Student intervals."""
     mine = [row for row in rows if row["attack"] == name and row["variant"] == settings]
-    return {
-        "attack": name,
-        "variant": settings,
-        "queries": int(np.mean([row["queries"] for row in mine])),
-        "accuracy": interval([row["accuracy"] for row in mine]),
-        "cost": interval([row["source_accuracy"] - row["accuracy"] for row in mine]),
-        "agreement": interval([row["agreement"] for row in mine]),
-        "seconds": interval([row["seconds"] for row in mine]),
-        "failed": sum(row["failed"] for row in mine),
-        "n": len(mine),
-    }
+    cost = [row["source_accuracy"] - row["accuracy"] for row in mine]
+    found = {"attack": name, "variant": settings, "queries": int(np.mean([row["queries"] for row in mine]))}
+    found |= {"accuracy": interval([row["accuracy"] for row in mine]), "cost": interval(cost)}
+    found |= {key: interval([row[key] for row in mine]) for key in ("agreement", "seconds")}
+    return {**found, "failed": sum(row["failed"] for row in mine), "n": len(mine)}
 
 
-def interval(values: list[float]) -> list[float] | None:
-    """[mean, low, high] of a 95 % Student interval; None where there is nothing to measure."""
-    if np.isnan(values).any():
-        return None
-    n = len(values)
-    half = float(t.ppf(0.975, n - 1) * np.std(values, ddof=1) / np.sqrt(n)) if n > 1 else 0.0
-    mean = float(np.mean(values))
-    return [round(mean, 4), round(mean - half, 4), round(mean + half, 4)]
+def interval(values: list[float]) -> list[float | None] | None:
+    """[mean, low, high] of a 95 % Student interval, no bounds for one value; None where there is nothing to measure."""
+    n, mean = len(values), round(float(np.mean(values)), 4)
+    if np.isnan(mean) or n < 2:
+        return None if np.isnan(mean) else [mean, None, None]
+    half = float(t.ppf(0.975, n - 1) * np.std(values, ddof=1) / np.sqrt(n))
+    return [mean, round(mean - half, 4), round(mean + half, 4)]
 
 
 if __name__ == "__main__":

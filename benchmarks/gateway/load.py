@@ -66,16 +66,10 @@ class Toy:
             status, reply = 500, b'{"error": "injected"}'
         else:
             status, reply = 200, json.dumps({"predictions": predict(json.loads(body)["instances"]).tolist()}).encode()
-        length = len(reply) + (
-            10 if self.share / 2 <= luck < self.share else 0
-        )  # promises more than it sends: the connection breaks
-        await send(
-            {
-                "type": "http.response.start",
-                "status": status,
-                "headers": [(b"content-length", str(length).encode()), (b"content-type", b"application/json")],
-            }
-        )
+        # a broken connection: promises more than it sends
+        length = len(reply) + (10 if self.share / 2 <= luck < self.share else 0)
+        headers = [(b"content-length", str(length).encode()), (b"content-type", b"application/json")]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": reply})
 
 
@@ -98,14 +92,11 @@ def up(where: int, path: str = "/", seconds: float = 120) -> None:
     raise SystemExit(f"port {where} did not come up")
 
 
+Sink = list[tuple[int, int, bytes, float]]
+
+
 async def load(
-    where: int,
-    path: str,
-    bodies: list[bytes],
-    connections: int,
-    sink: list[tuple[int, int, bytes, float]],
-    *,
-    retry: bool = False,
+    where: int, path: str, bodies: list[bytes], connections: int, sink: Sink, *, retry: bool = False
 ) -> float:
     """Send every body once over so many kept-alive connections.
 
@@ -116,24 +107,17 @@ async def load(
     async def worker() -> None:
         reader = writer = None
         for i in todo:
-            request = (
-                f"POST {path} HTTP/1.1\r\nHost: a\r\nX-Client-Id: alice\r\nContent-Type: "
-                f"application/json\r\nContent-Length: {len(bodies[i])}\r\n\r\n"
-            ).encode() + bodies[i]
+            head = f"POST {path} HTTP/1.1\r\nHost: a\r\nX-Client-Id: alice\r\nContent-Type: application/json\r\n"
+            request = f"{head}Content-Length: {len(bodies[i])}\r\n\r\n".encode() + bodies[i]
             while True:
                 began = time.perf_counter()
                 try:
                     if writer is None:
                         reader, writer = await asyncio.open_connection("127.0.0.1", where)
                     writer.write(request)
-                    head = await reader.readuntil(b"\r\n\r\n")
-                    status = int(head[9:12])
-                    length = next(
-                        int(line.split(b":")[1])
-                        for line in head.lower().split(b"\r\n")
-                        if line.startswith(b"content-length")
-                    )
-                    body = await reader.readexactly(length)
+                    said = (await reader.readuntil(b"\r\n\r\n")).lower().split(b"\r\n")
+                    length = next(int(line.split(b":")[1]) for line in said if line.startswith(b"content-length"))
+                    status, body = int(said[0][9:12]), await reader.readexactly(length)
                     sink.append((i, status, body, time.perf_counter() - began))
                     break
                 except (OSError, asyncio.IncompleteReadError):
@@ -155,17 +139,19 @@ def wrk(where: int, path: str, bodies: list[bytes], connections: int, seconds: i
     script = folder / "post.lua"
     quoted = ",".join(f"[==[{body.decode()}]==]" for body in bodies)
     script.write_text(
-        f'local bodies = {{{quoted}}}\nlocal n = 0\nwrk.method = "POST"\nwrk.headers["Content-Type"] = '
-        '"application/json"\n'
-        'wrk.headers["X-Client-Id"] = "alice"\nrequest = function()\n n = n % #bodies + 1\n return wrk.format(nil, '
-        "nil, nil, bodies[n])\nend\n"
+        f"""local bodies = {{{quoted}}}
+local n = 0
+wrk.method = "POST"
+wrk.headers["Content-Type"] = "application/json"
+wrk.headers["X-Client-Id"] = "alice"
+request = function()
+ n = n % #bodies + 1
+ return wrk.format(nil, nil, nil, bodies[n])
+end
+"""
     )
-    said = subprocess.run(
-        ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(script), f"http://127.0.0.1:{where}{path}"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(script), f"http://127.0.0.1:{where}{path}"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     if "Non-2xx" in said or "Socket errors" in said:
         raise SystemExit(f"wrk met errors:\n{said}")
     return float(next(line.split()[1] for line in said.splitlines() if line.startswith("Requests/sec")))
@@ -182,21 +168,21 @@ def ring(folder: Path, answers: Any, x: Any) -> Keyring:
 
 def gateway(folder: Path, upstream: int, wire: str, strength: str, name: str) -> tuple[subprocess.Popen[bytes], int]:
     config = folder / f"{name}.toml"
+    logged = f'[log]\nfolder = "{folder}/log-{name}"\n' if strength != "none" else ""
     config.write_text(
-        (
-            f'upstream = "http://127.0.0.1:{upstream}"\nkeyring = "{folder}/ring"\nsecret = "{folder}/key"\nstrength = '
-            f'"{strength}"\n[wire]\n{wire}\n'
-        )
-        + (f'[log]\nfolder = "{folder}/log-{name}"\n' if strength != "none" else "")
+        f'upstream = "http://127.0.0.1:{upstream}"\nkeyring = "{folder}/ring"\nsecret = "{folder}/key"\n'
+        f'strength = "{strength}"\n[wire]\n{wire}\n{logged}'
     )
     where = port()
-    code = "import typer; from birthmark.cli import gateway; a = typer.Typer(); gateway.mount(a); a()"
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, "gateway", "--config", str(config), "--port", str(where)],
-        stderr=(folder / f"{name}.err").open("ab"),
-    )
+    process = started(config, where, folder / f"{name}.err")
     up(where, "/healthz")
     return process, where
+
+
+def started(config: Path, where: int, errors: Path) -> subprocess.Popen[bytes]:
+    code = "import typer; from birthmark.cli import gateway; a = typer.Typer(); gateway.mount(a); a()"
+    command = [sys.executable, "-c", code, "gateway", "--config", str(config), "--port", str(where)]
+    return subprocess.Popen(command, stderr=errors.open("ab"))
 
 
 def resident(process: subprocess.Popen[bytes]) -> float:
@@ -210,48 +196,34 @@ def cpu(process: subprocess.Popen[bytes]) -> float:
     return (int(parts[11]) + int(parts[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def speed(server: str, requests: int, connections: int, rounds: int) -> dict[str, Any]:
-    folder = Path(tempfile.mkdtemp())
-    env, where = ROOT / ".interop" / server / "bin" / "python", port()
-    weights = folder / "weights.npz"
+def upstream_of(server: str, where: int, folder: Path) -> subprocess.Popen[bytes]:
+    """The model server, with the linear model."""
+    weights, env = folder / "weights.npz", ROOT / ".interop" / server / "bin" / "python"
     np.savez(weights, weight0=WEIGHTS[0].T.astype(np.float32), bias0=np.zeros(10, np.float32))
-    arguments = [
-        str(env),
-        str(ROOT / "interop/servers" / f"{server}_server.py"),
-        str(weights),
-        str(where),
-        *([str(folder / "server")] if server == "mlserver" else []),
-    ]
+    command = [str(env), str(ROOT / "interop/servers" / f"{server}_server.py"), str(weights), str(where)]
+    command += [str(folder / "server")] if server == "mlserver" else []
     if server == "toy":
-        arguments = [sys.executable, "-c", ORACLE, str(Path(__file__).parent), str(where), "0"]
-    upstream = subprocess.Popen(
-        arguments, stdout=(folder / "server.out").open("wb"), stderr=subprocess.STDOUT, start_new_session=True
-    )
-    x = data.load("digits")["queries"].inputs
+        command = [sys.executable, "-c", ORACLE, str(Path(__file__).parent), str(where), "0"]
+    out = (folder / "server.out").open("wb")
+    return subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, start_new_session=True)
+
+
+def asked(server: str, x: Any, n: int) -> tuple[str, str, str, list[bytes]]:
+    """Path, dialect, where the server says that it is ready, and n requests."""
+    if server != "mlserver":
+        bodies = [json.dumps({"instances": x[i % len(x)][None].tolist()}).encode() for i in range(n)]
+        return "/v1/models/digits:predict", 'dialect = "tfserving"', "/health", bodies
+    one = {"name": "images", "shape": [1, 1, 8, 8], "datatype": "FP32"}
+    flat = [x[i % len(x)].ravel().tolist() for i in range(n)]
+    bodies = [json.dumps({"id": "1", "inputs": [{**one, "data": row}]}).encode() for row in flat]
+    return "/v2/models/digits/infer", 'dialect = "oip"', "/v2/health/ready", bodies
+
+
+def speed(server: str, requests: int, connections: int, rounds: int) -> dict[str, Any]:
+    folder, where, x = Path(tempfile.mkdtemp()), port(), data.load("digits")["queries"].inputs
     ring(folder, predict(x), x)
-    if server == "mlserver":
-        path, wire = "/v2/models/digits/infer", 'dialect = "oip"'
-        bodies = [
-            json.dumps(
-                {
-                    "id": "1",
-                    "inputs": [
-                        {
-                            "name": "images",
-                            "shape": [1, 1, 8, 8],
-                            "datatype": "FP32",
-                            "data": x[i % len(x)].ravel().tolist(),
-                        }
-                    ],
-                }
-            ).encode()
-            for i in range(requests)
-        ]
-        ready = "/v2/health/ready"
-    else:
-        path, wire = "/v1/models/digits:predict", 'dialect = "tfserving"'
-        bodies = [json.dumps({"instances": x[i % len(x)][None].tolist()}).encode() for i in range(requests)]
-        ready = "/health"
+    upstream = upstream_of(server, where, folder)
+    path, wire, ready, bodies = asked(server, x, requests)
     processes: dict[str, subprocess.Popen[bytes]] = {}
     try:
         up(where, ready)
@@ -259,58 +231,72 @@ def speed(server: str, requests: int, connections: int, rounds: int) -> dict[str
         ports = {"direct": where}
         for name, strength in (("proxy", "none"), ("marking", "strong")):
             processes[name], ports[name] = gateway(folder, where, wire, strength, name)
-        found: dict[str, list[Any]] = {name: [] for name in ports}
-        for turn in range(rounds + 1):
-            for name, target in ports.items():
-                for width, n in ((connections, requests), (1, min(300, requests))):
-                    spent = cpu(processes[name]) if name in processes else 0.0
-                    sink: list[tuple[int, int, bytes, float]] = []
-                    seconds = asyncio.run(load(target, path, bodies[:n] if turn else bodies[:50], width, sink))
-                    if any(status != 200 for _, status, _, _ in sink):
-                        raise SystemExit(f"{name}: {next(s for s in sink if s[1] != 200)}")
-                    if turn:
-                        spent = (cpu(processes[name]) - spent) / len(sink) if name in processes else 0.0
-                        found[name].append((width, len(sink) / seconds, [s for *_, s in sink], spent))
+        asyncio.run(load(where, path, bodies[:50], connections, []))
+        runs: dict[str, list[Any]] = {name: [] for name in ports}
+        for name, width, n in [
+            (n, w, q) for _ in range(rounds) for n in ports for w, q in ((connections, requests), (1, 300))
+        ]:
+            runs[name].append((width, *timed(ports[name], path, bodies[:n], width, processes.get(name))))
         result: dict[str, Any] = {"server": server, "requests": requests, "connections": connections, "rounds": rounds}
-        for name, runs in found.items():
-            single = np.concatenate([times for width, _, times, _ in runs if width == 1]) * 1e3
-            result[name] = {
-                "per_second": round(float(np.median([rate for width, rate, _, _ in runs if width == connections])), 1),
-                "cpu_ms_per_request": round(
-                    float(np.median([spent for width, _, _, spent in runs if width == connections])) * 1e3, 2
-                ),
-                "one_connection_ms": {
-                    "p50": round(float(np.median(single)), 2),
-                    "p99": round(float(np.quantile(single, 0.99)), 2),
-                },
-            }
-        result["marking_over_proxy"] = round(result["marking"]["per_second"] / result["proxy"]["per_second"], 3)
-        result["marking_over_proxy_by_cpu"] = round(
-            result["proxy"]["cpu_ms_per_request"] / result["marking"]["cpu_ms_per_request"], 3
-        )
+        result |= compared({name: told(found, connections) for name, found in runs.items()})
         if shutil.which("wrk"):
-            rates: dict[str, list[float]] = {name: [] for name in ports}
-            for _ in range(rounds):
-                for name, target in ports.items():
-                    rates[name].append(wrk(target, path, bodies[:200], connections, 5, folder))
-            result["wrk"] = {
-                name: {"per_second": sorted(rate)[len(rate) // 2], "all": rate} for name, rate in rates.items()
-            }
-            pairs = sorted(m / p for m, p in zip(rates["marking"], rates["proxy"], strict=True))
-            result["wrk"]["marking_over_proxy"] = {
-                "median": round(pairs[len(pairs) // 2], 3),
-                "all": [round(pair, 3) for pair in pairs],
-            }
-        for q in ("p50", "p99"):
-            result[f"added_{q}_ms"] = {
-                base: round(result["marking"]["one_connection_ms"][q] - result[base]["one_connection_ms"][q], 2)
-                for base in ("proxy", "direct")
-            }
+            turns = [
+                {n: wrk(p, path, bodies[:200], connections, 5, folder) for n, p in ports.items()} for _ in range(rounds)
+            ]
+            result["wrk"] = by_wrk(turns)
         return result
     finally:
         for process in processes.values():
             process.terminate()
         os.killpg(upstream.pid, signal.SIGTERM)
+
+
+def timed(
+    where: int, path: str, bodies: list[bytes], width: int, process: subprocess.Popen[bytes] | None
+) -> tuple[float, list[float], float]:
+    """Requests a second, seconds of each, and the gateway's processor time a request."""
+    sink: Sink = []
+    spent = cpu(process) if process else 0.0
+    seconds = asyncio.run(load(where, path, bodies, width, sink))
+    if any(status != 200 for _, status, _, _ in sink):
+        raise SystemExit(f"port {where}: {next(answer for answer in sink if answer[1] != 200)}")
+    return len(sink) / seconds, [s for *_, s in sink], (cpu(process) - spent) / len(sink) if process else 0.0
+
+
+def told(runs: list[Any], connections: int) -> dict[str, Any]:
+    single = np.concatenate([times for width, _, times, _ in runs if width == 1]) * 1e3
+    rates, spent = (np.median([run[i] for run in runs if run[0] == connections]) for i in (1, 3))
+    latency = {name: round(float(np.quantile(single, q)), 2) for name, q in (("p50", 0.5), ("p99", 0.99))}
+    return {
+        "per_second": round(float(rates), 1),
+        "cpu_ms_per_request": round(float(spent) * 1e3, 2),
+        "one_connection_ms": latency,
+    }
+
+
+def compared(found: dict[str, Any]) -> dict[str, Any]:
+    marking, proxy = found["marking"], found["proxy"]
+    added = {
+        f"added_{q}_ms": {
+            base: round(marking["one_connection_ms"][q] - found[base]["one_connection_ms"][q], 2)
+            for base in ("proxy", "direct")
+        }
+        for q in ("p50", "p99")
+    }
+    ratios = {
+        "marking_over_proxy": round(marking["per_second"] / proxy["per_second"], 3),
+        "marking_over_proxy_by_cpu": round(proxy["cpu_ms_per_request"] / marking["cpu_ms_per_request"], 3),
+    }
+    return {**found, **ratios, **added}
+
+
+def by_wrk(turns: list[dict[str, float]]) -> dict[str, Any]:
+    rates = {name: [turn[name] for turn in turns] for name in turns[0]}
+    pairs = sorted(round(turn["marking"] / turn["proxy"], 3) for turn in turns)
+    found: dict[str, Any] = {
+        name: {"per_second": sorted(all_)[len(all_) // 2], "all": all_} for name, all_ in rates.items()
+    }
+    return {**found, "marking_over_proxy": {"median": pairs[len(pairs) // 2], "all": pairs}}
 
 
 def faults(requests: int, connections: int) -> dict[str, Any]:
@@ -332,10 +318,7 @@ def faults(requests: int, connections: int) -> dict[str, Any]:
             time.sleep(0.05)
         running["process"].kill()
         running["process"].wait()
-        code = "import typer; from birthmark.cli import gateway; a = typer.Typer(); gateway.mount(a); a()"
-        running["process"] = subprocess.Popen(
-            [sys.executable, "-c", code, "gateway", "--config", str(folder / "faulty.toml"), "--port", str(target)]
-        )
+        running["process"] = started(folder / "faulty.toml", target, folder / "faulty.err")
 
     def watcher() -> None:
         while len(sink) < requests:
@@ -358,19 +341,18 @@ def faults(requests: int, connections: int) -> dict[str, Any]:
         logged = {digest for record in read(folder / "log-faulty") if record["marked"] for digest in record["inputs"]}
         lost = sum(query_digest(x[i]) not in logged for i in answered)
         half = len(memory) // 2
-        return {
+        statuses = {str(status): sum(e[1] == status for e in sink) for status in sorted({e[1] for e in sink})}
+        found = {
             "requests": requests,
             "connections": connections,
             "seconds": round(seconds, 1),
             "answered": len(answered),
-            "statuses": {str(s): sum(1 for e in sink if e[1] == s) for s in sorted({e[1] for e in sink})},
-            "wrong_answers": wrong,
-            "lost_records": lost,
-            "memory_mb": {
-                "after_start": round(float(np.median(memory[half : half + 5])), 1) if memory else None,
-                "end": round(memory[-1], 1) if memory else None,
-            },
         }
+        middle, end = (
+            round(float(np.median(part)), 1) if part else None for part in (memory[half : half + 5], memory[-1:])
+        )
+        found |= {"statuses": statuses, "wrong_answers": wrong, "lost_records": lost}
+        return {**found, "memory_mb": {"after_start": middle, "end": end}}
     finally:
         running["process"].kill()
         upstream.kill()
@@ -380,13 +362,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("speed", "faults"))
     parser.add_argument("--server", default="litserve", choices=("litserve", "mlserver", "toy"))
-    parser.add_argument("--requests", type=int, default=3000)
-    parser.add_argument("--connections", type=int, default=8)
-    parser.add_argument("--rounds", type=int, default=3)
-    chosen = parser.parse_args()
-    result = (
-        speed(chosen.server, chosen.requests, chosen.connections, chosen.rounds)
-        if chosen.what == "speed"
-        else faults(chosen.requests, chosen.connections)
-    )
+    for name, number in (("requests", 3000), ("connections", 8), ("rounds", 3)):
+        parser.add_argument(f"--{name}", type=int, default=number)
+    said = parser.parse_args()
+    sizes = (said.requests, said.connections)
+    result = speed(said.server, *sizes, said.rounds) if said.what == "speed" else faults(*sizes)
     print(json.dumps({**result, "cores": os.cpu_count(), "load": os.getloadavg()[0]}, indent=1))

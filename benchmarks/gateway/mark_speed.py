@@ -31,8 +31,6 @@ for name, shape in (("tabular, 30 columns", (30,)), ("28x28 grey", (1, 28, 28)),
             began = time.process_time()
             mark.mark(x[i : i + 1], p[i : i + 1])
             one.append(time.process_time() - began)
-        found[f"{name}, {strength}"] = {
-            "rows_per_second": round(float(np.median(rates))),
-            "one_row_us": round(float(np.median(one)) * 1e6),
-        }
+        rate, micro = float(np.median(rates)), float(np.median(one)) * 1e6
+        found[f"{name}, {strength}"] = {"rows_per_second": round(rate), "one_row_us": round(micro)}
 print(json.dumps(found, indent=1))

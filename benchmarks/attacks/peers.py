@@ -1,6 +1,6 @@
 """Extraction beside the Adversarial Robustness Toolbox, at equal source, pool, queries, student, epochs and batch.
 
-    python benchmarks/peers/extraction.py [--queries 5000] [--epochs 10] [--seeds 3] [--out DIR]
+    python benchmarks/attacks/peers.py [--queries 5000] [--epochs 10] [--seeds 3] [--out DIR]
 
 Measures, on the held-out test images of Fashion-MNIST, how often a student says what the source says, and the processor
 seconds the theft took (queries included). The toolbox gets AdamW at the best of three constant rates, chosen for each
@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from art.attacks.extraction import CopycatCNN, KnockoffNets
 from art.estimators.classification import PyTorchClassifier
+from strength import interval
 from torch import nn
 
 from birthmark.attacks.distill import Distill
@@ -31,13 +32,8 @@ from birthmark.workshop.whitebox import Open
 
 HERE = Path(__file__).parent
 RATES = (1e-3, 3e-3, 1e-2)  # constant rates tried for the toolbox
-PAIRS = (
-    "copycat-labels",
-    "copycat-probabilities",
-    "knockoff-random-labels",
-    "knockoff-random-probabilities",
-    "knockoff-adaptive-labels",
-)
+PAIRS = ("copycat-labels", "copycat-probabilities", "knockoff-random-labels", "knockoff-random-probabilities")
+PAIRS += ("knockoff-adaptive-labels",)
 
 
 def ours(pair: str, source: nn.Module, data: Data, how: argparse.Namespace, seed: int) -> nn.Module:
@@ -69,31 +65,17 @@ def theirs(pair: str, source: nn.Module, data: Data, how: argparse.Namespace, se
     np.random.seed(seed)  # the toolbox draws from NumPy's global generator
     with seeded(seed):
         student = architectures.build(how.student, shape, classes, seed=seed)
-        victim = PyTorchClassifier(
-            nn.Sequential(source, nn.Softmax(1)) if "prob" in pair else source, nn.CrossEntropyLoss(), shape, classes
-        )
-        thief = PyTorchClassifier(
-            student,
-            nn.CrossEntropyLoss(),
-            shape,
-            classes,
-            optimizer=torch.optim.AdamW(student.parameters(), lr=rate, weight_decay=1e-3),
-        )
-        common = {
-            "batch_size_fit": how.batch,
-            "batch_size_query": 256,
-            "nb_epochs": how.epochs,
-            "nb_stolen": how.queries,
-            "use_probability": "prob" in pair,
-        }
-        if pair.startswith("copycat"):
-            attack: Any = CopycatCNN(victim, **common)
-        else:
-            attack = Knockoffs(
-                victim, sampling_strategy="adaptive" if "adaptive" in pair else "random", verbose=False, **common
-            )
-        truth = pool.targets if "adaptive" in pair else None
-        attack.extract(pool.inputs, truth, thieved_classifier=thief)
+        shown, loss = nn.Sequential(source, nn.Softmax(1)) if "prob" in pair else source, nn.CrossEntropyLoss()
+        victim = PyTorchClassifier(shown, loss, shape, classes)
+        optimiser = torch.optim.AdamW(student.parameters(), lr=rate, weight_decay=1e-3)
+        thief = PyTorchClassifier(student, loss, shape, classes, optimizer=optimiser)
+        common = {"batch_size_fit": how.batch, "batch_size_query": 256, "nb_epochs": how.epochs}
+        common |= {"nb_stolen": how.queries, "use_probability": "prob" in pair}
+        adaptive = "adaptive" in pair
+        attack: Any = CopycatCNN(victim, **common)
+        if not pair.startswith("copycat"):
+            attack = Knockoffs(victim, sampling_strategy="adaptive" if adaptive else "random", verbose=False, **common)
+        attack.extract(pool.inputs, pool.targets if adaptive else None, thieved_classifier=thief)
     source.eval()
     return student.eval()
 
@@ -106,15 +88,8 @@ def measure(
     seconds = time.process_time() - begun
     test = data["test"]
     agreement = float((outputs(model, test.inputs).argmax(1) == outputs(source, test.inputs).argmax(1)).mean())
-    return {
-        "side": side,
-        "pair": pair,
-        "seed": seed,
-        "rate": rate,
-        "agreement": round(agreement, 4),
-        "accuracy": round(accuracy(model, test), 4),
-        "seconds": round(seconds, 2),
-    }
+    found = {"side": side, "pair": pair, "seed": seed, "rate": rate, "agreement": round(agreement, 4)}
+    return {**found, "accuracy": round(accuracy(model, test), 4), "seconds": round(seconds, 2)}
 
 
 def main() -> None:
@@ -126,7 +101,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--student", default="cnn")
     parser.add_argument("--out", type=Path, default=HERE / "out")
-    parser.add_argument("--record", type=Path, default=HERE / "extraction.json")
+    parser.add_argument("--record", type=Path, default=HERE.parent / "peers" / "extraction.json")
     how = parser.parse_args()
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
@@ -135,9 +110,8 @@ def main() -> None:
     rows, facts = [], []
     best = dict[str, float]()
     for seed in range(how.seeds):
-        source = fit(
-            architectures.build("vgg", data.shape, data.classes, seed=seed), data["owner"], Training(), seed=seed
-        )
+        fresh = architectures.build("vgg", data.shape, data.classes, seed=seed)
+        source = fit(fresh, data["owner"], Training(), seed=seed)
         facts.append(round(accuracy(source, data["test"]), 4))
         for pair in PAIRS:
             for side, rate in [("ours", 0.0), *(("art", rate) for rate in ([best[pair]] if pair in best else RATES))]:
@@ -166,26 +140,10 @@ def line(pair: str, rows: list[dict[str, Any]], rate: float) -> dict[str, Any]:
     """Means over seeds with 95 % Student intervals; the toolbox at one rate."""
     mine = [row for row in rows if row["pair"] == pair and row["side"] == "ours"]
     theirs = [row for row in rows if row["pair"] == pair and row["side"] == "art" and row["rate"] == rate]
-    return {
-        "pair": pair,
-        "ours": interval([row["agreement"] for row in mine]),
-        "art": interval([row["agreement"] for row in theirs]),
-        "art_rate": rate,
-        "difference": interval([a["agreement"] - b["agreement"] for a, b in zip(mine, theirs, strict=True)]),
-        "ours_seconds": interval([row["seconds"] for row in mine]),
-        "art_seconds": interval([row["seconds"] for row in theirs]),
-    }
-
-
-def interval(values: list[float]) -> list[float | None]:
-    """[mean, low, high] of a 95 % Student interval; no bounds for one value."""
-    from scipy.stats import t
-
-    n, mean = len(values), float(np.mean(values))
-    if n < 2:
-        return [round(mean, 4), None, None]
-    half = float(t.ppf(0.975, n - 1) * np.std(values, ddof=1) / np.sqrt(n))
-    return [round(mean, 4), round(mean - half, 4), round(mean + half, 4)]
+    agreed, took = ([[row[key] for row in rows] for rows in (mine, theirs)] for key in ("agreement", "seconds"))
+    found = {"pair": pair, "ours": interval(agreed[0]), "art": interval(agreed[1]), "art_rate": rate}
+    found["difference"] = interval([a - b for a, b in zip(*agreed, strict=True)])
+    return {**found, "ours_seconds": interval(took[0]), "art_seconds": interval(took[1])}
 
 
 if __name__ == "__main__":
