@@ -4,10 +4,12 @@ Axes have fixed letters everywhere: `n` inputs, `k` classes or output values, `*
 `m` owners (the source first, then its twins), `q` queries, `r` references.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from functools import cached_property
 from hashlib import sha256
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,8 @@ from birthmark.errors import ShapeError
 Array = NDArray[np.float32]
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
+Settings = Mapping[str, Any]  # of a method, attack, watermark or training, by name
+Plain = Mapping[str, Any]  # a JSON object: what jobs take and records hold
 
 
 class Access(IntEnum):

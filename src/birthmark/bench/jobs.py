@@ -22,7 +22,7 @@ from birthmark.attacks.evasion import evade
 from birthmark.claim import Claim
 from birthmark.errors import ArtifactError, BirthmarkError, NullError, SettingError, ShapeError
 from birthmark.oracle import Oracle, Probabilities
-from birthmark.types import Access, Answers, Floats
+from birthmark.types import Access, Answers, Floats, Plain, Settings
 from birthmark.verdict import Nulls, conclude, nulls_of
 from birthmark.workshop.card import Card
 from birthmark.workshop.enroll import self_check, versions
@@ -49,7 +49,7 @@ class Place:
     owner: Card
 
     @classmethod
-    def of(cls, at: Mapping[str, Any]) -> "Place":
+    def of(cls, at: Plain) -> "Place":
         return cls(Store(at["folder"]), at["data"], as_card(at["source"]))
 
     def claim(self, key: str) -> Path:
@@ -73,9 +73,7 @@ class Place:
         return rows
 
 
-def enrol(
-    at: Mapping[str, Any], method: str, settings: Mapping[str, Any], seed: int, key: str, client: Mapping[str, Any]
-) -> dict[str, float]:
+def enrol(at: Plain, method: str, settings: Settings, seed: int, key: str, client: Plain) -> dict[str, float]:
     """Make one claim on everybody, or on one client of a watermark (the card of who learned from marked answers)."""
     place, started = Place.of(at), time.monotonic()
     with place.store.alone(key):
@@ -90,7 +88,7 @@ def enrol(
     return {"seconds": time.monotonic() - started}
 
 
-def _fingerprint(place: Place, method: str, settings: Mapping[str, Any], seed: int) -> tuple[Claim, dict[str, Any]]:
+def _fingerprint(place: Place, method: str, settings: Settings, seed: int) -> tuple[Claim, dict[str, Any]]:
     """A method's claim; how many models it took, and seconds that sharing models with other claims saved or cost."""
     store, card, used = place.store, place.owner, set[str]()
     before, parts, module = len(store.events()), store.data(place.data), store.load(place.owner.key)
@@ -107,7 +105,7 @@ def _fingerprint(place: Place, method: str, settings: Mapping[str, Any], seed: i
     return claim, {"models": len(used), "saved": sum(owner.reused) - sum(event["seconds"] for event in built)}
 
 
-def _on_client(place: Place, method: str, settings: Mapping[str, Any], student: Card) -> tuple[Claim, dict[str, Any]]:
+def _on_client(place: Place, method: str, settings: Settings, student: Card) -> tuple[Claim, dict[str, Any]]:
     """A watermark's claim on the client that the student learned as."""
     data, models = place.store.data(place.data), [place.store.load(key) for key in student.parents]
     claim = claimed(method, settings, student.shown, data[student.split].inputs, models, data).claim()
@@ -123,7 +121,7 @@ def _refusal(claim: Claim) -> str:
     return ""
 
 
-def ask(at: Mapping[str, Any], suspect: Mapping[str, Any], claims: Sequence[str]) -> dict[str, float]:
+def ask(at: Plain, suspect: Plain, claims: Sequence[str]) -> dict[str, float]:
     """Ask one suspect all queries of the claims that it has not answered yet."""
     place, started, entry = Place.of(at), time.monotonic(), as_entry(suspect)
     missing, grades = [key for key in claims if place.answered(entry, key) is None], place.grades(entry)
@@ -156,12 +154,7 @@ def _keep(path: Path, rows: Floats) -> None:
 
 
 def score(
-    at: Mapping[str, Any],
-    claims: Mapping[str, str],
-    suspects: Sequence[Mapping[str, Any]],
-    budgets: Sequence[int],
-    out: str,
-    facts: Mapping[str, Any],
+    at: Plain, claims: Mapping[str, str], suspects: Sequence[Plain], budgets: Sequence[int], out: str, facts: Plain
 ) -> dict[str, float]:
     """Score all suspects' answers to a method's claims and write its records.
 
@@ -175,7 +168,7 @@ def score(
     for access, level in ACCESSES.items():
         if level < registry.scorer(first).needs or (first.task.values and level is Access.LABELS):
             continue
-        begun, rows = time.monotonic(), list[dict[str, Any]]()
+        begun, rows = time.monotonic(), list[Plain]()
         for client, (key, claim, _) in loaded.items():
             judged = _Scored(place, key, claim, level, tuple(budgets), facts["alpha"])
             rows += [row for entry in entries if concerns(client, entry) and (row := judged.row(entry, client))]
@@ -222,7 +215,7 @@ class _Scored:
     def __post_init__(self) -> None:
         object.__setattr__(self, "nulls", {})
 
-    def row(self, entry: Entry, client: str) -> dict[str, Any] | None:
+    def row(self, entry: Entry, client: str) -> Plain | None:
         """What the record says about a suspect; None if its answers cannot be scored."""
         answers = self.place.answered(entry, self.key)
         if answers is None:
@@ -264,12 +257,12 @@ class _Scored:
         }
 
 
-def as_entry(value: Mapping[str, Any]) -> Entry:
+def as_entry(value: Plain) -> Entry:
     """An entry from plain JSON data."""
     return Entry(**{**value, "card": as_card(value["card"]), "evasion": tuple(value["evasion"])})
 
 
-def suspects(place: Place, entries: Sequence[Entry], facts: Mapping[str, Any]) -> dict[str, Any]:
+def suspects(place: Place, entries: Sequence[Entry], facts: Plain) -> Plain:
     """What is known about the suspects beside their scores: how they were made, accuracy, agreement."""
     rows = [
         {

@@ -12,13 +12,13 @@ A record is one JSON file per method, access and source.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from birthmark import registry
 from birthmark.artifact import canonical, digest_of, plain, write_atomically
 from birthmark.bench.jobs import Place, concerns, suspects
 from birthmark.data import Data
 from birthmark.errors import BirthmarkError, SettingError
+from birthmark.types import Plain, Settings
 from birthmark.workshop.card import Card
 from birthmark.workshop.enroll import versions
 from birthmark.zoo.crew import Crew, Progress
@@ -29,7 +29,7 @@ from birthmark.zoo.store import Store
 
 BUDGETS = (10, 20, 50, 100, 1000)
 ALWAYS = ("random-queries", "akh")  # the baselines of every table
-Methods = Mapping[str, Mapping[str, Any]]
+Methods = Mapping[str, Settings]
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def run(
 
 def _methods(plan: Plan, data: Data, choice: Choice) -> Methods:
     """Settings by name of all that is run: the baselines that the data allow, then what was chosen."""
-    task, found = "classification" if data.classes else "values", dict[str, dict[str, Any]]()
+    task, found = "classification" if data.classes else "values", dict[str, Settings]()
     chosen = plan.methods if choice.methods is None else choice.methods
     for name, settings in {**{name: plan.methods.get(name, {}) for name in ALWAYS}, **chosen}.items():
         if name not in registry.found("watermarks") and task not in registry.make("methods", name, settings).tasks:
@@ -118,7 +118,7 @@ class _Claimed:
 
     method: str
     key: str
-    settings: Mapping[str, Any]
+    settings: Settings
     client: str = ""
     student: Card | None = None
 
@@ -184,11 +184,11 @@ class _Bench:
         return self._job(f"score {claims[0].method}", {"claims": keys, "suspects": rows, **rest})
 
     @property
-    def _facts(self) -> dict[str, Any]:
+    def _facts(self) -> Plain:
         about = {"plan": self.plan.name, "task": self.plan.data, "title": self.plan.title}
         return {**about, "source_seed": self.source, "alpha": self.choice.alpha}
 
-    def _job(self, name: str, arguments: Mapping[str, Any]) -> Job:
+    def _job(self, name: str, arguments: Plain) -> Job:
         """A job of this source; the first word of its name is the function."""
         owner = plain(asdict(self.place.owner))
         at = {"folder": str(self.place.store.folder), "data": self.place.data, "source": owner}

@@ -5,7 +5,7 @@ sources need not be on one scale. Innocents that all sources share are counted o
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,14 @@ import numpy as np
 from birthmark import stats
 from birthmark.errors import ArtifactError
 from birthmark.evidence import Verdict
+from birthmark.types import Floats, Plain
 
 FORMAT = "birthmark/record/1"
 ALL = "all"
+Row = dict[str, Any]  # of a table
 
 
-def load(folder: Path) -> list[dict[str, Any]]:
+def load(folder: Path) -> list[Row]:
     """All records in a folder, its sub-folders included.
 
     Raises:
@@ -38,9 +40,7 @@ def load(folder: Path) -> list[dict[str, Any]]:
     return found
 
 
-def rows(
-    records: Sequence[Mapping[str, Any]], *, fpr: float = 0.05, seed: int = 0, rounds: int = 1000
-) -> list[dict[str, Any]]:
+def rows(records: Sequence[Plain], *, fpr: float = 0.05, seed: int = 0, rounds: int = 1000) -> list[Row]:
     """One row per plan, task (its data), method, access, number of queries, and pair of a group (or all) with a tier
     (or all).
 
@@ -52,7 +52,7 @@ def rows(
         interval, `auc_raw`, `aruc` (null unless all raw scores lie on [0, 1]), `tpr_at_fpr`, `power` and `fpr`: the
         shares of positives and of innocents with verdict "supported" at alpha, `fpr_low`, `fpr_high`: Clopper-Pearson.
     """
-    series = dict[tuple[str, str, str, str], list[Mapping[str, Any]]]()
+    series = dict[tuple[str, str, str, str], list[Plain]]()
     for record in records:
         series.setdefault((record["plan"], record.get("task", ""), record["method"], record["access"]), []).append(
             record
@@ -82,18 +82,14 @@ def rows(
     return found
 
 
-def _cells(
-    record: Mapping[str, Any], size: int, group: str, tier: str
-) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
+def _cells(record: Plain, size: int, group: str, tier: str) -> tuple[list[Plain], list[Plain]]:
     """One source's positives of a group, and negatives of a tier, at one number of queries."""
     here = [(s, s["by_queries"][str(size)]) for s in record["suspects"] if str(size) in s["by_queries"]]
     positives = [cell for s, cell in here if s["role"] == "positive" and group in (ALL, s["group"])]
     return positives, [cell for s, cell in here if s["role"] == "negative" and tier in (ALL, s["tier"])]
 
 
-def _row(
-    pairs: Sequence[tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]], fpr: float, seed: int, rounds: int
-) -> dict[str, Any]:
+def _row(pairs: Sequence[tuple[list[Plain], list[Plain]]], fpr: float, seed: int, rounds: int) -> Row:
     pairs = [(a, b) for a, b in pairs if a and b]
     positives, negatives = [cell for a, _ in pairs for cell in a], [cell for _, b in pairs for cell in b]
     auc, low, high = stats.bootstrap_auc(
@@ -111,9 +107,9 @@ def _row(
         "auc": _short(auc),
         "auc_low": _short(low),
         "auc_high": _short(high),
-        "auc_raw": _short(np.mean([stats.auc(_raw(a), _raw(b)) for a, b in pairs])) if pairs else None,
+        "auc_raw": _short(float(np.mean([stats.auc(_raw(a), _raw(b)) for a, b in pairs]))) if pairs else None,
         "aruc": _short(stats.aruc(raw[0], raw[1])) if unit else None,
-        "tpr_at_fpr": _short(np.mean(at_fpr)) if at_fpr else None,
+        "tpr_at_fpr": _short(float(np.mean(at_fpr))) if at_fpr else None,
         "tpr_fpr": fpr,
         "power": _short(np.mean([cell.get("verdict") == Verdict.SUPPORTED for cell in positives]))
         if positives
@@ -125,23 +121,23 @@ def _row(
     }
 
 
-def closeness(cells: Sequence[Mapping[str, Any]]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def closeness(cells: Sequence[Plain]) -> Floats:
     """What suspects are ranked by: z where all have one (null stands for an infinite one), else the raw score."""
     if all("z" in cell for cell in cells):
         return np.array([_infinite(cell) if cell["z"] is None else cell["z"] for cell in cells], dtype=np.float64)
     return _raw(cells)
 
 
-def _infinite(cell: Mapping[str, Any]) -> float:
+def _infinite(cell: Plain) -> float:
     """Placebos that do not differ give z = +-infinity; the rank says which."""
     return 1e9 if cell["p"] < 1 else -1e9
 
 
-def _raw(cells: Sequence[Mapping[str, Any]]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def _raw(cells: Sequence[Plain]) -> Floats:
     return np.array([-1e9 if cell["raw"] is None else cell["raw"] for cell in cells], dtype=np.float64)
 
 
-def _short(value: Any) -> float | None:
+def _short(value: float | None) -> float | None:
     return None if value is None or not np.isfinite(value) else round(float(value), 4)
 
 
@@ -149,9 +145,7 @@ COMPARED = ("auc", "aruc", "tpr_at_fpr", "power", "fpr")
 KEY = ("plan", "task", "method", "access", "queries", "group", "tier")
 
 
-def compare(
-    before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]], *, least: float = 0.005
-) -> list[dict[str, Any]]:
+def compare(before: Sequence[Plain], after: Sequence[Plain], *, least: float = 0.005) -> list[Row]:
     """What changed by at least `least` between two lists of `rows`, largest changes of AUC first.
 
     Rows that came or went are named.

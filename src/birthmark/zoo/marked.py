@@ -4,10 +4,9 @@ Every marked thief is a client with a key of its own, derived from a master key 
 nothing. The keyring is the source's, over its held-out inputs, screened by the owner's references.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from hashlib import sha256
-from typing import Any
 
 import numpy as np
 from torch import nn
@@ -19,7 +18,7 @@ from birthmark.errors import SettingError
 from birthmark.marks.keyring import ClientKey, Keyring, logged
 from birthmark.marks.keys import Secret
 from birthmark.oracle import Oracle
-from birthmark.types import Array, Floats
+from birthmark.types import Array, Floats, Plain, Settings
 from birthmark.watermark import Marked, Watermark
 from birthmark.workshop.training import outputs, probabilities
 
@@ -35,7 +34,7 @@ def client_key(client: str, source: nn.Module, references: Sequence[nn.Module], 
     return ring.client(MASTER, client)
 
 
-def watermark(shown: Mapping[str, Any], models: Sequence[nn.Module], data: Data) -> Watermark:
+def watermark(shown: Plain, models: Sequence[nn.Module], data: Data) -> Watermark:
     """The watermark that `Card.shown` holds, with the client's key.
 
     Args:
@@ -47,7 +46,7 @@ def watermark(shown: Mapping[str, Any], models: Sequence[nn.Module], data: Data)
     return registry.make("watermarks", name, {**said, "key": key})
 
 
-def seen(target: Oracle, shown: Mapping[str, Any], models: Sequence[nn.Module], data: Data, seed: int) -> Oracle:
+def seen(target: Oracle, shown: Plain, models: Sequence[nn.Module], data: Data, seed: int) -> Oracle:
     """The target as `Card.shown` says that the thief saw it: marked first, then behind evasions.
 
     Args:
@@ -59,12 +58,7 @@ def seen(target: Oracle, shown: Mapping[str, Any], models: Sequence[nn.Module], 
 
 
 def claimed(
-    name: str,
-    settings: Mapping[str, Any],
-    shown: Mapping[str, Any],
-    asked: Array,
-    models: Sequence[nn.Module],
-    data: Data,
+    name: str, settings: Settings, shown: Plain, asked: Array, models: Sequence[nn.Module], data: Data
 ) -> Watermark:
     """The watermark `name` as it claims who learned from answers `shown` so, with settings of its own beside its:
     over the held-out inputs, or over those the client asked.
@@ -77,7 +71,7 @@ def claimed(
     return replace(claiming, key=logged(claiming.key, asked, mine, others))  # type: ignore[type-var, attr-defined]
 
 
-def fits(name: str, shown: Mapping[str, Any]) -> bool:
+def fits(name: str, shown: Plain) -> bool:
     """Whether the watermark `name` can claim who learned from these answers: the same rule at a strength it reads."""
     said, found = dict(shown.get("watermark", {})), registry.found("watermarks")
     if not said or not issubclass(found[name], found[said["name"]]):
@@ -90,7 +84,7 @@ def fits(name: str, shown: Mapping[str, Any]) -> bool:
     return True
 
 
-def _settings(mark: Watermark) -> dict[str, Any]:
+def _settings(mark: Watermark) -> Settings:
     return {field.name: getattr(mark, field.name) for field in fields(mark)}  # type: ignore[arg-type]
 
 
