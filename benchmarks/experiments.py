@@ -40,7 +40,7 @@ from birthmark.methods.moments import Moments
 from birthmark.methods.tafa import Tafa
 from birthmark.types import Answers, Floats, Samples
 from birthmark.workshop import architectures
-from birthmark.workshop.card import Card, stolen
+from birthmark.workshop.card import Card
 from birthmark.workshop.cohort import reference_cards, twin_cards
 from birthmark.workshop.enroll import versions
 from birthmark.workshop.owner import Owner
@@ -51,9 +51,16 @@ from birthmark.zoo.catalogue import read
 from birthmark.zoo.executors import Serial
 from birthmark.zoo.plan import Entry
 from birthmark.zoo.store import Store
+from birthmark.zoo.task_plans import stolen as theft
 
 Rows = list[dict[str, Any]]
 Network = Callable[[Tensor], Tensor]
+
+
+def stolen(parent: Card, attack: str, settings: dict[str, Any], split: str, seed: int) -> Card:
+    return replace(theft(parent, attack, settings, seed), split=split)
+
+
 METHODS: dict[str, Method] = {"kinship": Kinship(queries=300, references=0), "tafa": Tafa(references=0)}  # twins alone
 TWINS = 19
 
@@ -62,8 +69,9 @@ class Lab:
     """A task's plan, data and models."""
 
     def __init__(self, task: str, store: Store) -> None:
-        self.plan, self.data = read(f"fingerbench-tasks/{task}").load()
-        self.task, self.store, self.how = TASKS[task.partition("-hard")[0]], store, Training(**TASKS[task].training)
+        self.plan = read(f"fingerbench-tasks/{task}")
+        self.data = self.plan.load()
+        self.task, self.store, self.how = TASKS[self.plan.data], store, Training(**TASKS[self.plan.data].training)
         self.read = outputs if self.task.values else probabilities
 
     def entries(self, source: int, *roles: str) -> list[Entry]:
@@ -118,7 +126,7 @@ def summary(rows: Rows, *by: str) -> Rows:
 def backbones(store: Store) -> dict[str, Rows]:
     """Public weights: an mlp trained on the reserve. Sources fine-tune it on the owner's data, innocents elsewhere."""
     lab, found = Lab("garments-mlp", store), Rows()
-    public = replace(lab.source(1), split="reserve", start=90_000, course=90_000)
+    public = replace(lab.source(1), split="reserve", seed=90_000)
     lab.make([public])
     tune, student = {"epochs": 4, "rate": 1e-3}, {"student": lab.task.others[0], "epochs": 12, "rate": 3e-3}
     where = ("innocent", "attacker", "innocent[0/2]", "owner")
@@ -224,7 +232,7 @@ def surrogates(lab: Lab, source: Card) -> list[Card]:
     thefts = [("ftal", {"epochs": 3, "rate": lab.how.rate / 5}), ("ftal", {"epochs": 4, "rate": lab.how.rate / 2})]
     thefts += [("prune", {"amount": 0.4}), ("weight-noise", {"level": 0.15}), ("quantise", {"bits": 5})]
     thefts += [("distill", student)]
-    first = 3_050 + source.start * 100_000
+    first = 3_050 + source.seed * 100_000
     return [stolen(source, name, said, "reserve", first + i) for i, (name, said) in enumerate(thefts)]
 
 
@@ -313,7 +321,7 @@ def baselines(store: Store, out: Path, task: str, budgets: Sequence[int] = (60, 
                 | {"key": entry.card.key, "shared": entry.source is None, "by_queries": cell}
                 for entry, cell in zip(suspects, cells, strict=True)
             ]
-            place = out / task / f"{name}-probs-{seed}.json"
+            place = out / task.partition(":")[0] / f"{name}-probs-{seed}.json"
             write_atomically(place, canonical({**head, "suspects": rows}) + b"\n")
 
 
@@ -323,7 +331,8 @@ def query_sets(store: Store, folder: Path, draws: int = 40) -> Rows:
     for access, sizes in (("probs", [50, 500]), ("labels", [50, 500, 1500])):
         records = [json.loads(path.read_text()) for path in sorted(folder.glob(f"kinship-{access}-*.json"))]
         z = [redrawn(record, store, sizes, draws) for record in records]
-        for group, size in ((g, q) for g in ("all", *groups(records)) for q in sizes):
+        kinds = sorted({s["group"] for record in records for s in record["suspects"] if s["role"] == "positive"})
+        for group, size in ((group, size) for group in ("all", *kinds) for size in sizes if records):
             plain, boots = np.zeros((draws, len(z))), np.zeros((draws, len(z)))
             for draw, place in np.ndindex(draws, len(z)):
                 suspects, row = records[place]["suspects"], z[place][size][draw]
@@ -346,10 +355,6 @@ def query_sets(store: Store, folder: Path, draws: int = 40) -> Rows:
     return found
 
 
-def groups(records: Rows) -> list[str]:
-    return sorted({s["group"] for record in records for s in record["suspects"] if s["role"] == "positive"})
-
-
 def redrawn(record: dict[str, Any], store: Store, sizes: list[int], draws: int) -> dict[int, Floats]:
     """By size: z of every suspect under every draw of queries (draws, suspects)."""
     places = [path for path in (store.folder / "claims").iterdir() if (path / "manifest.json").is_file()]
@@ -370,7 +375,7 @@ def redrawn(record: dict[str, Any], store: Store, sizes: list[int], draws: int) 
 
 def naturalness(store: Store, plan: str, method: str) -> Rows:
     """Five-fold AUC of a small network that tells queries from as many held-out images, by claim of the store."""
-    test, found = read(plan).load()[1]["test"].inputs, Rows()
+    test, found = read(plan).load()["test"].inputs, Rows()
     for path in sorted((store.folder / "claims").iterdir()):
         claim = Claim.load(path)[0]
         if claim.method == method:
@@ -397,10 +402,9 @@ if __name__ == "__main__":
     given = parser.parse_args()
     torch.set_num_threads(1)
     store, said = Store(given.store), given.arguments
-    for task in said if given.name == "baselines" else ():
-        baselines(store, given.out, task)
+    record: Any = [baselines(store, given.out, task) for task in said if given.name == "baselines"]
     if given.name in EXPERIMENTS:
-        record: Any = {"format": "birthmark/experiment/1", "experiment": given.name, **EXPERIMENTS[given.name](store)}
+        record = {"format": "birthmark/experiment/1", "experiment": given.name, **EXPERIMENTS[given.name](store)}
     elif given.name != "baselines":
         record = query_sets(store, Path(said[0])) if given.name == "query-sets" else naturalness(store, *said)
     if given.name != "baselines":

@@ -165,3 +165,27 @@ def test_a_tasks_plan_of_99_twins_is_another_plan_around_the_same_sources() -> N
     )  # not one row with the other's records
     assert {card.key for card in small.cards()} < {card.key for card in large.cards()}
     assert sum(entry.role == "twin" for entry in large.of(1)) == large.methods["tafa"]["placebos"] == 99
+
+
+def test_plans_beside_a_tasks_own() -> None:
+    own = {entry.name: entry for entry in plan("garments-mlp").of(1)}
+    hard = {entry.name: entry for entry in plan("garments-mlp-hard").of(1)}
+    assert [name for name, entry in hard.items() if entry.role == "positive"][:3] == [
+        "ftal-full",
+        "rtal",
+        "prune-80-ft",
+    ]
+    assert hard["distill-tuned"].card.parents == (own["ftal-heavy"].card.key,) == (hard["ftal-heavy"].card.key,)
+    coarse = {entry.name: entry for entry in plan("garments-mlp-coarse").of(1)}
+    assert coarse["ftll round:digits=2"].card == own["ftll"].card
+    assert (coarse["ftll argmax"].group, coarse["same-data-0 argmax"].tier) == (
+        "argmax",
+        "same data, other seed, argmax",
+    )
+    others = plan("garments-mlp:4,11")
+    assert others.sources == (4, 11)
+    assert others.of(4)[0].card == source_card("garments-mlp", 4)
+    shared = [entry.card for entry in others.entries if entry.source is None]
+    assert not set(card.key for card in shared) & {entry.card.key for entry in own.values()}
+    with pytest.raises(SettingError, match=r"seeds of sources as in garments-mlp:4,5, got 'four'"):
+        plan("garments-mlp:four")

@@ -2,25 +2,30 @@
 
 Real-valued tasks need other networks and other amounts of training than image classifiers, so these plans are written
 as rules in Python over `birthmark.data.tasks`, and read as `fingerbench-tasks/TASK`. Source 0 is for choosing settings;
-the plan's own sources are 1, 2 and 3. `fingerbench-tasks/TASK-99-twins` is a plan of its own, with as many twins as a
-rank p of .01 needs and twice the innocents.
+the plan's own sources are 1, 2 and 3; `TASK:0,10,11` has others, with innocents of their own. Plans beside it:
+
+    TASK-99-twins   as many twins as a rank p of .01 needs, and twice the innocents
+    TASK-hard       thefts that no method was made for
+    TASK-coarse     the same suspects, their answers rounded, cut to the three largest, or labels alone
 """
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from birthmark.data.tasks import TASKS
-from birthmark.errors import nearest
+from birthmark.errors import SettingError, nearest
+from birthmark.types import Settings
 from birthmark.workshop.card import Card, stolen
-from birthmark.workshop.cohort import reference_cards, treated_cards, twin_cards
+from birthmark.workshop.cohort import DECODERS, reference_cards, treated_cards, twin_cards
 from birthmark.zoo.plan import Entry, Plan
 
 NAME = "fingerbench-tasks"
 TWINS, REFERENCES, TREATED, SAME_START = 19, 4, 5, 20
-MANY = "-99-twins"
+MANY, HARD, COARSE = "-99-twins", "-hard", "-coarse"
+SOURCES, INNOCENTS, OTHER_INNOCENTS = (1, 2, 3), 700, 1700  # and where seeds of innocents begin
+ROUNDED = tuple(f"round:digits={digits}" for digits in (4, 3, 2, 1))
 MORE_INNOCENTS = frozenset({"diabetes"})  # whose networks are made in a moment
-METHODS: Mapping[str, Mapping[str, Any]] = {
+METHODS: Mapping[str, Settings] = {
     "kinship": {"queries": 600, "references": REFERENCES, "treated": TREATED},
     "tafa": {"queries": 600, "references": REFERENCES},
     "lineage": {"queries": 600, "references": REFERENCES, "treated": TREATED},
@@ -41,13 +46,13 @@ def source_card(task: str, seed: int) -> Card:
     )
 
 
-def treatments(task: str) -> dict[str, tuple[str, dict[str, Any]]]:
+def treatments(task: str) -> dict[str, tuple[str, Settings]]:
     """Thefts by name: attack and settings. Rates are shares of the one the source was trained with."""
     what = TASKS[task]
     epochs, rate = int(what.training["epochs"]), float(what.training.get("rate", 6e-3))
     same, other = ("mlp:width=96,depth=1", "mlp:width=160,depth=1") if what.generator else (what.recipe, what.others[0])
     student = {"epochs": max(10, epochs), "rate": rate}
-    found: dict[str, tuple[str, dict[str, Any]]] = {
+    found: dict[str, tuple[str, Settings]] = {
         "ftll": ("ftll", {"epochs": 5, "rate": 1e-3}),
         "ftal-light": ("ftal", {"epochs": 2, "rate": rate / 10}),
         "ftal-heavy": ("ftal", {"epochs": 5, "rate": rate / 2}),
@@ -80,7 +85,7 @@ def innocents(
     """Tier and card of every independent model, by name; `base` is where their seeds begin."""
     source = source_card(task, 0)
 
-    def made(seed: int, **other: Any) -> Card:
+    def made(seed: int, **other: str) -> Card:
         return replace(source, start=seed, course=seed, **other)
 
     found = {f"same-data-{i}": ("same data, other seed", made(base + i)) for i in range(same)}
@@ -115,45 +120,85 @@ def same_start(source: Card, n: int = SAME_START) -> dict[str, Card]:
     }
 
 
-def plan(task: str, *, sources: tuple[int, ...] = (1, 2, 3)) -> Plan:
-    """A task's plan.
+def harder(task: str, source: Card) -> dict[str, Card]:
+    """Thefts that no method was made for, by name; `distill-tuned` is extracted from the copy called ftal-heavy."""
+    what = TASKS[task]
+    epochs, rate = int(what.training["epochs"]), float(what.training.get("rate", 6e-3))
+    same, other, third = (*DECODERS, "mlp:width=64,depth=2") if what.generator else (what.recipe, *what.others)
+    long = {"epochs": max(10, epochs), "rate": rate}
+    thefts: dict[str, tuple[str, Settings]] = {
+        "ftal-full": ("ftal", long),
+        "rtal": ("rtal", {"epochs": 5, "rate": rate / 2}),
+        "prune-80-ft": ("prune", {"amount": 0.8, "epochs": 5}),
+        "regularise": ("regularise", {"rate": rate / 4}),
+        "distill-third": ("distill", {"student": third, **long}),
+        "distill-few": ("distill", {"student": same, **long}),
+        "double": ("double", {"between": other, "student": same, **long}),
+        "distill-tuned": ("distill", {"student": same, **long}),
+    }
+    if what.generator:  # whose last layer is no classifier's
+        del thefts["rtal"]
+    places = {name: source.start * 1000 + 300 + i for i, name in enumerate(thefts)}
+    found = {name: stolen(source, attack, settings, "attacker", places[name]) for name, (attack, settings) in thefts.items()}
+    found["distill-few"] = replace(found["distill-few"], split="attacker[0/4]")
+    found["distill-tuned"] = replace(found["distill-tuned"], parents=(derived(task, source)["ftal-heavy"].key,))
+    return found
+
+
+def plan(name: str) -> Plan:
+    """A task's plan, TASK[-99-twins|-hard|-coarse][:SEED,SEED...].
 
     Raises:
         UnknownName: no such task.
+        SettingError: seeds that are no numbers.
     """
-    task, many, _ = task.partition(MANY)
+    stem, _, seeds = name.partition(":")
+    kind = next((kind for kind in (MANY, HARD, COARSE) if stem.endswith(kind)), "")
+    task = stem.removesuffix(kind)
     if task not in TASKS:
         raise nearest("task", task, TASKS)
-    twins = 99 if many else TWINS
-    entries = []
-    for seed in sources:
-        source = source_card(task, seed)
-        entries += [Entry("source", source, "source", "source", source=seed)]
-        entries += [
-            Entry(f"twin {i}", card, "twin", "twin", source=seed) for i, card in enumerate(twin_cards(source, twins))
-        ]
-        entries += [
-            Entry(f"reference {i}", card, "craft", "reference", source=seed)
-            for i, card in enumerate(reference_cards(source, REFERENCES))
-        ]
-        entries += [
-            Entry(f"reference {i}, treated {j}", card, "craft", "treated", source=seed)
-            for i, cards in enumerate(treated_cards(source, REFERENCES, TREATED))
-            for j, card in enumerate(cards)
-        ]
-        entries += [
-            Entry(name, card, "positive", name.removesuffix("-2"), source=seed)
-            for name, card in derived(task, source).items()
-        ]
-        entries += [
-            Entry(name, card, "negative", "clean", "same start, other data", source=seed)
-            for name, card in same_start(source).items()
-        ]
-    entries += [Entry(name, card, "negative", "clean", tier) for name, (tier, card) in innocents(task).items()]
-    if many or task in MORE_INNOCENTS:
-        entries += [
-            Entry(f"more-{name}", card, "negative", "clean", tier)
-            for name, (tier, card) in innocents(task, 800).items()
-        ]
-    methods = {name: {**settings, "placebos": twins} for name, settings in METHODS.items()}
-    return Plan(NAME + many, f"{task} of {NAME}{many}", task, 0, False, sources, tuple(entries), methods)
+    if not all(seed.isdecimal() for seed in seeds.split(",") if seeds):
+        raise SettingError(f"expected seeds of sources as in {stem}:4,5, got {seeds!r}")
+    sources, twins = tuple(map(int, seeds.split(","))) if seeds else SOURCES, 99 if kind == MANY else TWINS
+    entries = [entry for seed in sources for entry in _around(task, source_card(task, seed), twins, kind == HARD)]
+    bases = [INNOCENTS if set(sources) <= set(SOURCES) else OTHER_INNOCENTS]
+    bases += [bases[0] + 100] if kind == MANY or task in MORE_INNOCENTS else []
+    for base, more in zip(bases, ("", "more-"), strict=False):
+        found = innocents(task, base).items()
+        entries += [Entry(f"{more}{title}", card, "negative", "clean", tier) for title, (tier, card) in found]
+    entries = _coarsened(entries, TASKS[task].values) if kind == COARSE else entries
+    methods = {title: {**settings, "placebos": twins} for title, settings in METHODS.items()}
+    return Plan(NAME + kind, f"{task} of {NAME}{kind}", task, 0, False, sources, tuple(entries), methods)
+
+
+def _around(task: str, source: Card, twins: int, hard: bool) -> list[Entry]:
+    """A source, the owner's models, and its thefts."""
+    seed, thefts = source.start, harder(task, source) if hard else derived(task, source)
+    treated = treated_cards(source, REFERENCES, TREATED)
+    owned = [(f"twin {i}", card, "twin", "twin") for i, card in enumerate(twin_cards(source, twins))]
+    owned += [
+        (f"reference {i}", card, "craft", "reference") for i, card in enumerate(reference_cards(source, REFERENCES))
+    ]
+    owned += [
+        (f"reference {i}, treated {j}", card, "craft", "treated")
+        for i, cards in enumerate(treated)
+        for j, card in enumerate(cards)
+    ]
+    owned += [("ftal-heavy", derived(task, source)["ftal-heavy"], "craft", "parent")] if hard else []
+    owned += [(title, card, "positive", title.removesuffix("-2")) for title, card in thefts.items()]
+    found = [Entry(*one, source=seed) for one in [("source", source, "source", "source"), *owned]]
+    clean = same_start(source).items()
+    return found + [Entry(title, card, "negative", "clean", "same start, other data", seed) for title, card in clean]
+
+
+def _coarsened(entries: list[Entry], values: bool) -> list[Entry]:
+    """Every suspect as it is and behind each evasion, which is its group or follows its tier."""
+    found = list[Entry]()
+    for entry in entries:
+        found.append(entry)
+        for evasion in ROUNDED if values else (*ROUNDED, "topk:k=3", "argmax"):
+            thief = entry.role == "positive"
+            group, tier = (evasion, "") if thief else (entry.group, f"{entry.tier}, {evasion}")
+            if entry.role in ("positive", "negative"):
+                found.append(replace(entry, name=f"{entry.name} {evasion}", evasion=(evasion,), group=group, tier=tier))
+    return found
