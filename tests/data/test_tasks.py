@@ -186,6 +186,6 @@ def test_plans_beside_a_tasks_own() -> None:
     assert others.sources == (4, 11)
     assert others.of(4)[0].card == source_card("garments-mlp", 4)
     shared = [entry.card for entry in others.entries if entry.source is None]
-    assert not set(card.key for card in shared) & {entry.card.key for entry in own.values()}
+    assert not {card.key for card in shared} & {entry.card.key for entry in own.values()}
     with pytest.raises(SettingError, match=r"seeds of sources as in garments-mlp:4,5, got 'four'"):
         plan("garments-mlp:four")
