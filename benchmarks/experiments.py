@@ -7,6 +7,7 @@ backbones            are innocent fine-tunes of a public model accused, twins fr
 data-free            can twins be students of the source on noise, where its training data are gone? Is that null valid?
 smooth               how far does tafa go on GELU, SiLU, softplus and tanh networks?
 unpaired             whose samples are these? ten generators of one recipe, each stolen by its samples
+without PART TASK    the bench of kinship and lineage with a part of their comparison off: regress, affine
 query-sets FOLDER    how much of kinship's figures in these records is the luck of the query set?
 naturalness PLAN M   how well does a small network tell the queries of method M from held-out images? .5 is natural
 
@@ -29,6 +30,7 @@ from torch import Tensor, nn
 from birthmark import registry, stats
 from birthmark.artifact import canonical, write_atomically
 from birthmark.bench.jobs import FORMAT, machine
+from birthmark.bench.run import Choice, run
 from birthmark.claim import Claim
 from birthmark.crafting.images import eight_bit
 from birthmark.crafting.sampling import latents
@@ -36,6 +38,7 @@ from birthmark.data.tasks import TASKS
 from birthmark.errors import BirthmarkError
 from birthmark.method import Method
 from birthmark.methods.kinship import Kinship
+from birthmark.methods.lineage import Lineage
 from birthmark.methods.moments import Moments
 from birthmark.methods.tafa import Tafa
 from birthmark.types import Answers, Floats, Samples
@@ -114,9 +117,8 @@ def summary(rows: Rows, *by: str) -> Rows:
     found = []
     for key, cell in cells.items():
         hits, z = sum(r["p"] <= 0.05 for r in cell), [r["z"] for r in cell]
-        low, high = stats.clopper_pearson(hits, len(cell))
-        said = {"n": len(cell), "p_at_most_05": hits, "share_05": round(hits / len(cell), 4)}
-        said |= {"low": round(low, 4), "high": round(high, 4)}
+        low, high = (round(bound, 4) for bound in stats.clopper_pearson(hits, len(cell)))
+        said = {"n": len(cell), "p_at_most_05": hits, "share_05": round(hits / len(cell), 4), "low": low, "high": high}
         said |= {"parametric_01": sum(r["p_parametric"] <= 0.01 for r in cell)}
         said |= {"z_min": round(min(z), 2), "z_median": round(float(np.median(z)), 2), "z_max": round(max(z), 2)}
         found.append({**dict(zip(by, key, strict=True)), **said})
@@ -325,11 +327,11 @@ def baselines(store: Store, out: Path, task: str, budgets: Sequence[int] = (60, 
             write_atomically(place, canonical({**head, "suspects": rows}) + b"\n")
 
 
-def query_sets(store: Store, folder: Path, draws: int = 40) -> Rows:
+def query_sets(store: Store, folder: str, draws: int = 40) -> Rows:
     """Kinship's AUC when q of the claim's queries are drawn at random, and sources and suspects with them."""
     random, found = np.random.default_rng(0), Rows()
     for access, sizes in (("probs", [50, 500]), ("labels", [50, 500, 1500])):
-        records = [json.loads(path.read_text()) for path in sorted(folder.glob(f"kinship-{access}-*.json"))]
+        records = [json.loads(path.read_text()) for path in sorted(Path(folder).glob(f"kinship-{access}-*.json"))]
         z = [redrawn(record, store, sizes, draws) for record in records]
         kinds = sorted({s["group"] for record in records for s in record["suspects"] if s["role"] == "positive"})
         for group, size in ((group, size) for group in ("all", *kinds) for size in sizes if records):
@@ -391,21 +393,33 @@ def naturalness(store: Store, plan: str, method: str) -> Rows:
     return found
 
 
+def without(store: Store, out: Path, part: str, task: str) -> None:
+    """Records of the plan fingerbench-tasks/TASK, for `birthmark bench compare` with those of the whole comparison."""
+    for cls in (Kinship, Lineage):
+        cls.how = property(partial(lambda how, self: replace(how(self), **{part: False}), cls.how.fget))
+    plan = read(f"fingerbench-tasks/{task}")
+    own = {name: plan.methods[name] for name in ("kinship", "lineage")}
+    run(plan, store.folder, out, Serial(), Choice(own, budgets=(300, 600)))
+
+
 EXPERIMENTS = {"backbones": backbones, "data-free": data_free, "smooth": smooth, "unpaired": unpaired}
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("name", choices=("baselines", *EXPERIMENTS, "query-sets", "naturalness"))
+    parser.add_argument("name", choices=("baselines", "without", *EXPERIMENTS, "query-sets", "naturalness"))
     parser.add_argument("--store", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("arguments", nargs="*")
     given = parser.parse_args()
     torch.set_num_threads(1)
     store, said = Store(given.store), given.arguments
-    record: Any = [baselines(store, given.out, task) for task in said if given.name == "baselines"]
-    if given.name in EXPERIMENTS:
-        record = {"format": "birthmark/experiment/1", "experiment": given.name, **EXPERIMENTS[given.name](store)}
-    elif given.name != "baselines":
-        record = query_sets(store, Path(said[0])) if given.name == "query-sets" else naturalness(store, *said)
-    if given.name != "baselines":
+    if given.name == "baselines":
+        for task in said:
+            baselines(store, given.out, task)
+    elif given.name == "without":
+        without(store, given.out, *said)
+    else:
+        head = {"format": "birthmark/experiment/1", "experiment": given.name}
+        others = {"query-sets": query_sets, "naturalness": naturalness}
+        record = others[given.name](store, *said) if given.name in others else head | EXPERIMENTS[given.name](store)
         write_atomically(given.out / f"{given.name}.json", json.dumps(record, indent=1).encode() + b"\n")

@@ -139,16 +139,9 @@ def wrk(where: int, path: str, bodies: list[bytes], connections: int, seconds: i
     script = folder / "post.lua"
     quoted = ",".join(f"[==[{body.decode()}]==]" for body in bodies)
     script.write_text(
-        f"""local bodies = {{{quoted}}}
-local n = 0
-wrk.method = "POST"
-wrk.headers["Content-Type"] = "application/json"
-wrk.headers["X-Client-Id"] = "alice"
-request = function()
- n = n % #bodies + 1
- return wrk.format(nil, nil, nil, bodies[n])
-end
-"""
+        f'local bodies = {{{quoted}}}; local n = 0; wrk.method = "POST"\n'
+        'wrk.headers["Content-Type"] = "application/json"; wrk.headers["X-Client-Id"] = "alice"\n'
+        "request = function() n = n % #bodies + 1; return wrk.format(nil, nil, nil, bodies[n]) end\n"
     )
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(script), f"http://127.0.0.1:{where}{path}"]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -183,11 +176,6 @@ def started(config: Path, where: int, errors: Path) -> subprocess.Popen[bytes]:
     code = "import typer; from birthmark.cli import gateway; a = typer.Typer(); gateway.mount(a); a()"
     command = [sys.executable, "-c", code, "gateway", "--config", str(config), "--port", str(where)]
     return subprocess.Popen(command, stderr=errors.open("ab"))
-
-
-def resident(process: subprocess.Popen[bytes]) -> float:
-    """Resident memory in MB."""
-    return int(Path(f"/proc/{process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def cpu(process: subprocess.Popen[bytes]) -> float:
@@ -323,7 +311,8 @@ def faults(requests: int, connections: int) -> dict[str, Any]:
     def watcher() -> None:
         while len(sink) < requests:
             with contextlib.suppress(OSError, IndexError, ValueError):
-                memory.append(resident(running["process"]))
+                pages = Path(f"/proc/{running['process'].pid}/statm").read_text().split()[1]
+                memory.append(int(pages) * os.sysconf("SC_PAGE_SIZE") / 1e6)  # resident, MB
             time.sleep(1)
 
     try:
