@@ -43,7 +43,7 @@ from birthmark.methods.moments import Moments
 from birthmark.methods.tafa import Tafa
 from birthmark.types import Answers, Floats, Samples
 from birthmark.workshop import architectures
-from birthmark.workshop.card import Card
+from birthmark.workshop.card import Card, stolen
 from birthmark.workshop.cohort import reference_cards, twin_cards
 from birthmark.workshop.enroll import versions
 from birthmark.workshop.owner import Owner
@@ -54,16 +54,9 @@ from birthmark.zoo.catalogue import read
 from birthmark.zoo.executors import Serial
 from birthmark.zoo.plan import Entry
 from birthmark.zoo.store import Store
-from birthmark.zoo.task_plans import stolen as theft
 
 Rows = list[dict[str, Any]]
 Network = Callable[[Tensor], Tensor]
-
-
-def stolen(parent: Card, attack: str, settings: dict[str, Any], split: str, seed: int) -> Card:
-    return replace(theft(parent, attack, settings, seed), split=split)
-
-
 METHODS: dict[str, Method] = {"kinship": Kinship(queries=300, references=0), "tafa": Tafa(references=0)}  # twins alone
 TWINS = 19
 
@@ -72,8 +65,7 @@ class Lab:
     """A task's plan, data and models."""
 
     def __init__(self, task: str, store: Store) -> None:
-        self.plan = read(f"fingerbench-tasks/{task}")
-        self.data = self.plan.load()
+        self.plan, self.data = read(f"fingerbench-tasks/{task}").load()
         self.task, self.store, self.how = TASKS[self.plan.data], store, Training(**TASKS[self.plan.data].training)
         self.read = outputs if self.task.values else probabilities
 
@@ -128,7 +120,7 @@ def summary(rows: Rows, *by: str) -> Rows:
 def backbones(store: Store) -> dict[str, Rows]:
     """Public weights: an mlp trained on the reserve. Sources fine-tune it on the owner's data, innocents elsewhere."""
     lab, found = Lab("garments-mlp", store), Rows()
-    public = replace(lab.source(1), split="reserve", seed=90_000)
+    public = replace(lab.source(1), split="reserve", start=90_000, course=90_000)
     lab.make([public])
     tune, student = {"epochs": 4, "rate": 1e-3}, {"student": lab.task.others[0], "epochs": 12, "rate": 3e-3}
     where = ("innocent", "attacker", "innocent[0/2]", "owner")
@@ -234,7 +226,7 @@ def surrogates(lab: Lab, source: Card) -> list[Card]:
     thefts = [("ftal", {"epochs": 3, "rate": lab.how.rate / 5}), ("ftal", {"epochs": 4, "rate": lab.how.rate / 2})]
     thefts += [("prune", {"amount": 0.4}), ("weight-noise", {"level": 0.15}), ("quantise", {"bits": 5})]
     thefts += [("distill", student)]
-    first = 3_050 + source.seed * 100_000
+    first = 3_050 + source.start * 100_000
     return [stolen(source, name, said, "reserve", first + i) for i, (name, said) in enumerate(thefts)]
 
 
@@ -377,7 +369,7 @@ def redrawn(record: dict[str, Any], store: Store, sizes: list[int], draws: int) 
 
 def naturalness(store: Store, plan: str, method: str) -> Rows:
     """Five-fold AUC of a small network that tells queries from as many held-out images, by claim of the store."""
-    test, found = read(plan).load()["test"].inputs, Rows()
+    test, found = read(plan).load()[1]["test"].inputs, Rows()
     for path in sorted((store.folder / "claims").iterdir()):
         claim = Claim.load(path)[0]
         if claim.method == method:

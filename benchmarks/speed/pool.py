@@ -80,20 +80,19 @@ def bare_round(first: int, cores: int) -> tuple[float, float]:
 
 def measured(cores: int, rounds: int) -> dict[str, list[tuple[float, float]]]:
     """Images a second of each round, by the wall clock and by processor time."""
-    plan = read("fingerbench-main")
-    parts = plan.load()
+    plan, parts = read("fingerbench-main").load()
     source = next(entry.card for entry in plan.entries if entry.role == "source")
     how = {"epochs": EPOCHS, "batch": BATCH, "rate": RATE}
     card = replace(source, recipe=ARCHITECTURE, split=f"owner[:{IMAGES}]", training=how)
     rates: dict[str, list[tuple[float, float]]] = {"bare": [], "pool": []}
     with closing(Pool(cores)) as pool, tempfile.TemporaryDirectory() as folder:
         store = Store(folder)
-        idle = [replace(card, seed=i, training={**how, "epochs": 0}) for i in range(1, 4 * cores)]
+        idle = [replace(card, course=i, training={**how, "epochs": 0}) for i in range(1, 4 * cores)]
         build(idle, store, data=parts, executor=pool)  # workers start and read the data
         for i in range(rounds):
             rates["bare"].append(bare_round(100 * i, cores))
             started, before = time.monotonic(), len(store.events())
-            build([replace(card, seed=100 * i + j) for j in range(NETS)], store, data=parts, executor=pool)
+            build([replace(card, course=100 * i + j) for j in range(NETS)], store, data=parts, executor=pool)
             seconds = time.monotonic() - started
             spent = sum(event["cpu"] for event in store.events()[before:] if event["event"] == "built")
             rates["pool"].append((WORK / seconds, WORK / spent))

@@ -85,14 +85,14 @@ def innocents(
     """Tier and card of every independent model, by name; `base` is where their seeds begin."""
     source = source_card(task, 0)
 
-    def made(seed: int, **other: str) -> Card:
-        return replace(source, start=seed, course=seed, **other)
+    def made(seed: int, split: str = "owner", recipe: str = source.recipe) -> Card:
+        return replace(source, start=seed, course=seed, split=split, recipe=recipe)
 
     found = {f"same-data-{i}": ("same data, other seed", made(base + i)) for i in range(same)}
-    found |= {f"other-data-{i}": ("other data", made(base + 20 + i, split="innocent")) for i in range(other)}
+    found |= {f"other-data-{i}": ("other data", made(base + 20 + i, "innocent")) for i in range(other)}
     for i in range(architectures):
         recipe, split = TASKS[task].others[i // 2 % 2], ("owner", "innocent")[i % 2]
-        found[f"other-arch-{i}"] = ("other architecture", made(base + 40 + i, recipe=recipe, split=split))
+        found[f"other-arch-{i}"] = ("other architecture", made(base + 40 + i, split, recipe))
     first, second = found["same-data-0"][1], found["other-data-0"][1]
     done = treatments(task)
     for i, (name, parent) in enumerate(
@@ -139,7 +139,7 @@ def harder(task: str, source: Card) -> dict[str, Card]:
     if what.generator:  # whose last layer is no classifier's
         del thefts["rtal"]
     places = {name: source.start * 1000 + 300 + i for i, name in enumerate(thefts)}
-    found = {name: stolen(source, attack, settings, "attacker", places[name]) for name, (attack, settings) in thefts.items()}
+    found = {name: stolen(source, *theft, "attacker", places[name]) for name, theft in thefts.items()}
     found["distill-few"] = replace(found["distill-few"], split="attacker[0/4]")
     found["distill-tuned"] = replace(found["distill-tuned"], parents=(derived(task, source)["ftal-heavy"].key,))
     return found
