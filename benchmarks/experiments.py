@@ -7,7 +7,7 @@ backbones            are innocent fine-tunes of a public model accused, twins fr
 data-free            can twins be students of the source on noise, where its training data are gone? Is that null valid?
 smooth               how far does tafa go on GELU, SiLU, softplus and tanh networks?
 unpaired             whose samples are these? ten generators of one recipe, each stolen by its samples
-without PART TASK    the bench of kinship and lineage with a part of their comparison off: regress, affine
+without PART TASK    the bench of kinship and lineage with a part of it off: regress, affine, treated
 query-sets FOLDER    how much of kinship's figures in these records is the luck of the query set?
 naturalness PLAN M   how well does a small network tell the queries of method M from held-out images? .5 is natural
 
@@ -388,9 +388,11 @@ def naturalness(store: Store, plan: str, method: str) -> Rows:
 def without(store: Store, out: Path, part: str, task: str) -> None:
     """Records of the plan fingerbench-tasks/TASK, for `birthmark bench compare` with those of the whole comparison."""
     for cls in (Kinship, Lineage):
-        cls.how = property(partial(lambda how, self: replace(how(self), **{part: False}), cls.how.fget))
-    plan = read(f"fingerbench-tasks/{task}")
-    own = {name: plan.methods[name] for name in ("kinship", "lineage")}
+        cls.allowed = {**cls.allowed, "treated": "[0, inf)"}
+        if part != "treated":
+            cls.how = property(partial(lambda how, self: replace(how(self), **{part: False}), cls.how.fget))
+    plan, off = read(f"fingerbench-tasks/{task}"), {"treated": 0} if part == "treated" else {}
+    own = {name: {**plan.methods[name], **off} for name in ("kinship", "lineage")}
     run(plan, store.folder, out, Serial(), Choice(own, budgets=(300, 600)))
 
 
