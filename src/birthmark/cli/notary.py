@@ -191,9 +191,7 @@ def timestamp(
         ],
         "value": Annotated[str, typer.Option("--value", help="The committed round's public value, looked up by you.")],
         "since": Annotated[str, typer.Option("--since", help="Day from which the suspect is known, 2026-01-31.")],
-        "pool": Annotated[
-            str, typer.Option("--pool", help="Data that the owner did not choose: name, file or folder.")
-        ],
+        "pool": Annotated[str, typer.Option("--pool", help="Data that the owner did not choose: name, file, folder.")],
         "cache": Annotated[Path, typer.Option("--cache", help="Folder of the models that you train.")],
     }
 )
@@ -265,7 +263,7 @@ def _with_models(
     with closing(executor("local", None)) as engine:
         owner, _ = open_owner(source, making, data, cache=known.cache, engine=engine)
         parts = datasets.load(data.name, seed=data.seed, directory=data.directory)
-        own = datasets.load(known.pool, seed=data.seed, directory=data.directory)["queries"] if known.pool else None
+        own = datasets.load(known.pool, seed=data.seed, directory=data.directory)["test"] if known.pool else None
         oracle = suspect.open(owner.task) if suspect else None
         return model_checks(case, owner, parts, file_digest(source.path), oracle, own)
 

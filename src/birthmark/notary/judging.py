@@ -127,7 +127,8 @@ def _terms(case: Case, made: Commitment) -> Check:
         "budget": case.stated["queries"],
         **{key: case.stated[key] for key in ("method", "settings", "answers", "null")},
     }
-    other = [name for name, value in found.items() if not _same(plain_data(made.fixed[name]), value)]
+    fixed = {**made.fixed, "budget": made.fixed["budget"] or len(case.claim.queries)}
+    other = [name for name, value in found.items() if not _same(plain_data(fixed[name]), value)]
     if not _same(made.fixed["alpha"], case.stated["alpha"]):
         other.append("alpha")
     if other:
