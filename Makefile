@@ -24,8 +24,8 @@ test: $(VENV)/.installed
 	$(BIN)/python -m pytest -n 2
 
 check: $(VENV)/.installed
-	$(BIN)/ruff format --check src tests scripts benchmarks interop
-	$(BIN)/ruff check src tests scripts benchmarks interop
+	$(BIN)/ruff format --check src tests scripts benchmarks interop tools
+	$(BIN)/ruff check src tests scripts benchmarks interop tools
 	$(BIN)/mypy
 
 # pages of methods and attacks, and the tables between markers, from the code and the committed records
