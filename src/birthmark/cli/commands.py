@@ -150,9 +150,9 @@ def enroll(
     ):
         owner, test = open_owner(source, making, data, cache=place.cache, engine=engine, progress=progress)
         drawn = Drawn.read(choice.drawn.read_bytes(), str(choice.drawn)) if choice.drawn else None
-        owner = drawn_owner(owner, drawn) if drawn else owner
+        owner, seed = (drawn_owner(owner, drawn), 0) if drawn else (owner, choice.seed)
         for method in made:
-            claim = make_claim(owner, method, seed=choice.seed, test=test, surrogates=choice.surrogates)
+            claim = make_claim(owner, method, seed=seed, test=test, surrogates=choice.surrogates)
             claim = says_draw(claim, drawn) if drawn else claim
             folder = out if len(made) == 1 else out / method.name
             found.append({"claim": str(folder), "digest": claim.save(folder), "method": method.name, **claim.facts})

@@ -27,6 +27,7 @@ from birthmark.types import Answers, Array, Floats, Samples
 from birthmark.verdict import Nulls, conclude
 from birthmark.verify import verify
 from birthmark.workshop.cohort import origin
+from birthmark.workshop.enroll import enrolling
 from birthmark.workshop.owner import Owner
 from birthmark.workshop.training import outputs
 from birthmark.zoo.make import make
@@ -126,8 +127,10 @@ def regenerated(case: Case, owner: Owner, same: bool) -> Check:
     method = _method(case.claim)
     if method is None:
         return Check("regenerated", Outcome.NOT_DONE, "claims of watermarks are made from keys, not from a source")
-    drawn = case.drawn if "drawn" in case.claim.facts else None
-    again = method.fit(drawn_owner(owner, drawn) if drawn else owner, seed=case.claim.seed)
+    drawn, seed = case.drawn, case.claim.seed
+    if drawn and "drawn" in case.claim.facts:
+        owner, seed = drawn_owner(owner, drawn), 0  # nobody's to choose any more
+    again = method.fit(enrolling(owner, seed), seed=seed)
     other = [name for name, tensor in case.claim.tensors.items() if not _equal(tensor, again.tensors.get(name))]
     if not other:
         return Check("regenerated", Outcome.HELD, "source, data and draw give this very claim")
