@@ -5,12 +5,14 @@ between markers (`docs_tables`).
 """
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
 import docs_attacks
 import docs_methods
 import docs_tables
+from birthmark.notary.schema import schema
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -19,6 +21,7 @@ def pages() -> dict[Path, str]:
     """The text of every page that is made, or holds a made table."""
     found = {DOCS / "methods" / name: text for name, text in docs_methods.pages().items()}
     found[DOCS / "attacks.md"] = docs_attacks.page()
+    found[DOCS / "evidence.schema.json"] = json.dumps(schema(), indent=1, sort_keys=True) + "\n"
     for path in sorted(DOCS.glob("*.md")):
         if docs_tables.MARKED.search(text := path.read_text()):
             found[path] = docs_tables.filled(text)

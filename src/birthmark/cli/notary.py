@@ -256,16 +256,18 @@ def _with_models(
 ) -> "list[Check]":
     from birthmark import data as datasets
     from birthmark.artifact import file_digest
-    from birthmark.notary.workbench import model_checks
+    from birthmark.notary.workbench import model_checks, workplace
     from birthmark.workshop.opening import open_owner
     from birthmark.zoo.catalogue import executor
+    from birthmark.zoo.store import Store
 
     with closing(executor("local", None)) as engine:
         owner, _ = open_owner(source, making, data, cache=known.cache, engine=engine)
         parts = datasets.load(data.name, seed=data.seed, directory=data.directory)
         own = datasets.load(known.pool, seed=data.seed, directory=data.directory)["test"] if known.pool else None
-        oracle = suspect.open(owner.task) if suspect else None
-        return model_checks(case, owner, parts, file_digest(source.path), oracle, own)
+        oracle, digest = suspect.open(owner.task) if suspect else None, file_digest(source.path)
+        owner = workplace(owner, digest, Store(known.cache), parts, engine)
+        return model_checks(case, owner, parts, digest, oracle, own)
 
 
 def _print(found: "Judgement") -> None:
