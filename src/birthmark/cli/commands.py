@@ -211,10 +211,12 @@ def verify(
         from birthmark.report import Row, write
 
         write([evidence], made, report, rows=[Row(transcript=transcript)])
+    notary.spent(claim, len(made.queries), evidence)
     if as_json:
         say_json(evidence.as_dict())
     else:
         print_evidence(evidence)
+        notary.print_unjudged(claim, len(made.queries), evidence)
     return evidence.exit_code
 
 

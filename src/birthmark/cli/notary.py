@@ -1,7 +1,7 @@
 """The commands of the notary: commit, draw, sign, timestamp, judge."""
 
 import os
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +15,7 @@ from birthmark.errors import BirthmarkError, SettingError
 from birthmark.workshop.choices import DataChoice, Making, ModelFile
 
 if TYPE_CHECKING:
+    from birthmark.evidence import Evidence
     from birthmark.notary.cases import Case, Known
     from birthmark.notary.judging import Check, Judgement
 
@@ -274,6 +275,27 @@ def _print(found: "Judgement") -> None:
     say(found.reason, lead=f"{found.finding}: ")
     for check in found.checks:
         say(f"  {check.name}: {check.outcome}: {check.words}")
+
+
+def spent(claim: Path, queries: int, evidence: "Evidence") -> None:
+    """Keep beside the claim how many of its queries a suspect has seen, where that can be written."""
+    from birthmark.notary import inventory
+
+    with suppress(BirthmarkError):
+        inventory.note(claim, "spent", min(evidence.queries, queries), evidence.suspect)
+
+
+def print_unjudged(claim: Path, queries: int, evidence: "Evidence") -> None:
+    """What is left of the claim's queries, and what no judge has checked of a verdict that accuses."""
+    from birthmark.notary.inventory import inventory
+
+    say(inventory(claim, queries), lead="inventory: ")
+    if evidence.verdict == "supported":
+        say(
+            "the owner's own word: no judge has rebuilt the source, made twins of their own, asked the suspect or seen "
+            "a date (birthmark judge)",
+            lead="unjudged: ",
+        )
 
 
 def mount(app: typer.Typer) -> None:

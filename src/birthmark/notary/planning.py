@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from birthmark.artifact import file_digest, plain, write_atomically
 from birthmark.claim import Claim
 from birthmark.errors import ArtifactError, SettingError
-from birthmark.notary import folders, signing, stamps
+from birthmark.notary import folders, inventory, signing, stamps
 from birthmark.notary.bundles import model_bundle
 from birthmark.notary.cases import COMMITMENT, COMMITTED, ENVELOPE, STAMP
 from birthmark.notary.commitments import BEFORE_DISPUTE, BEFORE_TRAINING, Commitment, Drawn, commit
@@ -124,6 +124,7 @@ def signed(path: Path, key: signing.Private, claim: Path | None, commitment: Pat
     if claim is None or out is None:
         raise SettingError("to seal evidence give --claim, --out and, if there is one, --commitment")
     folders.save(folders.seal(folders.gather(path, claim, commitment), key), out)
+    inventory.note(claim, "disclosed", len(Claim.load(claim)[0].queries), f"whoever reads {out.name}")
     return out
 
 
