@@ -1,7 +1,7 @@
 """A claim's queries as an inventory: unused, spent (a suspect has seen them), disclosed (others have).
 
-Kept beside the claim's folder, one line an event, because a claim itself never changes. A test asks the first queries of
-a claim, so what is spent or disclosed is a number of them.
+Kept beside the claim folder, one line an event: a claim itself never changes. A test asks the first queries of a claim,
+so what is spent or disclosed is a number of them.
 """
 
 from dataclasses import dataclass
