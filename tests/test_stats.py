@@ -39,8 +39,9 @@ def test_an_empty_null_is_refused() -> None:
 def test_needed_placebos() -> None:
     assert [stats.needed(a) for a in (0.05, 0.01, 0.001)] == [19, 99, 999]
     assert all(stats.smallest_p(stats.needed(a)) <= a for a in (0.05, 0.01, 0.03, 0.2))
-    with pytest.raises(SettingError, match="between 0 and 1"):
-        stats.needed(1.5)
+    for alpha in (0.0, 1.0, -0.1, 1.5, float("nan")):
+        with pytest.raises(SettingError, match="alpha"):
+            stats.needed(alpha)
 
 
 def test_student_p_is_scipys_predictive_tail() -> None:

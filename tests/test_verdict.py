@@ -350,7 +350,9 @@ def test_scores_that_overflow_warn_nobody_and_accuse_nobody() -> None:
     large = {key: value * 1e200 if key in ("owners", "references") else value for key, value in claim.tensors.items()}
     found = conclude(replace(claim, tensors=large), suspect * 1e200, 0.05)
     assert (found.verdict, found.standing.p) == (Verdict.INCONCLUSIVE, 1.0)
+    assert found.reason == found.standing.unsound
     assert found.reason == "the answers are too large or too alike to be scored (Singular matrix)"
+    assert conclude(replace(claim, tensors=large), suspect * 1e200, 0.05, "references").standing.null == "references"
 
 
 def test_treated_references_guard_no_labels() -> None:
