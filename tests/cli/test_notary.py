@@ -53,7 +53,18 @@ def test_papers_alone_are_inconclusive(made: Path) -> None:
 
 def test_a_judge_with_models_and_dates_upholds(made: Path, files: Path, store: Store) -> None:
     later = (datetime.now(UTC) + timedelta(days=1)).isoformat()
-    known = ("--value", VALUE, "--since", later, "--roots", made / "tsa" / "root.pem", "--pool", "digits")
+    known = (
+        "--value",
+        VALUE,
+        "--published",
+        later,
+        "--since",
+        later,
+        "--roots",
+        made / "tsa" / "root.pem",
+        "--pool",
+        "digits",
+    )
     models = ("--source", files / "source.safetensors", "--suspect", files / "stolen.safetensors")
     code, out, err = run("judge", made / "sealed", *known, *models, "--cache", store.folder, "--json")
     assert code == 10, out + err
@@ -95,7 +106,7 @@ def test_before_training_the_source_s_own_seeds_are_drawn(tmp_path: Path) -> Non
         (("sign", "nowhere", "--key", "none"), 5, "holds a key"),
         (("timestamp", "nowhere"), 5, "not signed yet"),
         (("judge", "nowhere"), 5, "expected a folder of evidence"),
-        (("judge", "nowhere", "--since", "soon"), 2, "expected a day"),
+        (("judge", "nowhere", "--since", "soon"), 2, "expected a day or a time"),
         (("draw", "nowhere", "--value", VALUE), 2, "No such file"),
     ],
 )

@@ -53,6 +53,10 @@ def test_a_commitment_reads_as_written() -> None:
         (lambda b: b.replace(b'"before the dispute"', b'"after it"'), "expected a commitment before"),
         (lambda b: b.replace(b'"pool":"",', b""), "fixes pool, too"),
         (lambda b: b.replace(b"0.05", b"1.05"), "between 0 and 1"),
+        (
+            lambda b: b.replace(b"before the dispute", b"before training").replace(b'"root":""', b'"root":"00"'),
+            "no claim",
+        ),
         (lambda b: b.replace(b'"time":"2', b'"time":"3'), "future"),
     ],
 )

@@ -113,16 +113,21 @@ def drawn_claim(facts: dict[str, str] | None = None) -> tuple[Claim, Commitment,
     return replace(plain, facts=facts or {"drawn": sha256(drawn.blob).hexdigest()}), commitment, drawn
 
 
-def test_a_claim_made_with_the_draw(tmp_path: Path) -> None:
+def test_a_claim_made_with_the_draw(tmp_path: Path, authority: Authority) -> None:
     claim, commitment, drawn = drawn_claim()
     accuser = Accuser(tmp_path, new_key(tmp_path / "key.pem"), claim)
     assert outcome(judged(accuser, accuser.commit(commitment)), "draw") == "not done"
-    place = accuser.commit(commitment, drawn)
-    assert outcome(judged(accuser, place), "draw") == "not done"
-    assert outcome(judged(accuser, place, Known(value=VALUE)), "draw") == "held"
-    assert outcome(judged(accuser, place, Known(value=VALUE)), "claim") == "not done"
-    assert "does not follow" in judged(accuser, place, Known(value="cd" * 32)).reason
-    assert "does not follow" in judged(accuser, accuser.commit(commitment, replace(drawn, commitment="0" * 64))).reason
+    place = accuser.commit(commitment, drawn, authority.stamp)
+    known = Known(roots=stamps.roots(authority.roots), value=VALUE, published=LATER)
+    for less in (Known(), replace(known, value=""), replace(known, published=None), replace(known, roots=())):
+        assert outcome(judged(accuser, place, less), "draw") == "not done"
+    found = judged(accuser, place, known)
+    assert (outcome(found, "draw"), outcome(found, "claim")) == ("held", "not done")
+    assert "does not follow" in judged(accuser, place, replace(known, value="cd" * 32)).reason
+    early = replace(known, published=datetime(2020, 1, 1, tzinfo=UTC))
+    assert "chosen to draw what fits" in judged(accuser, place, early).reason
+    other = accuser.commit(commitment, replace(drawn, commitment="0" * 64))
+    assert "does not follow" in judged(accuser, other).reason
 
 
 def test_a_claim_made_with_another_draw(tmp_path: Path) -> None:

@@ -191,6 +191,7 @@ def timestamp(
             Path | None, typer.Option("--roots", help="Certificates (PEM) of time-stamp authorities that you trust.")
         ],
         "value": Annotated[str, typer.Option("--value", help="The committed round's public value, looked up by you.")],
+        "published": Annotated[str, typer.Option("--published", help="When it was published, 2026-01-31T12:00.")],
         "since": Annotated[str, typer.Option("--since", help="Day from which the suspect is known, 2026-01-31.")],
         "pool": Annotated[str, typer.Option("--pool", help="Data that the owner did not choose: name, file, folder.")],
         "cache": Annotated[Path, typer.Option("--cache", help="Folder of the models that you train.")],
@@ -203,6 +204,7 @@ class Knowledge:
     signer: Path | None = None
     roots: Path | None = None
     value: str = ""
+    published: str = ""
     since: str = ""
     pool: str = ""
     cache: Path = Path("zoo")
@@ -211,16 +213,21 @@ class Knowledge:
         from birthmark.notary import signing, stamps
         from birthmark.notary.cases import Known
 
-        try:
-            since = datetime.fromisoformat(self.since) if self.since else None
-        except ValueError:
-            raise SettingError(f"expected a day like 2026-01-31, got {self.since!r}") from None
         return Known(
             signing.read_public_key(self.signer) if self.signer else None,
             stamps.roots(self.roots) if self.roots else (),
             self.value,
-            since.replace(tzinfo=since.tzinfo or UTC) if since else None,
+            _moment(self.published),
+            _moment(self.since),
         )
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        found = datetime.fromisoformat(text) if text else None
+    except ValueError:
+        raise SettingError(f"expected a day or a time like 2026-01-31T12:00, got {text!r}") from None
+    return found.replace(tzinfo=found.tzinfo or UTC) if found else None
 
 
 @command(top, "judge")

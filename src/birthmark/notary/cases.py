@@ -33,12 +33,14 @@ class Known:
     Attributes:
         signer: the accuser's public key. roots: certificates of time-stamp authorities that the judge trusts.
         value: the public random value of the committed round, looked up by the judge, in hex.
+        published: when that value was published; a commitment younger than it could be chosen to fit.
         since: when the suspect is first known to have existed.
     """
 
     signer: Public | None = None
     roots: Sequence[Certificate] = ()
     value: str = ""
+    published: datetime | None = None
     since: datetime | None = None
 
 

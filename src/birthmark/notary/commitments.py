@@ -69,6 +69,8 @@ class Commitment:
                 "a commitment names the beacon and the later round whose public value decides the draws"
             )
 
+        if self.root and self.stage == BEFORE_TRAINING:
+            raise ArtifactError("no claim can be there before training; a commitment to one is made before the dispute")
         alpha, settings = self.fixed["alpha"], self.fixed["settings"]
         if type(alpha) is not float or not 0 < alpha < 1 or not isinstance(settings, dict):
             raise ArtifactError("a commitment fixes alpha, between 0 and 1, and settings by name")

@@ -160,8 +160,12 @@ def _draw(case: Case, made: Commitment, known: Known) -> Check:
         return Check("draw", Outcome.FAILED, f"the draw does not follow from commitment, secret and {_round(made)}")
     if case.claim.facts.get("drawn") != sha256(drawn.blob).hexdigest():
         return Check("draw", Outcome.FAILED, "the claim was not made with what was drawn")
-    if not known.value:
-        return Check("draw", Outcome.NOT_DONE, f"nobody has looked up the value of {_round(made)}")
+    if not known.value or known.published is None or case.dated is None:
+        words = f"nobody has looked up what {_round(made)} was, and that it came after a stamp that the judge trusts"
+        return Check("draw", Outcome.NOT_DONE, words)
+    if case.dated >= known.published:
+        words = f"the commitment is younger than {_round(made)}: it could be chosen to draw what fits"
+        return Check("draw", Outcome.FAILED, words)
     return Check("draw", Outcome.HELD, f"twins and queries were drawn by {_round(made)}")
 
 
@@ -181,7 +185,7 @@ def direction(case: Case, known: Known) -> Check:
         return Check("direction", Outcome.FAILED, words)
     if known.since is not None:
         return Check("direction", Outcome.HELD, f"the commitment is of {when}, before the suspect is first known")
-    if case.commitment.stage == BEFORE_TRAINING and case.drawn is not None and known.value:
+    if case.commitment.stage == BEFORE_TRAINING and _draw(case, case.commitment, known).outcome is Outcome.HELD:
         words = "the source's own seed was drawn after the commitment, so that it could not be chosen to fit a suspect"
         return Check("direction", Outcome.HELD, words)
     return Check(

@@ -79,9 +79,9 @@ def fixed(case: Case, owner: Owner, digest: str) -> Check:
     made = case.commitment
     if made is None or made.root:
         return Check("source", Outcome.NOT_DONE, "no commitment names the source's weights, data and recipe")
-    card = plain(vars(owner.card))
-    recipe = made.fixed["recipe"]
-    wrong = [name for name in recipe if name in card and card[name] != recipe[name]]
+    card, recipe = plain(vars(owner.card)), made.fixed["recipe"]
+    names = ("recipe", "split", "training") if made.stage == BEFORE_TRAINING else card
+    wrong = [name for name in names if not isinstance(recipe, dict) or card[name] != recipe.get(name)]
     wrong += ["data"] * (made.fixed["data"] != card["data"]) + ["pool"] * (made.fixed["pool"] != owner.pool.digest)
     if made.stage == BEFORE_TRAINING:
         drawn = case.drawn
