@@ -73,23 +73,37 @@ def checked(rows: Floats, n: int, width: int | None, answers: Answers, name: str
 
 def _contradiction(rows: Floats, declared: Answers) -> Likeness | str:
     """What rows are rather than what was declared, in words; empty if they can be that."""
-    seems, fractions, total = likeness(rows), _within(rows, 1), rows.sum(axis=1)
-    many, slack = len(rows) >= ENOUGH, _slack(rows)
-    if declared is Answers.VALUES or (declared is Answers.LOGITS and seems.kind == "logits"):
+    if declared is Answers.VALUES:
         return ""
     if declared is Answers.LOGITS:
-        return seems
-    if declared is Answers.SIGMOID and fractions:
-        exact = many and rows.shape[1] > 1 and np.abs(total - 1).max() <= slack - COARSE
-        return Likeness("probabilities") if exact else ""
+        seems = likeness(rows)
+        return "" if seems.kind == "logits" else seems
+    if not _within(rows, 1):
+        return _beyond(rows, declared)
+    return _no_sigmoid(rows) if declared is Answers.SIGMOID else _no_probabilities(rows)
+
+
+def _beyond(rows: Floats, declared: Answers) -> Likeness:
+    """What rows beyond [0, 1] are that were declared as shares of 1."""
     if declared is Answers.SIGMOID:
-        return Likeness("sigmoid", 100 if _within(rows, 100) else 255) if _within(rows, 255) else seems
-    if fractions and total.max() > 1 + slack:
+        scale = next((scale for scale in SCALES if _within(rows, scale)), None)
+        return Likeness("sigmoid", scale) if scale else likeness(rows)
+    return likeness(rows) if len(rows) >= ENOUGH or not _within(rows, np.inf) else _few(rows)
+
+
+def _no_sigmoid(rows: Floats) -> Likeness | str:
+    several = len(rows) >= ENOUGH and rows.shape[1] > 1
+    exact = several and np.abs(rows.sum(axis=1) - 1).max() <= _slack(rows) - COARSE
+    return Likeness("probabilities") if exact else ""
+
+
+def _no_probabilities(rows: Floats) -> Likeness | str:
+    total = rows.sum(axis=1)
+    if total.max() > 1 + _slack(rows):
         return Likeness("sigmoid")
-    if fractions:
-        small = many and rows.min() > 0 and total.max() < 0.5
-        return "these are too small; divide by the scale they have" if small else "" if total.any() else "all are zero"
-    return seems if many or not _within(rows, np.inf) else _few(rows)
+    if len(rows) >= ENOUGH and rows.min() > 0 and total.max() < 0.5:
+        return "these are too small; divide by the scale they have"
+    return "" if total.any() else "all are zero"
 
 
 def likeness(rows: Floats) -> Likeness:
@@ -99,20 +113,31 @@ def likeness(rows: Floats) -> Likeness:
     that fill [0, 1] with sums that vary are sigmoid scores. A classifier's logits do none of that: they are centred
     near 0, and a spread below 1 would mean a top probability below e / (e + k - 1).
     """
+    if rows.shape[1] < 2 or rows.max() <= 0:
+        return Likeness("logits")
+    kinds = ((_kind(rows, scale), scale) for scale in SCALES if _within(rows, scale))
+    return next((Likeness(kind, scale) for kind, scale in kinds if kind), Likeness("logits"))
+
+
+def _kind(rows: Floats, scale: float) -> str:
+    """What non-negative rows of at most `scale` look like; empty if like nothing at that scale."""
     total, many = rows.sum(axis=1), len(rows) >= ENOUGH
-    timid = 0.75 if rows.shape[1] <= 3 else 0.25  # two or three logits of a timid network may all lie in [0, 0.6]
-    for scale in SCALES:
-        if rows.shape[1] < 2 or not _within(rows, scale) or rows.max() <= 0:
-            continue
-        slack = scale * _slack(rows / scale) if many else 1e-4 * scale
-        if np.abs(total - scale).max() <= slack:
-            return Likeness("probabilities", scale)
-        if many and _cut(rows) and (scale == 1 or scale / 2 <= total.max()) and total.max() <= scale + slack:
-            return Likeness("topk", scale)
-        unlike_relu = scale == 1 or rows.min() > 0 or bool((rows == np.round(rows)).all())
-        if many and np.ptp(rows) >= (timid if scale == 1 else 0.97 * scale) and unlike_relu:
-            return Likeness("sigmoid", scale)
-    return Likeness("logits")
+    slack = scale * _slack(rows / scale) if many else 1e-4 * scale
+    if np.abs(total - scale).max() <= slack:
+        return "probabilities"
+    if not many:
+        return ""
+    if _cut(rows) and (scale == 1 or scale / 2 <= total.max()) and total.max() <= scale + slack:
+        return "topk"
+    return "sigmoid" if _fills(rows, scale) else ""
+
+
+def _fills(rows: Floats, scale: float) -> bool:
+    """Whether rows go from end to end of [0, scale], and not as ReLUs of some other scale do."""
+    if scale == 1:  # two or three logits of a timid network may all lie in [0, 0.6]
+        return bool(np.ptp(rows) >= (0.75 if rows.shape[1] <= 3 else 0.25))
+    unlike_relu = rows.min() > 0 or (rows == np.round(rows)).all()
+    return bool(unlike_relu and np.ptp(rows) >= 0.97 * scale)
 
 
 def _few(rows: Floats) -> Likeness:

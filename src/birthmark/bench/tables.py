@@ -5,7 +5,10 @@ sources need not be on one scale. Innocents that all sources share are counted o
 """
 
 import json
+from collections import defaultdict
 from collections.abc import Sequence
+from itertools import chain
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -52,34 +55,38 @@ def rows(records: Sequence[Plain], *, fpr: float = 0.05, seed: int = 0, rounds: 
         interval, `auc_raw`, `aruc` (null unless all raw scores lie on [0, 1]), `tpr_at_fpr`, `power` and `fpr`: the
         shares of positives and of innocents with verdict "supported" at alpha, `fpr_low`, `fpr_high`: Clopper-Pearson.
     """
-    series = dict[tuple[str, str, str, str], list[Plain]]()
+    series = defaultdict[tuple[str, str, str, str], list[Plain]](list)
     for record in records:
-        series.setdefault((record["plan"], record.get("task", ""), record["method"], record["access"]), []).append(
-            record
-        )
+        series[record["plan"], record.get("task", ""), record["method"], record["access"]].append(record)
     found = []
-    for (plan, task, method, access), own in sorted(series.items()):
-        own = sorted(own, key=lambda record: record["source_seed"])
-        suspects = [suspect for record in own for suspect in record["suspects"]]
-        groups = list(dict.fromkeys(s["group"] for s in suspects if s["role"] == "positive"))
-        tiers = list(dict.fromkeys(s["tier"] for s in suspects if s["role"] == "negative"))
-        head = {
-            "plan": plan,
-            "task": task,
-            "method": method,
-            "access": access,
-            "sources": len(own),
-            "enrol_seconds": round(float(np.mean([record["enrol_seconds"] for record in own])), 1),
-            "enrol_models": max(record["enrol_models"] for record in own),
-            "refused": sum(bool(record["refused"]) for record in own),
-            "alpha": own[0]["alpha"],
-        }
+    for key, unsorted in sorted(series.items()):
+        own = sorted(unsorted, key=itemgetter("source_seed"))
+        head = {**dict(zip(KEY, key, strict=False)), **_head(own)}
+        suspects = list(chain.from_iterable(record["suspects"] for record in own))
         for size in sorted({int(q) for s in suspects for q in s["by_queries"]}):
-            for group, tier in [(ALL, ALL), *((g, ALL) for g in groups), *((ALL, t) for t in tiers)]:
-                row = _row([_cells(record, size, group, tier) for record in own], fpr, seed, rounds)
-                if row["n_pos"] and row["n_neg"]:
+            for group, tier in _slices(suspects):
+                pairs = [cells for record in own if all(cells := _cells(record, size, group, tier))]
+                if pairs:
+                    row = _row(pairs, fpr, seed, rounds)
                     found.append({**head, "queries": size, "group": group, "tier": tier, **row})
     return found
+
+
+def _head(own: Sequence[Plain]) -> Row:
+    return {
+        "sources": len(own),
+        "enrol_seconds": round(float(np.mean([record["enrol_seconds"] for record in own])), 1),
+        "enrol_models": max(record["enrol_models"] for record in own),
+        "refused": sum(bool(record["refused"]) for record in own),
+        "alpha": own[0]["alpha"],
+    }
+
+
+def _slices(suspects: Sequence[Plain]) -> list[tuple[str, str]]:
+    """Pairs of a group and a tier: all of both, each group, each tier."""
+    groups = dict.fromkeys((s["group"], ALL) for s in suspects if s["role"] == "positive")
+    tiers = dict.fromkeys((ALL, s["tier"]) for s in suspects if s["role"] == "negative")
+    return [(ALL, ALL), *groups, *tiers]
 
 
 def _cells(record: Plain, size: int, group: str, tier: str) -> tuple[list[Plain], list[Plain]]:
@@ -90,35 +97,34 @@ def _cells(record: Plain, size: int, group: str, tier: str) -> tuple[list[Plain]
 
 
 def _row(pairs: Sequence[tuple[list[Plain], list[Plain]]], fpr: float, seed: int, rounds: int) -> Row:
-    pairs = [(a, b) for a, b in pairs if a and b]
-    positives, negatives = [cell for a, _ in pairs for cell in a], [cell for _, b in pairs for cell in b]
-    auc, low, high = stats.bootstrap_auc(
-        [closeness(a) for a, _ in pairs], [closeness(b) for _, b in pairs], seed=seed, rounds=rounds
-    )
-    raw = [_raw(cells) for cells in (positives, negatives)]
-    unit = all(len(values) and values.min() >= 0 and values.max() <= 1 for values in raw)
-    accused = sum(cell.get("verdict") == Verdict.SUPPORTED for cell in negatives)
-    bounds = stats.clopper_pearson(accused, len(negatives)) if negatives else (None, None)
-    by_source = [round(sum(cell.get("verdict") == Verdict.SUPPORTED for cell in b) / len(b), 4) for _, b in pairs]
-    at_fpr = [stats.tpr_at_fpr(closeness(a), closeness(b), fpr) for a, b in pairs]
+    """Figures of each source's positives and negatives, at least one of both."""
+    thefts, innocents = zip(*pairs, strict=True)
+    positives, negatives = list(chain(*thefts)), list(chain(*innocents))
+    near, far = list(map(closeness, thefts)), list(map(closeness, innocents))
+    auc, low, high = stats.bootstrap_auc(near, far, seed=seed, rounds=rounds)
+    raw = _raw(positives), _raw(negatives)
+    unit = all(values.min() >= 0 and values.max() <= 1 for values in raw)
+    bounds = stats.clopper_pearson(_supported(negatives), len(negatives))
     return {
         "n_pos": len(positives),
         "n_neg": len(negatives),
         "auc": _short(auc),
         "auc_low": _short(low),
         "auc_high": _short(high),
-        "auc_raw": _short(float(np.mean([stats.auc(_raw(a), _raw(b)) for a, b in pairs]))) if pairs else None,
-        "aruc": _short(stats.aruc(raw[0], raw[1])) if unit else None,
-        "tpr_at_fpr": _short(float(np.mean(at_fpr))) if at_fpr else None,
+        "auc_raw": _short(float(np.mean(list(map(stats.auc, map(_raw, thefts), map(_raw, innocents)))))),
+        "aruc": _short(stats.aruc(*raw)) if unit else None,
+        "tpr_at_fpr": _short(float(np.mean([stats.tpr_at_fpr(a, b, fpr) for a, b in zip(near, far, strict=True)]))),
         "tpr_fpr": fpr,
-        "power": _short(np.mean([cell.get("verdict") == Verdict.SUPPORTED for cell in positives]))
-        if positives
-        else None,
-        "fpr": _short(accused / len(negatives)) if negatives else None,
+        "power": _short(_supported(positives) / len(positives)),
+        "fpr": _short(_supported(negatives) / len(negatives)),
         "fpr_low": _short(bounds[0]),
         "fpr_high": _short(bounds[1]),
-        "fpr_by_source": by_source,
+        "fpr_by_source": [round(_supported(cells) / len(cells), 4) for cells in innocents],
     }
+
+
+def _supported(cells: list[Plain]) -> int:
+    return sum(cell.get("verdict") == Verdict.SUPPORTED for cell in cells)
 
 
 def closeness(cells: Sequence[Plain]) -> Floats:
@@ -157,19 +163,18 @@ def compare(before: Sequence[Plain], after: Sequence[Plain], *, least: float = 0
         if key not in old or key not in new:
             found.append({**head, "change": "added" if key in new else "removed"})
             continue
-        moved = {
-            name: {"before": old[key][name], "after": new[key][name]}
-            for name in COMPARED
-            if (old[key][name] is None) != (new[key][name] is None)
-            or (old[key][name] is not None and abs(new[key][name] - old[key][name]) >= least)
-        }
-        if moved:
+        both = {name: {"before": old[key][name], "after": new[key][name]} for name in COMPARED}
+        if moved := {name: figures for name, figures in both.items() if _differ(**figures, least=least)}:
             found.append({**head, "change": "changed", **moved})
-    return sorted(
-        found,
-        key=lambda row: (
-            -abs((row.get("auc") or {}).get("after", 0) - (row.get("auc") or {}).get("before", 0))
-            if isinstance(row.get("auc"), dict)
-            else 0.0
-        ),
-    )
+    return sorted(found, key=_by_auc)
+
+
+def _differ(before: float | None, after: float | None, least: float) -> bool:
+    if before is None or after is None:
+        return before is not after
+    return abs(after - before) >= least
+
+
+def _by_auc(row: Plain) -> float:
+    moved = row.get("auc", {})
+    return -abs((moved.get("after") or 0) - (moved.get("before") or 0))

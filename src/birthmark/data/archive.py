@@ -27,27 +27,26 @@ def npz(path: Path) -> Read:
         DataError: damaged, too large, of other arrays, or with targets that cannot be what they seem.
     """
     arrays = _arrays(path)
-    missing = [name for name in NAMES[:2] if name not in arrays]
-    missing += [b for a, b in (NAMES[2:], NAMES[:1:-1]) if a in arrays and b not in arrays]
+    parts = _parts(arrays, path)
+    targets, words = _numbered({key: arrays[key] for _, key in parts}, path)
+    classes = max(int(t.max()) + 1 for t in targets.values()) if _classes(targets["targets"]) else 0
+    for name, key in parts:
+        _check_inputs(arrays[name], arrays["inputs"], len(targets[key]), f"{path}: {name}")
+    scale = _scale([arrays[name] for name, _ in parts])
+    sets = [Stored(arrays[name], targets[key], classes, scale) for name, key in parts]
+    named = ", ".join(f"{word!r} is class {i}" for i, word in enumerate(words[:20]))
+    notes = [f"labels are words: {named}"] if words else []
+    return Read(sets[0], sets[1] if sets[1:] else None, (*notes, *_unscaled(arrays["inputs"], scale)))
+
+
+def _parts(arrays: Mapping[str, Values], path: Path) -> list[tuple[str, str]]:
+    """Names of the inputs and targets of each part that is there; the training part must be."""
+    parts = [pair for pair in (NAMES[:2], NAMES[2:]) if pair == NAMES[:2] or arrays.keys() & set(pair)]
+    missing = [name for pair in parts for name in pair if name not in arrays]
     if missing:
         has = ", ".join(sorted(arrays)) or "none"
         raise DataError(f"{path}: expected an array {missing[0]!r}, got {has}; {ADVICE}")
-    targets, words = _numbered({key: arrays[key] for key in NAMES[1::2] if key in arrays}, path)
-    notes = [f"labels are words: {', '.join(f'{word!r} is class {i}' for i, word in enumerate(words[:20]))}"][
-        : len(words)
-    ]
-    classes = max((int(t.max()) + 1 for t in targets.values()), default=0) if _classes(targets["targets"]) else 0
-    for name in NAMES[::2]:
-        if name in arrays:
-            _check_inputs(
-                arrays[name], arrays["inputs"], len(targets[name.replace("inputs", "targets")]), f"{path}: {name}"
-            )
-    scale = _scale([arrays[name] for name in NAMES[::2] if name in arrays])
-    notes += _unscaled(arrays["inputs"], scale)
-    sets = [
-        Stored(arrays[name], targets[key], classes, scale) for name, key in (NAMES[:2], NAMES[2:]) if name in arrays
-    ]
-    return Read(sets[0], sets[1] if sets[1:] else None, tuple(notes))
+    return [(inputs, targets) for inputs, targets in parts]
 
 
 def _arrays(path: Path) -> dict[str, Values]:
@@ -152,23 +151,27 @@ def _numbered(raw: Mapping[str, Values], path: Path) -> tuple[dict[str, Values],
 
 def _targets(t: Values, name: str) -> Values:
     if t.dtype.kind not in "buif" or not t.ndim or not t.size or not np.isfinite(t).all():
+        unfinished = ", not all finite" if t.size and t.dtype.kind == "f" else ""
         raise DataError(
-            f"{name}: expected class numbers, words or finite values, got {t.dtype} of shape {t.shape}"
-            f"{', not all finite' if t.size and t.dtype.kind == 'f' else ''}"
+            f"{name}: expected class numbers, words or finite values, got {t.dtype} of shape {t.shape}{unfinished}"
         )
     flat = t.reshape(len(t), -1)
-    if flat.shape[1] > 1 and np.isin(t, (0, 1)).all() and (flat.sum(axis=1) == 1).all():
-        raise DataError(f"{name}: one-hot rows; give class numbers, targets.argmax(axis=1)")
     if t.dtype.kind in "bui" and flat.shape[1] == 1:
         if t.min() < 0 or t.max() > 2**31:
             raise DataError(f"{name}: class numbers start at 0, got {t.min()} to {t.max()}")
         return flat[:, 0].astype(np.int64)
+    if _one_hot(flat):
+        raise DataError(f"{name}: one-hot rows; give class numbers, targets.argmax(axis=1)")
     if t.ndim == 1 and _look_like_labels(t):
         raise DataError(
             f"{name}: the whole numbers {t.min():g} to {t.max():g} stored as {t.dtype}; give class numbers as "
             "integers, targets.astype(int), or values to predict as a column, targets[:, None]"
         )
     return flat.astype(np.float32)
+
+
+def _one_hot(rows: Values) -> bool:
+    return bool(rows.shape[1] > 1 and np.isin(rows, (0, 1)).all() and (rows.sum(axis=1) == 1).all())
 
 
 def _look_like_labels(t: Values) -> bool:

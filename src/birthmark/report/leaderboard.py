@@ -3,7 +3,9 @@
 No script, no network, no other file; the same records give the same bytes.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from birthmark.errors import ArtifactError
 from birthmark.report.pages import rendered
 
 CURVES = 12  # series in one figure, best first
+MACHINE = "{processor}, {processors} processors, Python {python}"
 
 
 def page(records: Sequence[Mapping[str, Any]], *, queries: int = 100, command: str = "") -> str:
@@ -35,15 +38,9 @@ def page(records: Sequence[Mapping[str, Any]], *, queries: int = 100, command: s
         )
     rows = tables.rows(records)
     pooled = [row for row in rows if row["group"] == row["tier"] == tables.ALL]
-    chosen = {
-        (method, access): max((q for q in sizes if q <= queries), default=min(sizes))
-        for (method, access), sizes in _sizes(pooled).items()
-    }
-    best = sorted(
-        (row for row in pooled if chosen[row["method"], row["access"]] == row["queries"]),
-        key=lambda row: -(row["auc"] or 0),
-    )
+    best = _best(pooled, queries)
     series = [(row["method"], row["access"], row["queries"]) for row in best]
+    unit = [one for one in series if _unit(records, one)]
     return rendered(
         "leaderboard.html.jinja",
         {"score": _score},
@@ -51,32 +48,28 @@ def page(records: Sequence[Mapping[str, Any]], *, queries: int = 100, command: s
         plan=plans[0],
         version=__version__,
         command=command or f"birthmark bench run {plans[0]}",
-        machines=sorted(
-            {
-                f"{r['machine']['processor']}, {r['machine']['processors']} processors, Python {r['machine']['python']}"
-                for r in records
-            }
-        ),
-        versions=sorted({f"{name} {value}" for r in records for name, value in r["versions"].items()}),
+        machines=sorted({MACHINE.format(**record["machine"]) for record in records}),
+        versions=sorted({f"{name} {value}" for record in records for name, value in record["versions"].items()}),
         sources=sorted({record["source_seed"] for record in records}),
         alpha=records[0]["alpha"],
         queries=queries,
-        pooled=sorted(pooled, key=lambda row: (row["method"], row["access"], row["queries"])),
+        pooled=sorted(pooled, key=itemgetter("method", "access", "queries")),
         best=best,
         groups=_heat(rows, series, "group"),
         tiers=_heat(rows, series, "tier"),
         roc=_figure(records, series[:CURVES], _roc, "false-positive rate", "true-positive rate"),
-        robust=_figure(
-            records, [s for s in series if _unit(records, s)][:CURVES], _robust, "threshold", "share, robust and unique"
-        ),
+        robust=_figure(records, unit[:CURVES], _robust, "threshold", "share, robust and unique"),
     )
 
 
-def _sizes(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], list[int]]:
-    found = dict[tuple[str, str], list[int]]()
-    for row in rows:
-        found.setdefault((row["method"], row["access"]), []).append(row["queries"])
-    return found
+def _best(pooled: Sequence[Mapping[str, Any]], queries: int) -> list[Mapping[str, Any]]:
+    """Each method and access at its largest budget up to `queries`, or its smallest; best first."""
+    sizes = defaultdict[tuple[str, str], list[int]](list)
+    for row in pooled:
+        sizes[row["method"], row["access"]].append(row["queries"])
+    chosen = {series: max((q for q in own if q <= queries), default=min(own)) for series, own in sizes.items()}
+    best = (row for row in pooled if chosen[row["method"], row["access"]] == row["queries"])
+    return sorted(best, key=lambda row: -(row["auc"] or 0))
 
 
 def _heat(rows: Sequence[Mapping[str, Any]], series: Sequence[tuple[str, str, int]], axis: str) -> dict[str, Any]:

@@ -87,14 +87,19 @@ def rows(value: object, n: int, said: Reading, task: Task, name: str) -> Floats:
     if isinstance(first, (list, tuple)) and first and isinstance(first[0], Mapping):
         return _each(lambda row: _named(_pairs(row, name), said, task, name), answers, said, name)
     if isinstance(first, Mapping):
-        if "label" in first and "score" in first:
+        if first.keys() >= {"label", "score"}:
             answers = [_pairs([item], name) for item in answers]
         return _each(lambda row: _named(row, said, task, name), answers, said, name)
-    if said.answers == "labels":
-        flat = [item[0] if isinstance(item, (list, tuple, np.ndarray)) and len(item) == 1 else item for item in answers]
-        if not isinstance(flat[0], (list, tuple, np.ndarray)):
-            return np.eye(task.outputs)[[_place(item, said, task, name) for item in flat]]
+    if said.answers == "labels" and (labels := _labels(answers)):
+        return np.eye(task.outputs)[[_place(label, said, task, name) for label in labels]]
     return matrix(numbers(answers, n, said, name), said, task, name)
+
+
+def _labels(answers: Sequence[object]) -> list[object]:
+    """One label a query; empty where queries have rows of several numbers."""
+    row = (list, tuple, np.ndarray)
+    flat = [item[0] if isinstance(item, row) and len(item) == 1 else item for item in answers]
+    return [] if isinstance(flat[0], row) else flat
 
 
 def matrix(array: Floats, said: Reading, task: Task | None, name: str) -> Floats:
@@ -247,15 +252,7 @@ def _named(scores: Mapping[str, object], said: Reading, task: Task, name: str) -
         ((label, score),) = scores.items()
         one = np.array([_number(score, label, name)])
         return one if _place(label, said, task, name) else _swapped(one, said)
-    row, total = np.zeros(task.outputs), 0.0
-    known = [label for label in scores if label in said.labels]
-    others = len(known) == task.outputs and said.answers != "labels"  # of the suspect's classes, the source lacks some
-    for label in known if others else scores:
-        if said.answers == "topk" and isinstance(label, int) and said.order and label not in said.order:
-            continue  # a class that the source does not have
-        row[_place(label, said, task, name)] = _number(scores[label], label, name)
-    if others:
-        total = sum(_number(score, label, name) for label, score in scores.items())
+    row, total = _placed(scores, said, task, name)
     if len(scores) < task.outputs and said.answers not in ("topk", "labels"):
         raise OracleError(
             f"{name}: answers {len(scores)} of {task.outputs} classes where {said.answers} were declared; declare "
@@ -264,6 +261,18 @@ def _named(scores: Mapping[str, object], said: Reading, task: Task, name: str) -
     if said.answers == "labels":
         return np.asarray(np.eye(task.outputs)[row.argmax()])
     return _among_chosen(row, np.asarray(total)) if said.answers == "probabilities" else row
+
+
+def _placed(scores: Mapping[str, object], said: Reading, task: Task, name: str) -> tuple[Floats, float]:
+    """One query's scores in the source's class order; their sum, if the source lacks some of its classes."""
+    row = np.zeros(task.outputs)
+    known = [label for label in scores if label in said.labels]
+    others = len(known) == task.outputs and said.answers != "labels"
+    for label in known if others else scores:
+        if said.answers == "topk" and isinstance(label, int) and said.order and label not in said.order:
+            continue  # a class that the source does not have
+        row[_place(label, said, task, name)] = _number(scores[label], label, name)
+    return row, sum(_number(score, label, name) for label, score in scores.items()) if others else 0.0
 
 
 def _number(score: object, label: str, name: str) -> float:

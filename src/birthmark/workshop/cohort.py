@@ -195,38 +195,51 @@ def family(plan: Mapping[str, Any], owner: Card, source: Card, *, twins: Sequenc
         twins: the owners beside the source; the plan's own twins are the first of them.
         seed: another one gives another cohort of the same recipe: held-out models to choose settings on.
     """
-    first = origin(source)
+    plain, special = _independents(plan, source, seed)
+    every, treated = int(plan.get("thin", 1)), list(_treatments(plan, owner, seed))
+    mirrored = [
+        replace(card, parents=(plain[i % len(plain)].key,), course=seed_of(source, "mirrored", seed, i))
+        for i, card in enumerate(treated if plan.get("mirrored") and plain else ())
+    ]
+    others = [card for card in (source, *twins) if card.key != owner.key]
+    independent = (*plain, *others, *special, *_wanted(plan, mirrored))[::every]
+    needed = {parent for card in independent for parent in card.parents} - {card.key for card in independent}
+    return Family(
+        tuple(_wanted(plan, treated)[::every]), (*(card for card in plain if card.key in needed), *independent)
+    )
+
+
+def _wanted(plan: Mapping[str, Any], cards: Sequence[Card]) -> list[Card]:
+    """Those whose attack the plan does not leave out."""
+    return [card for card in cards if card.attack not in plan.get("without", ())]
+
+
+def _independents(plan: Mapping[str, Any], source: Card, seed: int) -> tuple[list[Card], list[Card]]:
+    """Independents trained as the source is, and those with a training of their own."""
     plain, special = list[Card](), list[Card]()
     for table in plan.get("independent", ()):
         same = table.get("start") == "source"
         if same and source.own_code:
             continue
         for name in ([source.recipe] if same else list(table["recipes"])) * int(table.get("times", 1)):
-            place = len(plain) + len(special)
-            card = replace(
-                first,
-                recipe=name,
-                code=first.code if name == source.recipe else "",
-                split=source.split if table.get("split", "source") == "source" else table["split"],
-                start=source.start if same else seed_of(source, "independent's start", seed, place),
-                course=seed_of(source, "independent", seed, place),
-                training={**first.training, **table.get("training", {})},
-            )
+            card = _independent(table, name, source, seed, len(plain) + len(special))
             (special if table.get("training") else plain).append(card)
-    owners = [source, *twins]
-    treated = list(_treatments(plan, owner, seed))
-    mirrored = [
-        replace(card, parents=(plain[i % len(plain)].key,), course=seed_of(source, "mirrored", seed, i))
-        for i, card in enumerate(treated if plan.get("mirrored") and plain else ())
-    ]
-    thin, left_out = int(plan.get("thin", 1)), set(plan.get("without", ()))
-    treated = [card for card in treated if card.attack not in left_out]
-    special = [card for card in special if not (card.training.get("adversarial") and "adv-train" in left_out)]
-    mirrored = [card for card in mirrored if card.attack not in left_out]
-    others = [card for card in owners if card.key != owner.key]
-    independent = (*plain, *others, *special, *mirrored)[::thin]
-    needed = {parent for card in independent for parent in card.parents} - {card.key for card in independent}
-    return Family(tuple(treated[::thin]), (*(card for card in plain if card.key in needed), *independent))
+    if "adv-train" in plan.get("without", ()):
+        special = [card for card in special if not card.training.get("adversarial")]
+    return plain, special
+
+
+def _independent(table: Mapping[str, Any], name: str, source: Card, seed: int, place: int) -> Card:
+    first = origin(source)
+    return replace(
+        first,
+        recipe=name,
+        code=first.code if name == source.recipe else "",
+        split=source.split if table.get("split", "source") == "source" else table["split"],
+        start=source.start if table.get("start") == "source" else seed_of(source, "independent's start", seed, place),
+        course=seed_of(source, "independent", seed, place),
+        training={**first.training, **table.get("training", {})},
+    )
 
 
 def _treatments(plan: Mapping[str, Any], owner: Card, seed: int) -> Sequence[Card]:

@@ -91,20 +91,9 @@ def load_module(
             fit.
     """
     entry, tensors = read_tensors(path)
-    said = entry.get("architecture", "")
-    if not architecture and is_code(said):
-        raise ArtifactError(
-            f"{path}: its card names code to import ({said!r}), which birthmark does not run on a file's word; give "
-            f"--architecture {said} if you trust it"
-        )
-    if not (architecture or said):
-        raise ArtifactError(
-            f"{path}: no architecture is known; give --architecture NAME (birthmark list architectures) or "
-            "module:function"
-        )
-    own = tuple(task.shape) if task else (), task.outputs if task else 0
+    own = (tuple(task.shape), task.outputs) if task else ((), 0)
     card = ModelHead(
-        architecture or said,
+        architecture or _trusted(entry.get("architecture", ""), path),
         tuple(shape or entry.get("shape") or own[0]),
         classes or entry.get("outputs") or own[1],
         answers or Answers(entry.get("answers", "logits")),
@@ -122,6 +111,21 @@ def load_module(
             f"{path}: the weights do not fit architecture {card.architecture!r}: {' '.join(str(error).split())[:300]}"
         ) from None
     return module.eval(), card, entry.get("about", {})
+
+
+def _trusted(architecture: str, path: Path) -> str:
+    """What a file's card calls its architecture, if that is a name and no code."""
+    if is_code(architecture):
+        raise ArtifactError(
+            f"{path}: its card names code to import ({architecture!r}), which birthmark does not run on a file's word; "
+            f"give --architecture {architecture} if you trust it"
+        )
+    if not architecture:
+        raise ArtifactError(
+            f"{path}: no architecture is known; give --architecture NAME (birthmark list architectures) or "
+            "module:function"
+        )
+    return architecture
 
 
 def _built(card: ModelHead, path: Path, weights: int, *, trusted: bool) -> nn.Module:
@@ -151,18 +155,17 @@ def _as_in(module: nn.Module, tensors: dict[str, torch.Tensor], path: Path) -> d
     """
     known = module.state_dict()
     for _ in range(4):
-        prefix = next((p for p in WRAPPERS if all(key.startswith(p) for key in tensors)), "")
-        if not prefix or not tensors or tensors.keys() <= known.keys():
+        if tensors.keys() <= known.keys():
             break
+        prefix = next((p for p in WRAPPERS if all(key.startswith(p) for key in tensors)), "")
         tensors = {key.removeprefix(prefix): value for key, value in tensors.items()}
-    whole = [key for key, value in tensors.items() if not value.is_floating_point()]
-    whole = [key for key in whole if key not in known or known[key].is_floating_point()]
-    if whole:
-        kind = str(tensors[whole[0]].dtype).removeprefix("torch.")
-        raise ArtifactError(
-            f"{path}: its weights are quantised ({printable(whole[0], 80)} is {kind}), and their scales are not "
-            "applied here; save them in float32, or export the model as ONNX"
-        )
+    for key, value in tensors.items():
+        if not value.is_floating_point() and (key not in known or known[key].is_floating_point()):
+            kind = str(value.dtype).removeprefix("torch.")
+            raise ArtifactError(
+                f"{path}: its weights are quantised ({printable(key, 80)} is {kind}), and their scales are not "
+                "applied here; save them in float32, or export the model as ONNX"
+            )
     return tensors
 
 
@@ -183,16 +186,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     """
     if not path.is_file():
         raise ArtifactError(f"{path}: no such file")
-    with path.open("rb") as file:
-        head = file.read(9)
-    pickled = (
-        head[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05") and head[8:] != b"{"
-    )  # a safetensors header may be 0x0280 bytes long
-    if pickled or head[:4] == b"PK\x03\x04":
-        raise ArtifactError(
-            f"{path}: this is a pickle or a torch archive, which can run code when read; save the state dict with "
-            "safetensors, or export the model as ONNX"
-        )
+    _refuse_pickles(path)
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -201,21 +195,36 @@ def read_tensors(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
         raise ArtifactError(f"{path}: not a whole safetensors file ({error})") from None
     beside = path.with_suffix(".json")
     try:
-        entry = (
-            json.loads(metadata["birthmark"])
-            if "birthmark" in metadata
-            else json.loads(beside.read_text())
-            if beside.is_file()
-            else {}
-        )
+        if "birthmark" in metadata:
+            entry = json.loads(metadata["birthmark"])
+        else:
+            entry = json.loads(beside.read_text()) if beside.is_file() else {}
     except ValueError:
         raise ArtifactError(f"{path}: its card is not JSON; the file was edited") from None
+    _check_entry(entry, path)
+    return entry, tensors
+
+
+def _refuse_pickles(path: Path) -> None:
+    with path.open("rb") as file:
+        head = file.read(9)
+    # a safetensors header may be 0x0280 bytes long
+    pickled = head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05") and head[8:] != b"{"
+    if pickled or head[:4] == b"PK\x03\x04":
+        raise ArtifactError(
+            f"{path}: this is a pickle or a torch archive, which can run code when read; save the state dict with "
+            "safetensors, or export the model as ONNX"
+        )
+
+
+def _check_entry(entry: object, path: Path) -> None:
+    if not isinstance(entry, dict):
+        got = printable(repr(entry), 60)
+        raise ArtifactError(f"{path}: expected an object in its card, got {got}; the file was edited")
     for key, expected, fits in FIELDS:
-        if not isinstance(entry, dict) or (key in entry and not fits(entry[key])):
-            got = f"{entry.get(key)!r} as {key}" if isinstance(entry, dict) else repr(entry)
-            what = expected if isinstance(entry, dict) else "an object"
-            raise ArtifactError(f"{path}: expected {what} in its card, got {printable(got, 60)}; the file was edited")
+        if key in entry and not fits(entry[key]):
+            got = printable(f"{entry[key]!r} as {key}", 60)
+            raise ArtifactError(f"{path}: expected {expected} in its card, got {got}; the file was edited")
     version = str(entry.get("format", FORMAT)).rpartition("/")[2]
     if version.isdigit() and int(version) > int(FORMAT.rpartition("/")[2]):
         raise ArtifactError(f"{path}: made by a newer birthmark (format {entry['format']}); upgrade birthmark")
-    return entry, tensors
