@@ -70,6 +70,12 @@ def redacted(text: str, *, cut: bool = False) -> str:
     """
     if not _kept or (DIGEST.fullmatch(text) and text.encode() not in _kept):
         return text  # eight digits of a digest may be a secret's by chance
+    hidden = _hidden(text, cut)
+    return "".join(c if i not in hidden else "" if i - 1 in hidden else "***" for i, c in enumerate(text))
+
+
+def _hidden(text: str, cut: bool) -> set[int]:
+    """Places of the characters that say a secret, or a piece of one, escaped or not."""
     hidden = set[int]()
     plain = "".join(c.encode("utf-8", "surrogatepass").decode("latin-1") for c in text)
     places = [(i, i + 1) for i, c in enumerate(text) for _ in c.encode("utf-8", "surrogatepass")]
@@ -79,7 +85,7 @@ def redacted(text: str, *, cut: bool = False) -> str:
         if not CODED.search(plain):
             break
         plain, places = _unescaped(plain, places)
-    return "".join(c if i not in hidden else "" if i - 1 in hidden else "***" for i, c in enumerate(text))
+    return hidden
 
 
 def _unescaped(plain: str, places: list[tuple[int, int]]) -> tuple[str, list[tuple[int, int]]]:

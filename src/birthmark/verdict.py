@@ -160,13 +160,7 @@ def conclude(
     except np.linalg.LinAlgError as error:
         return _unscored(f"the answers are too large or too alike to be scored ({error})", null)
     null = null or ("placebos" if scores.placebos or not nulls.references else "references")
-    against = scores.placebos if null == "placebos" else tuple(s.raw for s in nulls.references)
-    if not against:
-        have = "references" if nulls.references else "nothing"
-        raise NullError(
-            f"no {null} to rank against, so no verdict: the claim holds {have}; enrol with twins (--twins) or "
-            "references (--references)"
-        )
+    against = _against(scores, nulls, null)
     score = scores.source if null == "placebos" else scores.raw
     z = stats.standardised(scores.source if scores.placebos else score, scores.placebos or against)
     references_z, treated_z = _z(nulls.references), _z(nulls.treated)
@@ -178,14 +172,29 @@ def conclude(
         placebos=len(scores.placebos),
         references=len(nulls.references),
         treated=len(nulls.treated),
-        p_references=stats.rank_p(z, others) if others else None,
-        p_reruns=stats.rank_p(z, nulls.reruns_z) if nulls.reruns_z else None,
+        p_references=_p_among(z, others),
+        p_reruns=_p_among(z, nulls.reruns_z),
         margin=_margin(scorer, alpha),
         crafted_against=isinstance(scorer, Method) and scorer.crafted_against,
         doubt=doubt(claim, answers),
         unsound=_unsound(score, against, z, (*others, *nulls.reruns_z)),
     )
     return Conclusion(*verdict_of(standing, alpha), standing, scores, against, references_z, treated_z, nulls.reruns_z)
+
+
+def _against(scores: Scores, nulls: Nulls, null: str) -> tuple[float, ...]:
+    against = scores.placebos if null == "placebos" else tuple(s.raw for s in nulls.references)
+    if not against:
+        have = "references" if nulls.references else "nothing"
+        raise NullError(
+            f"no {null} to rank against, so no verdict: the claim holds {have}; enrol with twins (--twins) or "
+            "references (--references)"
+        )
+    return against
+
+
+def _p_among(z: float, others: Sequence[float]) -> float | None:
+    return stats.rank_p(z, others) if others else None
 
 
 def _unscored(why: str, null: str | None) -> Conclusion:

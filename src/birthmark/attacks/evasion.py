@@ -294,28 +294,28 @@ def evade(oracle: Oracle, stack: str, *, seed: int = 0, data: Array | None = Non
         name, _, rest = part.strip().partition(":")
         if name not in EVASIONS:
             raise nearest("evasion", name, EVASIONS)
-        known = settings_of(name)
-        given = dict[str, object]()
-        for item in filter(None, rest.split(",")):
-            key, _, value = item.partition("=")
-            if key not in known:
-                raise SettingError(f"{name} has no setting {key!r}; it has {', '.join(known) or 'none'}")
-            try:
-                given[key] = known[key](value)
-            except ValueError:
-                raise SettingError(f"{name}: expected {key} to be a {known[key].__name__}, got {value!r}") from None
-        missing = [
-            key
-            for key, parameter in _parameters(name).items()
-            if key in known and parameter.default is Parameter.empty and key not in given
-        ]
-        if missing:
-            raise SettingError(f"{name}: expected {missing[0]}, as in {name}:{missing[0]}=...")
         hidden = {"seed": seed + place, "data": data}
         oracle = EVASIONS[name](
-            oracle, **given, **{key: value for key, value in hidden.items() if key in _parameters(name)}
+            oracle, **_given(name, rest), **{key: value for key, value in hidden.items() if key in _parameters(name)}
         )
     return oracle
+
+
+def _given(name: str, text: str) -> dict[str, object]:
+    """Settings from "setting=value,setting=value"."""
+    known, given = settings_of(name), dict[str, object]()
+    for item in filter(None, text.split(",")):
+        key, _, value = item.partition("=")
+        if key not in known:
+            raise SettingError(f"{name} has no setting {key!r}; it has {', '.join(known) or 'none'}")
+        try:
+            given[key] = known[key](value)
+        except ValueError:
+            raise SettingError(f"{name}: expected {key} to be a {known[key].__name__}, got {value!r}") from None
+    for key, parameter in _parameters(name).items():
+        if key in known and key not in given and parameter.default is Parameter.empty:
+            raise SettingError(f"{name}: expected {key}, as in {name}:{key}=...")
+    return given
 
 
 def settings_of(name: str) -> dict[str, type]:

@@ -22,7 +22,7 @@ from birthmark.attacks.evasion import evade
 from birthmark.claim import Claim
 from birthmark.errors import ArtifactError, BirthmarkError, NullError, SettingError, ShapeError
 from birthmark.oracle import Oracle, Probabilities
-from birthmark.types import Access, Answers, Floats, Plain, Settings
+from birthmark.types import Access, Answers, Floats, Plain, Samples, Settings
 from birthmark.verdict import Nulls, conclude, nulls_of
 from birthmark.workshop.card import Card
 from birthmark.workshop.enroll import self_check, versions
@@ -136,13 +136,15 @@ def ask(at: Plain, suspect: Plain, claims: Sequence[str]) -> dict[str, float]:
     for key, inputs in queries.items():
         _keep(place.answers(entry, key), rows[: len(inputs)].astype(np.float32))
         rows = rows[len(inputs) :]
-    test = parts["test"]
-    said, theirs = outputs(module, test.inputs), outputs(place.store.load(place.owner.key), test.inputs)
-    alike = said.shape == theirs.shape
-    same = float((said.argmax(1) == theirs.argmax(1)).mean()) if parts.classes and alike else None
-    grade = accuracy(module, test) if alike else None
-    write_atomically(grades, canonical({"accuracy": grade, "agreement": same}))
+    write_atomically(grades, canonical(_grades(module, place.store.load(place.owner.key), parts["test"])))
     return {"seconds": time.monotonic() - started}
+
+
+def _grades(module: nn.Module, source: nn.Module, test: Samples) -> dict[str, float | None]:
+    said, theirs = outputs(module, test.inputs), outputs(source, test.inputs)
+    alike = said.shape == theirs.shape
+    same = float((said.argmax(1) == theirs.argmax(1)).mean()) if test.classes and alike else None
+    return {"accuracy": accuracy(module, test) if alike else None, "agreement": same}
 
 
 def _keep(path: Path, rows: Floats) -> None:
@@ -165,6 +167,7 @@ def score(
     entries = [as_entry(suspect) for suspect in suspects]
     loaded = {client: (key, *Claim.load(place.claim(key))) for client, key in claims.items()}
     first = next(iter(loaded.values()))[1]
+    about = {**facts, "source": place.owner.key, **_about([(claim, digest) for _, claim, digest in loaded.values()])}
     for access, level in ACCESSES.items():
         if level < registry.scorer(first).needs or (first.task.values and level is Access.LABELS):
             continue
@@ -172,28 +175,29 @@ def score(
         for client, (key, claim, _) in loaded.items():
             judged = _Scored(place, key, claim, level, tuple(budgets), facts["alpha"])
             rows += [row for entry in entries if concerns(client, entry) and (row := judged.row(entry, client))]
-        digests, made = [digest for _, _, digest in loaded.values()], [c.facts["bench"] for _, c, _ in loaded.values()]
-        record = {
-            "format": FORMAT,
-            **facts,
-            "source": place.owner.key,
-            "method": first.method,
-            "settings": plain(first.settings),
-            "access": access,
-            "seed": first.seed,
-            "claim": digests[0] if len(digests) == 1 else digests,
-            "queries": max(len(claim.queries) for _, claim, _ in loaded.values()),
-            "enrol_seconds": round(sum(bench["seconds"] for bench in made), 2),
-            "enrol_models": max(bench["models"] for bench in made),
-            "refused": next((bench["refused"] for bench in made if bench["refused"]), ""),
-            "score_seconds": round(time.monotonic() - begun, 2),
-            "versions": made[0]["versions"],
-            "machine": machine(),
-            "suspects": rows,
-        }
+        record = {**about, "access": access, "suspects": rows, "score_seconds": round(time.monotonic() - begun, 2)}
         path = Path(out) / f"{first.method}-{access}-{facts['source_seed']}.json"
         write_atomically(path, canonical(rounded(record)) + b"\n")
     return {"seconds": time.monotonic() - started}
+
+
+def _about(claims: Sequence[tuple[Claim, str]]) -> dict[str, Any]:
+    """What a record says of its claims and their digests."""
+    first, digests = claims[0][0], [digest for _, digest in claims]
+    made = [claim.facts["bench"] for claim, _ in claims]
+    return {
+        "format": FORMAT,
+        "method": first.method,
+        "settings": plain(first.settings),
+        "seed": first.seed,
+        "claim": digests[0] if len(digests) == 1 else digests,
+        "queries": max(len(claim.queries) for claim, _ in claims),
+        "enrol_seconds": round(sum(bench["seconds"] for bench in made), 2),
+        "enrol_models": max(bench["models"] for bench in made),
+        "refused": next((bench["refused"] for bench in made if bench["refused"]), ""),
+        "versions": made[0]["versions"],
+        "machine": machine(),
+    }
 
 
 def concerns(client: str, entry: Entry) -> bool:

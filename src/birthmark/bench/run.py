@@ -11,6 +11,8 @@ A record is one JSON file per method, access and source.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 
 from birthmark import registry
@@ -141,16 +143,13 @@ class _Bench:
     def run(self) -> dict[str, str]:
         """Enrol, ask, score, write; returns what failed, by job."""
         claims, entries = self._claims(), [e for e in self.plan.of(self.source) if e.role in ("positive", "negative")]
-        new = [claim for claim in claims if not self.place.has_claim(claim.key)]
-        failures = self.crew().run([self._enrol(claim) for claim in new])
+        failures = self.crew().run(self._enrol(claim) for claim in claims if not self.place.has_claim(claim.key))
         claims = [claim for claim in claims if self.place.has_claim(claim.key)]
         jobs = {entry.name: self._ask(entry, claims) for entry in entries}
         failures |= self.crew().run(jobs.values())
         asked = [entry for entry in entries if jobs[entry.name].name not in failures]
-        failures |= self.crew().run(
-            self._score([claim for claim in claims if claim.method == method], asked)
-            for method in dict.fromkeys(claim.method for claim in claims)
-        )
+        by_method = groupby(claims, attrgetter("method"))  # claims come method by method
+        failures |= self.crew().run(self._score(list(own), asked) for _, own in by_method)
         told = suspects(self.place, asked, self._facts)
         write_atomically(self.out / f"suspects-{self.source}.json", canonical(told) + b"\n")
         return failures

@@ -191,20 +191,22 @@ def bench_table(
     """Print AUC, ARUC, power and false accusations by attack group and by tier of innocents."""
     from birthmark.bench import tables
 
-    rows = [
-        row
-        for row in tables.rows(tables.load(records), fpr=fpr)
-        if (not group or row["group"] == group) and at in (0, row["queries"])
-    ]
+    rows = [row for row in tables.rows(tables.load(records), fpr=fpr) if at in (0, row["queries"])]
+    rows = [row for row in rows if group in ("", row["group"])]
     if as_json:
         say_json(rows)
         return
     _print("all thefts against all innocents", [row for row in rows if row["group"] == row["tier"]])
     for kind in dict.fromkeys(map(_kind, rows)):
-        own = [row for row in rows if _kind(row) == kind and row["group"] != row["tier"]]
-        sizes = [row["queries"] for row in own]
-        size = max((n for n in sizes if n <= 100), default=max(sizes, default=0))
-        _print("{2}, {3}, {1}".format(*kind), [row for row in own if row["queries"] == size])
+        _print("{2}, {3}, {1}".format(*kind), _at_hundred([row for row in rows if _kind(row) == kind]))
+
+
+def _at_hundred(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Rows of single groups and tiers, at a hundred queries or the next smaller number there is."""
+    own = [row for row in rows if row["group"] != row["tier"]]
+    sizes = [row["queries"] for row in own]
+    size = max((n for n in sizes if n <= 100), default=max(sizes, default=0))
+    return [row for row in own if row["queries"] == size]
 
 
 def _kind(row: Mapping[str, Any]) -> tuple[str, ...]:

@@ -86,36 +86,42 @@ def names(what: str) -> list[dict[str, str]]:
 
     if what in registry.KINDS:
         return [
-            {
-                "name": name,
-                "needs": cls.needs.name,  # type: ignore[attr-defined]
-                "paper": cls.source_paper,  # type: ignore[attr-defined]
-                "summary": (cls.__doc__ or "").strip().splitlines()[0],
-            }
+            {"name": name, "needs": cls.needs.name, "paper": cls.source_paper, "summary": _summary(cls)}  # type: ignore[attr-defined]
             for name, cls in sorted(registry.found(what).items())
         ]
-    if what == "datasets":
-        from birthmark.data import DATASETS
+    if what not in OTHERS:
+        raise nearest("list", what, KINDS)
+    return [{"name": name, "summary": summary} for name, summary in OTHERS[what]().items()]
 
-        return [{"name": name, "summary": (loader.__doc__ or "").splitlines()[0]} for name, loader in DATASETS.items()]
-    if what == "architectures":
-        from birthmark.workshop.architectures import ARCHITECTURES
 
-        return [
-            {"name": name, "summary": ", ".join(f"{key}={value}" for key, value in settings.items())}
-            for name, (_, settings) in ARCHITECTURES.items()
-        ]
-    if what == "plans":
-        return [
-            {"name": file.name.removesuffix(".toml"), "summary": ""}
-            for file in sorted(files("birthmark.plans").iterdir(), key=str)
-            if file.name.endswith(".toml")
-        ]
-    if what == "dialects":
-        from birthmark import suspects
+def _summary(documented: object) -> str:
+    return (documented.__doc__ or "").strip().partition("\n")[0]
 
-        return [
-            {"name": name, "summary": (kind.__doc__ or "").strip().splitlines()[0]}
-            for name, kind in suspects.dialects().items()
-        ]
-    raise nearest("list", what, KINDS)
+
+def _datasets() -> dict[str, str]:
+    from birthmark.data import DATASETS
+
+    return {name: _summary(loader) for name, loader in DATASETS.items()}
+
+
+def _architectures() -> dict[str, str]:
+    from birthmark.workshop.architectures import ARCHITECTURES
+
+    return {
+        name: ", ".join(f"{key}={value}" for key, value in settings.items())
+        for name, (_, settings) in ARCHITECTURES.items()
+    }
+
+
+def _plans() -> dict[str, str]:
+    plans = sorted(file.name for file in files("birthmark.plans").iterdir() if file.name.endswith(".toml"))
+    return dict.fromkeys((name.removesuffix(".toml") for name in plans), "")
+
+
+def _dialects() -> dict[str, str]:
+    from birthmark import suspects
+
+    return {name: _summary(kind) for name, kind in suspects.dialects().items()}
+
+
+OTHERS = {"datasets": _datasets, "architectures": _architectures, "plans": _plans, "dialects": _dialects}

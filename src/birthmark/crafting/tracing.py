@@ -62,14 +62,15 @@ class Watch(TorchFunctionMode):
         inputs = args[0] if args else kwargs["input"]
         if bend is None or not isinstance(inputs, Tensor) or inputs.ndim < 2:
             return func(*args, **kwargs)
-        kept = (
-            inputs.clone()
-            if name in INPLACE or kwargs.get("inplace") or any(value is True for value in args[1:])
-            else inputs
-        )
+        kept = inputs.clone() if _overwrites(name, args, kwargs) else inputs
         self.before.append((kept - bend if bend else kept).flatten(1))
         self.names.append(name)
         return func(*args, **kwargs)
+
+
+def _overwrites(name: str, args: Sequence[object], kwargs: dict[str, object]) -> bool:
+    """Whether the call puts its result in its input's place."""
+    return name in INPLACE or bool(kwargs.get("inplace")) or any(value is True for value in args[1:])
 
 
 def _bend(name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> float | None:

@@ -150,16 +150,14 @@ def _numbered(raw: Mapping[str, Values], path: Path) -> tuple[dict[str, Values],
 
 
 def _targets(t: Values, name: str) -> Values:
-    if t.dtype.kind not in "buif" or not t.ndim or not t.size or not np.isfinite(t).all():
+    if t.dtype.kind not in "buif" or not (t.ndim and t.size and np.isfinite(t).all()):
         unfinished = ", not all finite" if t.size and t.dtype.kind == "f" else ""
         raise DataError(
             f"{name}: expected class numbers, words or finite values, got {t.dtype} of shape {t.shape}{unfinished}"
         )
     flat = t.reshape(len(t), -1)
     if t.dtype.kind in "bui" and flat.shape[1] == 1:
-        if t.min() < 0 or t.max() > 2**31:
-            raise DataError(f"{name}: class numbers start at 0, got {t.min()} to {t.max()}")
-        return flat[:, 0].astype(np.int64)
+        return _class_numbers(flat[:, 0], name)
     if _one_hot(flat):
         raise DataError(f"{name}: one-hot rows; give class numbers, targets.argmax(axis=1)")
     if t.ndim == 1 and _look_like_labels(t):
@@ -168,6 +166,12 @@ def _targets(t: Values, name: str) -> Values:
             "integers, targets.astype(int), or values to predict as a column, targets[:, None]"
         )
     return flat.astype(np.float32)
+
+
+def _class_numbers(t: Values, name: str) -> Values:
+    if t.min() < 0 or t.max() > 2**31:
+        raise DataError(f"{name}: class numbers start at 0, got {t.min()} to {t.max()}")
+    return t.astype(np.int64)
 
 
 def _one_hot(rows: Values) -> bool:

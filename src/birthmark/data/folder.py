@@ -35,18 +35,12 @@ def image_folder(path: Path) -> Read:
         DataError: no classes, an empty one, too many pictures, or a file that is no picture like the others.
     """
     root, trains, helds = _layout(path)
-    names = sorted({name for folder in trains for name in _folders(folder)})
-    if len(names) < 2:
-        inside = ", ".join(sorted(entry.name for entry in path.iterdir())[:8]) or "nothing"
-        raise DataError(
-            f"{path}: expected an .npz file, CIFAR-10's binary files, or at least two sub-folders of pictures, one a "
-            f"class (inside train and val, if you like); found {inside}"
-        )
+    names = _classes(path, trains)
     train, held = _files(trains, names), _files(helds, names)
-    counts = np.bincount([label for _, label in train], minlength=len(names))
-    if not counts.all():
-        empty = ", ".join(repr(names[i]) for i in np.flatnonzero(counts == 0)[:8])
-        raise DataError(f"{path}: no pictures in the class {empty}; put some there, or take the folder away")
+    empty = sorted(set(range(len(names))) - {label for _, label in train})
+    if empty:
+        listed = ", ".join(repr(names[i]) for i in empty[:8])
+        raise DataError(f"{path}: no pictures in the class {listed}; put some there, or take the folder away")
     if len(train) + len(held) > MOST:
         raise DataError(
             f"{path}: {len(train) + len(held)} pictures do not fit in memory here (limit {MOST}); use a sample"
@@ -61,6 +55,17 @@ def image_folder(path: Path) -> Read:
         for pixels, part in zip(parts, (train, held), strict=True)
     ]
     return Read(stored[0], stored[1] if held else None, tuple(notes))
+
+
+def _classes(path: Path, trains: Sequence[Path]) -> list[str]:
+    names = sorted({name for folder in trains for name in _folders(folder)})
+    if len(names) < 2:
+        inside = ", ".join(sorted(entry.name for entry in path.iterdir())[:8]) or "nothing"
+        raise DataError(
+            f"{path}: expected an .npz file, CIFAR-10's binary files, or at least two sub-folders of pictures, one a "
+            f"class (inside train and val, if you like); found {inside}"
+        )
+    return names
 
 
 def _hidden(name: str) -> bool:
@@ -114,7 +119,8 @@ def _said(path: Path, root: Path, trains: list[Path], helds: list[Path], files: 
     if trains != [root]:
         held = " and ".join(f"{p.name}/" for p in helds)
         notes.append(f"read {trains[0].name}/ as training data" + (f", {held} as held out" if held else ""))
-    deep = sum(len(file.relative_to(root).parts) > (2 if trains == [root] else 3) for file, _ in files)
+    usual = trains[0].relative_to(root).parts  # then the class, then the picture
+    deep = sum(len(file.relative_to(root).parts) > len(usual) + 2 for file, _ in files)
     if deep:
         notes.append(f"{deep} of {len(files)} pictures lie deeper inside their class folder; they belong to it")
     beside = [p for folder in (*trains, *helds) for p in folder.iterdir() if p.is_file() and not _hidden(p.name)]

@@ -98,11 +98,7 @@ class Codec(ABC):
             raise OracleError("the queries are no regular array of numbers") from None
         if wire.layout == "nhwc" and len(shape) == 3 and x.shape[1:] == (*shape[1:], shape[0]):
             x = x.transpose(0, 3, 1, 2)
-        if x.shape[1:] != shape:
-            size = prod(shape)
-            if x.ndim < 1 or x.size % size or (x.ndim > 1 and prod(x.shape[1:]) != size):
-                raise OracleError(f"the queries have shape {x.shape}, the key was made for {shape}")
-            x = x.reshape(-1, *shape)
+        x = _shaped(x, shape)
         for given, multiply in ((wire.std, True), (wire.mean, False)):
             if given:
                 v = np.asarray(given, dtype=np.float32).reshape(-1, *[1] * (len(shape) - 1))
@@ -169,6 +165,16 @@ class Codec(ABC):
         if least < -1e-6 or max(sums) > 1.02 + 0.005 * k or min(sums) <= 0:
             raise OracleError("the answers are no probabilities: rows are negative or do not sum to one")
         return rows
+
+
+def _shaped(x: Array, shape: tuple[int, ...]) -> Array:
+    """Inputs (n, *shape), however their numbers are nested."""
+    if x.shape[1:] == shape:
+        return x
+    size = prod(shape)
+    if x.ndim < 1 or x.size % size or (x.ndim > 1 and prod(x.shape[1:]) != size):
+        raise OracleError(f"the queries have shape {x.shape}, the key was made for {shape}")
+    return x.reshape(-1, *shape)
 
 
 def _summary(rows: Floats) -> tuple[list[float], float]:

@@ -31,6 +31,8 @@ from birthmark.gateway.writer import LogSettings
 PREFIX = "BIRTHMARK_GATEWAY_"
 IDENTITIES = ("header", "api-key", "certificate")
 ANONYMOUS = "anonymous"
+COUNTS = ("most_body", "most_memory", "connections", "most_connections", "per_address", "per_client")
+SECONDS = ("timeout", "head_timeout", "body_timeout")
 T = TypeVar("T")
 
 
@@ -89,15 +91,7 @@ class Config:
     log: LogSettings | None = None
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.upstream)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise SettingError(
-                f"expected upstream to be a URL such as http://127.0.0.1:8000, got {parts.scheme or 'none'}"
-            )
-        if parts.username or parts.password:
-            raise SettingError(
-                "expected upstream without a user name and password: clients' own Authorization headers are passed on"
-            )
+        _check_upstream(self.upstream)
         if self.policy not in ("open", "closed") or self.unknown not in ("refuse", "share"):
             raise SettingError(
                 f"expected policy open or closed and unknown refuse or share, got {self.policy!r} and {self.unknown!r}"
@@ -105,15 +99,27 @@ class Config:
         kind, _, name = self.client.partition(":")
         if kind not in IDENTITIES or not name:
             raise SettingError(f"expected client as {', '.join(f'{i}:NAME' for i in IDENTITIES)}, got {self.client!r}")
-        counts = ("most_body", "most_memory", "connections", "most_connections", "per_address", "per_client")
-        for name in (*counts, "timeout", "head_timeout", "body_timeout"):
-            if not (getattr(self, name) >= 1 if name in counts else getattr(self, name) > 0):
-                raise SettingError(f"expected {name} to be {'1 or more' if name in counts else 'above 0'}")
+        for name in COUNTS:
+            if not getattr(self, name) >= 1:
+                raise SettingError(f"expected {name} to be 1 or more")
+        for name in SECONDS:
+            if not getattr(self, name) > 0:
+                raise SettingError(f"expected {name} to be above 0")
         for pattern in self.pass_through:
             try:
                 re.compile(pattern)
             except re.error as error:
                 raise SettingError(f"pass_through {pattern!r} is no regular expression ({error})") from None
+
+
+def _check_upstream(url: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise SettingError(f"expected upstream to be a URL such as http://127.0.0.1:8000, got {parts.scheme or 'none'}")
+    if parts.username or parts.password:
+        raise SettingError(
+            "expected upstream without a user name and password: clients' own Authorization headers are passed on"
+        )
 
 
 def read_config(path: Path | None, environment: Mapping[str, str] = os.environ, **given: object) -> Config:
@@ -122,21 +128,10 @@ def read_config(path: Path | None, environment: Mapping[str, str] = os.environ, 
     Raises:
         SettingError: unreadable, an unknown or missing name, or a value of the wrong kind.
     """
-    data: dict[str, Any] = {}
-    if path is not None:
-        try:
-            data = tomllib.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise SettingError(f"{path}: cannot be read ({error.strerror})") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise SettingError(f"{path}: no TOML ({error})") from None
-    for f in fields(Config):
-        if (text := environment.get(PREFIX + f.name.upper())) is not None and f.name not in ("wire", "log"):
-            data[f.name] = _of(f.type, text)
+    data: dict[str, Any] = {**_toml(path), **_told(Config, environment, PREFIX)}
     for part, cls in (("wire", Wire), ("log", LogSettings)):
-        for f in fields(cls):
-            if (text := environment.get(f"{PREFIX}{part.upper()}_{f.name.upper()}")) is not None:
-                data.setdefault(part, {})[f.name] = _of(f.type, text)
+        if told := _told(cls, environment, f"{PREFIX}{part.upper()}_"):
+            data[part] = {**data.get(part, {}), **told}
     data |= {key: value for key, value in given.items() if value is not None}
     where = str(path or "the settings")
     data["wire"] = _made(Wire, data.get("wire", {}), f"{where}, [wire]")
@@ -149,26 +144,47 @@ def read_config(path: Path | None, environment: Mapping[str, str] = os.environ, 
     return _made(Config, data, where)
 
 
+def _toml(path: Path | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingError(f"{path}: cannot be read ({error.strerror})") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingError(f"{path}: no TOML ({error})") from None
+
+
+def _told(cls: type, environment: Mapping[str, str], prefix: str) -> dict[str, object]:
+    """The single values that the environment overrides."""
+    names = {f.name: f.type for f in fields(cls) if f.name not in ("wire", "log")}
+    told = {name: environment.get(prefix + name.upper()) for name in names}
+    return {name: _of(names[name], text) for name, text in told.items() if text is not None}
+
+
 def _made(cls: type[T], data: object, where: str) -> T:
-    known = {f.name for f in fields(cls)}  # type: ignore[arg-type]
+    kinds = {f.name: f.type for f in fields(cls)}  # type: ignore[arg-type]
     if not isinstance(data, Mapping):
         raise SettingError(f"{where}: expected a table, got {type(data).__name__}")
-    if unknown := sorted(set(data) - known):
-        raise SettingError(f"{where}: no setting {', '.join(unknown)}; there are {', '.join(sorted(known))}")
-    for f in fields(cls):  # type: ignore[arg-type]
-        value, kind = data.get(f.name), f.type
-        wrong = (kind is str and not isinstance(value, str)) or (
-            kind is int and (not isinstance(value, int) or isinstance(value, bool))
-        )
-        if f.name in data and (wrong or (kind is float and not isinstance(value, (int, float)))):
-            raise SettingError(
-                f"{where}: expected {f.name} to be {getattr(kind, '__name__', kind)}, got {type(value).__name__}"
-            )
+    if unknown := sorted(set(data) - kinds.keys()):
+        raise SettingError(f"{where}: no setting {', '.join(unknown)}; there are {', '.join(sorted(kinds))}")
+    for name, value in data.items():
+        if not _fits(value, kinds[name]):
+            kind = getattr(kinds[name], "__name__", kinds[name])
+            raise SettingError(f"{where}: expected {name} to be {kind}, got {type(value).__name__}")
     try:
         return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in data.items()})
     except TypeError as error:
         missing = re.findall(r"'(\w+)'", str(error))
         raise SettingError(f"{where}: missing {', '.join(missing)}") from None
+
+
+def _fits(value: object, kind: object) -> bool:
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if kind is float:
+        return isinstance(value, (int, float))
+    return kind is not str or isinstance(value, str)
 
 
 def _of(kind: object, text: str) -> object:

@@ -35,6 +35,18 @@ CHUNK = 128  # keys looked at side by side
 LONGEST_SEARCH = 2000  # keys derived for one client before we say that something is wrong
 
 
+def _require(inputs: Array, queries: Array, source: Floats, references: Floats) -> None:
+    if len(inputs) < 50 or len(queries) < 20:
+        raise SettingError(
+            f"expected at least 50 of the owner's inputs and 20 held-out ones, got {len(inputs)} and {len(queries)}"
+        )
+    if source.shape[0] != len(queries) or references.shape[1:] != source.shape:
+        raise ShapeError(
+            f"expected answers to {len(queries)} queries, got the source's {source.shape} and the references' "
+            f"{references.shape}"
+        )
+
+
 @dataclass(frozen=True, eq=False)
 class Keyring:
     """Made by `Keyring.make`; see the module's head.
@@ -88,15 +100,7 @@ class Keyring:
             SettingError: too few inputs, or a classifier with fewer than two columns.
             ShapeError: arrays that do not fit together.
         """
-        if len(inputs) < 50 or len(queries) < 20:
-            raise SettingError(
-                f"expected at least 50 of the owner's inputs and 20 held-out ones, got {len(inputs)} and {len(queries)}"
-            )
-        if source.shape[0] != len(queries) or references.shape[1:] != source.shape:
-            raise ShapeError(
-                f"expected answers to {len(queries)} queries, got the source's {source.shape} and the references' "
-                f"{references.shape}"
-            )
+        _require(inputs, queries, source, references)
         if not values and source.shape[1] < 2:
             raise SettingError(
                 "expected a probability for each of two or more classes; let the model answer both of two classes"
@@ -116,19 +120,27 @@ class Keyring:
             (),
             0.0 if values else _near(source),
         )
+        return replace(ring, placebos=ring.screened(placebos))
+
+    def screened(self, n: int) -> tuple[int, ...]:
+        """Numbers of the first `n` placebo keys that lean on no reference.
+
+        Raises:
+            SettingError: nearly all do.
+        """
         kept: list[int] = []
-        start, limit = 0, lenient(len(references))
-        while len(kept) < placebos:
+        start, limit = 0, lenient(len(self.references))
+        while len(kept) < n:
             numbers = range(start, start + CHUNK)
-            lean = ring.lean([ring.placebo(i) for i in numbers])
+            lean = self.lean([self.placebo(i) for i in numbers])
             kept += [i for i, z in zip(numbers, lean, strict=True) if z <= limit]
             start += CHUNK
-            if start > 100 * placebos + 10_000:
+            if start > 100 * n + 10_000:
                 raise SettingError(
                     "nearly every key leans on one of the owner's unmarked models; give more held-out queries, or "
                     "other references"
                 )
-        return replace(ring, placebos=tuple(kept[:placebos]))
+        return tuple(kept[:n])
 
     def placebo(self, number: int) -> Secret:
         """A placebo key: nobody's, and known to all."""

@@ -26,28 +26,33 @@ def mark_row(
 ) -> list[float]:
     """`mark_rows` for one row (k,), in plain Python."""
     best = max(row)
-    top = row.index(best)
     if delta:
-        below = row.copy()
-        below[top] = -math.inf
-        second = max(below)
-        if best - second < delta:
-            place = below.index(second)
-            if h[place] > h[top]:
-                row[top], row[place] = second, best
-                top = row.index(best)
+        _swap(row, h, delta)
+    top = row.index(best)
     lifts = [-math.inf if p == 0 else lift for p, lift in zip(row, h, strict=True)] if hidden else h.copy()
     lifts[top] = -math.inf
     highest = max(lifts)
     if highest == -math.inf:  # nothing is shown below the top
         return row
-    if (hidden or len(row) == 2) and lifts.count(-math.inf) == len(lifts) - 1:
+    if lifts.count(-math.inf) == len(lifts) - 1:  # where the mass goes is given, how much of it says the key
         epsilon *= 1 / (1 + math.exp(min(-beta * highest, 700.0)))
     u = [math.exp(beta * (lift - highest)) for lift in lifts]
     scale = sum(row) / sum(u)
     steepest = max([v / (best - p or 1e-300) for p, v in zip(row, u, strict=True)])
     e = min(epsilon, rho / (1 + scale * steepest))
     return [p + e * (scale * v - p) for p, v in zip(row, u, strict=True)]
+
+
+def _swap(row: list[float], h: list[float], delta: float) -> None:
+    """`swapped` for one row, in place."""
+    best = max(row)
+    top = row.index(best)
+    below = row.copy()
+    below[top] = -math.inf
+    second = max(below)
+    place = below.index(second)
+    if best - second < delta and h[place] > h[top]:
+        row[top], row[place] = second, best
 
 
 def softly(rows: Floats, h: Floats, epsilon: float, beta: float, rho: float, hidden: bool) -> Floats:

@@ -125,16 +125,9 @@ def page(evidences: Sequence[Evidence], claim: Claim, *, rows: Sequence[Row] = (
         raise SettingError("expected the evidence of at least one suspect to report on, got none")
     null = words.null_of(evidences[0], claim.method not in registry.found("methods"))
     scale = plots.axis_of([plots.stand(e) for e in evidences])
-    source = details.source_answers if details.source_answers is not None else source_answers(claim)
     blocks = [_block(f"suspect-{i + 1}", e, rows[i], null, scale) for i, e in enumerate(evidences)]
-    shown = blocks[:MOST_SECTIONS]
-    for block in shown:
-        e, row = block["e"], block["row"]
-        block["samples"] = samples(claim, source, _answers(e, row, claim), details.labels, details.samples)
-    pictures = []
-    if is_picture(claim.task.shape):
-        used = max((len(block["samples"]) for block in shown), default=0)
-        pictures = [png(query) for query in claim.queries[:used]]
+    shown = _with_samples(blocks[:MOST_SECTIONS], claim, details)
+    used = max(len(block["samples"]) for block in shown) if is_picture(claim.task.shape) else 0
     data = json.dumps(as_data(evidences, rows), indent=1, ensure_ascii=False, default=str)
     return rendered(
         "report.html.jinja",
@@ -151,20 +144,35 @@ def page(evidences: Sequence[Evidence], claim: Claim, *, rows: Sequence[Row] = (
         several=words.several(evidences),
         truth=words.truth(evidences, [row.kind for row in rows]),
         smallest=stats.smallest_p(evidences[0].n_placebos),
-        pictures=pictures,
+        pictures=list(map(png, claim.queries[:used])),
         aspect=_aspect(claim),
         style=_style(),
-        known=any(row.kind for row in rows),
-        attacks=any(row.attack for row in rows),
-        tiers=any(row.tier for row in rows),
-        agreements=any(row.agreement is not None for row in rows),
         warnings=_warnings(evidences, rows),
         enrolled=words.enrolled(claim.facts),
         version=__version__,
         made=_when(),
-        once=len(evidences) > 1 and all(row.transcript is None for row in rows),
         data=data if len(data) <= MOST_JSON else "",
+        **_columns(rows),
     )
+
+
+def _columns(rows: Sequence[Row]) -> dict[str, bool]:
+    """What is known of any suspect, and so has a column."""
+    return {
+        "known": any(row.kind for row in rows),
+        "attacks": any(row.attack for row in rows),
+        "tiers": any(row.tier for row in rows),
+        "agreements": any(row.agreement is not None for row in rows),
+        "once": len(rows) > 1 and all(row.transcript is None for row in rows),
+    }
+
+
+def _with_samples(blocks: list[dict[str, Any]], claim: Claim, details: Details) -> list[dict[str, Any]]:
+    source = source_answers(claim) if details.source_answers is None else details.source_answers
+    for block in blocks:
+        answers = _answers(block["e"], block["row"], claim)
+        block["samples"] = samples(claim, source, answers, details.labels, details.samples)
+    return blocks
 
 
 def _named(evidences: Sequence[Evidence], rows: Sequence[Row]) -> list[Row]:

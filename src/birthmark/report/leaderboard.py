@@ -39,8 +39,7 @@ def page(records: Sequence[Mapping[str, Any]], *, queries: int = 100, command: s
     rows = tables.rows(records)
     pooled = [row for row in rows if row["group"] == row["tier"] == tables.ALL]
     best = _best(pooled, queries)
-    series = [(row["method"], row["access"], row["queries"]) for row in best]
-    unit = [one for one in series if _unit(records, one)]
+    series = list(map(itemgetter("method", "access", "queries"), best))
     return rendered(
         "leaderboard.html.jinja",
         {"score": _score},
@@ -58,7 +57,7 @@ def page(records: Sequence[Mapping[str, Any]], *, queries: int = 100, command: s
         groups=_heat(rows, series, "group"),
         tiers=_heat(rows, series, "tier"),
         roc=_figure(records, series[:CURVES], _roc, "false-positive rate", "true-positive rate"),
-        robust=_figure(records, unit[:CURVES], _robust, "threshold", "share, robust and unique"),
+        robust=_figure(records, _unit(records, series)[:CURVES], _robust, "threshold", "share, robust and unique"),
     )
 
 
@@ -109,10 +108,14 @@ def _suspects(
     return [cell for role, cell in here if role == "positive"], [cell for role, cell in here if role == "negative"]
 
 
-def _unit(records: Sequence[Mapping[str, Any]], series: tuple[str, str, int]) -> bool:
-    return all(
-        cell["raw"] is not None and 0 <= cell["raw"] <= 1 for cells in _suspects(records, series) for cell in cells
-    )
+def _unit(records: Sequence[Mapping[str, Any]], series: Sequence[tuple[str, str, int]]) -> list[tuple[str, str, int]]:
+    """Those whose raw scores all lie on [0, 1]."""
+
+    def fits(one: tuple[str, str, int]) -> bool:
+        raw = [cell["raw"] for cells in _suspects(records, one) for cell in cells]
+        return all(value is not None and 0 <= value <= 1 for value in raw)
+
+    return list(filter(fits, series))
 
 
 Points = list[tuple[float, float]]

@@ -92,23 +92,22 @@ def samples(claim: Claim, source: Floats | None, suspect: Floats | None, labels:
 
 
 def _sample(claim: Claim, i: int, source: Any, suspect: Any, labels: Sequence[str]) -> Sample:
-    values: tuple[str, ...] = ()
-    if not is_picture(claim.task.shape):
-        flat = claim.queries[i].ravel()
-        values = tuple(number(float(v)) for v in flat[:6]) + (("…",) if len(flat) > 6 else ())
+    values = () if is_picture(claim.task.shape) else _first_values(claim.queries[i])
     if claim.task.values:
         return Sample(i + 1, values, _numbers(source), _numbers(suspect), Markup(""), None)
-    agree = (
-        None
-        if source is None or suspect is None or len(source) != len(suspect)
-        else bool(source.argmax() == suspect.argmax())
-    )
-    said, heard = _top(source, labels), _top(suspect, labels)
+    said, heard, agree = _top(source, labels), _top(suspect, labels), None
+    if source is not None and suspect is not None and len(source) == len(suspect):
+        agree = bool(source.argmax() == suspect.argmax())
     figure = Markup("")
-    if source is not None and len(source) <= MOST_CLASSES and (suspect is None or len(suspect) == len(source)):
+    if source is not None and len(source) <= MOST_CLASSES and (suspect is None or agree is not None):
         label = f"Query {i + 1}. Source: {said}. Suspect: {heard or 'not kept'}."
         figure = mirror(source.tolist(), None if suspect is None else suspect.tolist(), label)
     return Sample(i + 1, values, said, heard, figure, agree)
+
+
+def _first_values(query: Any) -> tuple[str, ...]:
+    flat = query.ravel()
+    return (*(number(float(v)) for v in flat[:6]), *(["…"] if len(flat) > 6 else []))
 
 
 def _numbers(row: Any) -> str:

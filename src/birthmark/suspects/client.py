@@ -158,18 +158,16 @@ class Client:
             unsure += not never_arrived
             if tries > self.spec.retries or unsure > UNSURE or asked > LONGEST_WAIT:
                 wait = f"; it asks to wait {asked:.0f} s" if asked else ""
-                raise Failed(
-                    (
-                        f"{self.base}: {reason}, after {tries} tries{wait}; run again later, what was answered is not "
-                        "asked twice"
-                    ),
-                    status,
-                    tries,
-                )
-            if asked:
-                self.pace.hold(asked)
-            else:
-                time.sleep(min(30.0, 0.1 * 2**tries) * random.uniform(0.5, 1.0))
+                again = "run again later, what was answered is not asked twice"
+                raise Failed(f"{self.base}: {reason}, after {tries} tries{wait}; {again}", status, tries)
+            self._put_off(asked, tries)
+
+    def _put_off(self, asked: float, tries: int) -> None:
+        """Wait as long as the server asks, or longer after every try."""
+        if asked:
+            self.pace.hold(asked)
+        else:
+            time.sleep(min(30.0, 0.1 * 2**tries) * random.uniform(0.5, 1.0))
 
     def get(self, path: str) -> Response | None:
         """One GET for a probe; None if the server does not answer it, and `trouble` says why."""

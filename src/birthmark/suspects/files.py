@@ -91,19 +91,22 @@ def translated(model: Oracle, spec: SuspectSpec, task: Task | None) -> Oracle:
 
 def identity(path: Path) -> dict[str, str]:
     """Where a suspect lies, and the digest of all of it: a file with what belongs to it beside it, or a folder."""
-    if path.is_dir():
-        parts = [file for file in sorted(path.rglob("*")) if file.is_file()]
-    elif path.suffix.lower() == ".onnx":
-        text = path.read_bytes()  # its external data are files beside it that it names
-        others = [file for file in sorted(path.parent.iterdir()) if file.is_file() and file != path]
-        parts = [path, *(file for file in others if file.name.encode("utf-8", "surrogateescape") in text)]
-    else:
-        parts = [file for file in (path, path.with_suffix(".json")) if file.is_file()]
+    parts = _parts(path)
     digests = [file_digest(file) for file in parts]
     if len(parts) > 1 or path.is_dir():
         root = path if path.is_dir() else path.parent
         digests = [digest_of([[str(p.relative_to(root)), d] for p, d in zip(parts, digests, strict=True)])]
     return {"place": f"{path.absolute().parent.name}/{path.name}", "sha256": digests[0]}
+
+
+def _parts(path: Path) -> list[Path]:
+    if path.is_dir():
+        return [file for file in sorted(path.rglob("*")) if file.is_file()]
+    if path.suffix.lower() != ".onnx":
+        return [file for file in (path, path.with_suffix(".json")) if file.is_file()]
+    text = path.read_bytes()  # its external data are files beside it that it names
+    others = [file for file in sorted(path.parent.iterdir()) if file.is_file() and file != path]
+    return [path, *(file for file in others if file.name.encode("utf-8", "surrogateescape") in text)]
 
 
 def open_here(path: Path, spec: SuspectSpec, task: Task | None) -> Oracle:

@@ -84,6 +84,15 @@ def open_folder(path: Path, spec: SuspectSpec, task: Task) -> Oracle:
             "another task"
         )
     names = [str(name) for _, name in sorted((config.id2label or {}).items())]
+    module = Classifier(network, _preprocessing(path, channels, spec), _order(names, spec, task, path))
+    half = ", ".join(sorted(precisions & {"F16", "BF16"}))
+    model = Open(module, Answers.LOGITS, path.name + (f" ({half} weights asked as F32)" if half else ""))
+    rest = spec.having(order=(), labels=(), mean=(), std=(), layout="")
+    return translated(model, rest, task)
+
+
+def _order(names: list[str], spec: SuspectSpec, task: Task, path: Path) -> list[int]:
+    """The model's column of each of the source's classes; empty if they are in order."""
     order = [_index(names, label, path) for label in spec.reading.labels] or list(spec.reading.order)
     if not order and len(names) != task.outputs and spec.reading.answers not in ("sigmoid", "log-odds"):
         raise SettingError(
@@ -92,11 +101,7 @@ def open_folder(path: Path, spec: SuspectSpec, task: Task) -> Oracle:
         )
     if order and max(order) >= len(names):
         raise SettingError(f"{path}: has {len(names)} classes, order names column {max(order)}")
-    module = Classifier(network, _preprocessing(path, channels, spec), order)
-    half = ", ".join(sorted(precisions & {"F16", "BF16"}))
-    model = Open(module, Answers.LOGITS, path.name + (f" ({half} weights asked as F32)" if half else ""))
-    rest = spec.having(order=(), labels=(), mean=(), std=(), layout="")
-    return translated(model, rest, task)
+    return order
 
 
 def _inspected(path: Path) -> set[str]:
@@ -169,21 +174,30 @@ def _preprocessing(path: Path, channels: int, spec: SuspectSpec) -> Preprocessin
             f"{file}: resample {said['resample']} is none of {RESAMPLINGS}; serve the model, give its URL"
         )
     size = _size(said, file) if _flag(said, "do_resize", False, file) else None
-    normalise = _flag(said, "do_normalize", False, file)
-    mean = spec.writing.mean or (_channels(said, "image_mean", channels, file) if normalise else (0.0,) * channels)
-    std = spec.writing.std or (_channels(said, "image_std", channels, file) if normalise else (1.0,) * channels)
+    factor = _factor(said, file)
+    mean = spec.writing.mean or _normal(said, "image_mean", 0.0, channels, factor, file)
+    std = spec.writing.std or _normal(said, "image_std", 1.0, channels, factor, file)
     if any(value <= 0 for value in std):
         raise SettingError(f"{file}: expected image_std above 0, got {list(std)}; declare mean and std")
-    rescale = _flag(said, "do_rescale", True, file)
-    factor = _number(said, "rescale_factor", 1 / 255, file) * 255 if rescale else 255.0
+    return Preprocessing(size, resampling, mean, std)
+
+
+def _factor(said: Mapping[str, object], file: Path) -> float:
+    """What the network sees where our pixel, in [0, 1], is 1."""
+    factor = _number(said, "rescale_factor", 1 / 255, file) * 255 if _flag(said, "do_rescale", True, file) else 255.0
     if not factor > 0:
         raise SettingError(
             f"{file}: expected rescale_factor above 0, got {said['rescale_factor']}; declare mean and std"
         )
-    if not math.isclose(factor, 1.0):  # the network sees pixel * factor where ours are pixel
-        mean = mean if spec.writing.mean else tuple(m / factor for m in mean)
-        std = std if spec.writing.std else tuple(s / factor for s in std)
-    return Preprocessing(size, resampling, mean, std)
+    return 1.0 if math.isclose(factor, 1.0) else factor
+
+
+def _normal(
+    said: Mapping[str, object], key: str, plain: float, channels: int, factor: float, file: Path
+) -> tuple[float, ...]:
+    """A number a channel, in units of our pixels."""
+    normalised = _flag(said, "do_normalize", False, file)
+    return tuple(v / factor for v in (_channels(said, key, channels, file) if normalised else [plain] * channels))
 
 
 def _size(said: Mapping[str, object], file: Path) -> tuple[int, int]:

@@ -74,37 +74,36 @@ class OpenInference(Dialect):
     def request(self, inputs: Array) -> Request:
         x = encoded(inputs, self.writing)
         path = f"{model_path(self.spec)}/infer"
-        kind, output, top = self.writing.datatype or "FP32", self.reading.output_name, self.reading.top
-        binary = self.writing.encoding == "binary"
-        blob = to_bytes(x, kind) if binary else b""
-        data: dict[str, object] = (
-            {"parameters": {"binary_data_size": len(blob)}} if binary else {"data": x.ravel().tolist()}
-        )
-        tensor = {"name": self.writing.input_name or "input", "shape": list(x.shape), "datatype": kind, **data}
-        body: dict[str, object] = {"id": "birthmark", "inputs": [tensor]}
-        shown: dict[str, object] = {"classification": top} if top else {"binary_data": True} if binary else {}
-        if output or top:
-            body["outputs"] = [{"name": output or "output", **({"parameters": shown} if shown else {})}]
-        elif binary:
-            body["parameters"] = {"binary_data_output": True}
-        if not binary:
+        kind = self.writing.datatype or "FP32"
+        tensor: dict[str, object] = {
+            "name": self.writing.input_name or "input",
+            "shape": list(x.shape),
+            "datatype": kind,
+        }
+        body = {"id": "birthmark", "inputs": [tensor], **self._wanted()}
+        if self.writing.encoding != "binary":
+            tensor["data"] = x.ravel().tolist()
             return json_request(path, body)
+        blob = to_bytes(x, kind)
+        tensor["parameters"] = {"binary_data_size": len(blob)}
         head = json.dumps(body).encode()
         return Request("POST", path, head + blob, {"Content-Type": "application/octet-stream", HEAD: str(len(head))})
 
+    def _wanted(self) -> dict[str, object]:
+        """What a request says of the answer."""
+        binary, output, top = self.writing.encoding == "binary", self.reading.output_name, self.reading.top
+        if not output and not top:
+            return {"parameters": {"binary_data_output": True}} if binary else {}
+        shown: dict[str, object] = {"classification": top} if top else {"binary_data": True} if binary else {}
+        return {"outputs": [{"name": output or "output", **({"parameters": shown} if shown else {})}]}
+
     def answers(self, response: Response, n: int, name: str) -> object:
-        outputs = decoded(response, name)
-        if self.reading.output_name and self.reading.output_name in outputs:
-            value = outputs[self.reading.output_name]
-        elif len(outputs) == 1:
-            value = next(iter(outputs.values()))
-        else:
-            raise OracleError(f"{name}: answers {', '.join(outputs) or 'nothing'}; declare output_name")
+        value = _output(decoded(response, name), self.reading.output_name, name)
         if value.dtype.kind not in "OUS":
             return value.reshape(len(value), -1) if value.ndim > 1 and len(value) else np.atleast_1d(value)
         texts = [[_str(v) for v in np.atleast_1d(row)] for row in np.atleast_1d(value)]
         if self.reading.top:
-            return [{_ranked(text, name)[1]: _ranked(text, name)[0] for text in row} for row in texts]
+            return [dict(_ranked(text, name) for text in row) for row in texts]
         return [row[0] if len(row) == 1 else row for row in texts]
 
 
@@ -202,11 +201,19 @@ def _str(value: object) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
-def _ranked(text: str, name: str) -> tuple[float, str | int]:
+def _output(outputs: Tensors, wanted: str, name: str) -> NDArray[np.generic]:
+    if wanted and wanted in outputs:
+        return outputs[wanted]
+    if len(outputs) != 1:
+        raise OracleError(f"{name}: answers {', '.join(outputs) or 'nothing'}; declare output_name")
+    return next(iter(outputs.values()))
+
+
+def _ranked(text: str, name: str) -> tuple[str | int, float]:
     """ "score:index[:label]" of the classification extension."""
     parts = text.split(":", 2)
     try:
-        return float(parts[0]), parts[2] if len(parts) > 2 else int(parts[1])
+        return parts[2] if len(parts) > 2 else int(parts[1]), float(parts[0])
     except (ValueError, IndexError):
         raise OracleError(f"{name}: expected 'score:index', got {printable(text, 40)!r}") from None
 
@@ -224,14 +231,16 @@ def _input(about: Mapping[str, object], spec: SuspectSpec, task: Task) -> tuple[
     except ValueError as error:
         raise SettingError(f"the model's {line}: its datatype is not understood; declare datatype ({error})") from None
     spec = spec.completed(input_name=about["name"], datatype=datatype)
-    if spec.writing.layout:
-        return spec, line
+    return spec if spec.writing.layout else spec.completed(layout=_layout(shape, task, line)), line
+
+
+def _layout(shape: object, task: Task, line: str) -> str:
     if not isinstance(shape, list) or not all(v is None or type(v) is int for v in shape):
         raise SettingError(f"the model's {line}: its shape is not understood; declare layout (nchw, nhwc or flat)")
     layout = layout_of([-1 if v is None or v < 1 else v for v in shape[1:]], task.shape)
     if not layout and shape:
         raise SettingError(f"the model's input {str(shape)[:100]} fits nchw and nhwc; declare layout")
-    return spec.completed(layout=layout), line
+    return layout
 
 
 def _chosen(tensors: object, name: str, kind: str) -> Mapping[str, object] | None:

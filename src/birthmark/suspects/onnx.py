@@ -79,10 +79,10 @@ def open_onnx(path: Path, spec: SuspectSpec, task: Task) -> Oracle:
     session = _session(path)
     given = _one([i.name for i in session.get_inputs()], spec.writing.input_name, "input", path)
     answer = _one([o.name for o in session.get_outputs()], spec.reading.output_name, "output", path)
-    about = next(i for i in session.get_inputs() if i.name == given)
+    about = {i.name: i for i in session.get_inputs()}[given]
     if about.type not in TYPES:
         raise SettingError(f"{path}: input {given} is {about.type}; birthmark asks with {', '.join(TYPES)}")
-    shape = [v if isinstance(v, int) and v > 0 else -1 for v in about.shape]
+    shape = [v if isinstance(v, int) and v > 0 else -1 for v in about.shape] or [0]
     layout = spec.writing.layout or layout_of(shape[1:], task.shape)
     if not layout:
         raise SettingError(f"{path}: input {given} of shape {about.shape} fits nchw and nhwc; declare layout")
@@ -90,7 +90,7 @@ def open_onnx(path: Path, spec: SuspectSpec, task: Task) -> Oracle:
         input_name=given, output_name=answer, layout=layout, answers="values" if task.values else "logits"
     )
     spec = declared(spec.having(datatype=TYPES[about.type]), task)
-    return OnnxFile(session, spec, task, f"{path.name} ({spec.says()})", max(shape[0], 0) if shape else 0)
+    return OnnxFile(session, spec, task, f"{path.name} ({spec.says()})", max(shape[0], 0))
 
 
 def _session(path: Path) -> "InferenceSession":
@@ -178,18 +178,27 @@ def _beside(tensor: "TensorProto", path: Path) -> int:
         return 0
     name = entries.get("location", "")
     place = path.parent / name
-    plain = name == Path(name).name and name.isprintable() and name not in ("", ".", "..")
-    if not plain or place.is_symlink() or not place.is_file():
+    if not _plain(name) or place.is_symlink() or not place.is_file():
         raise ArtifactError(
             f"{path}: its weights lie in {printable(name, 80)!r}; they may only lie in a plain file beside it"
         )
-    try:
-        offset, length = int(entries.get("offset") or 0), int(entries.get("length") or place.stat().st_size)
-    except ValueError:
-        offset = length = -1
-    if not (offset >= 0 and 0 <= length <= place.stat().st_size - offset):
+    size = place.stat().st_size
+    offset, length = _whole(entries.get("offset") or "0"), _whole(entries.get("length") or f"{size}")
+    if offset < 0 or not 0 <= length <= size - offset:
         raise ArtifactError(f"{path}: its weights lie outside {printable(name, 80)!r}; the file is damaged")
     return length
+
+
+def _plain(name: str) -> bool:
+    return name == Path(name).name and name.isprintable() and name not in ("", ".", "..")
+
+
+def _whole(text: str) -> int:
+    """A number of bytes; -1 if it is none."""
+    try:
+        return int(text)
+    except ValueError:
+        return -1
 
 
 def _one(names: list[str], wanted: str, kind: str, path: Path) -> str:

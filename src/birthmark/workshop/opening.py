@@ -110,6 +110,13 @@ def source_card(
     )
     if making.start.isdecimal() or making.start[:2] == "0x":
         return replace(given, start=int(making.start, 0)), ()
+    return _with_start(given, file, making, parts)
+
+
+def _with_start(
+    given: Card, file: ModelFile, making: Making, parts: datasets.Data
+) -> tuple[Card, tuple[tuple[Card, nn.Module], ...]]:
+    """The card of a source whose initial weights are given as a file, and theirs."""
     place = Path(making.start)
     if not making.start or not place.is_file() or given.own_code:
         raise SettingError(

@@ -129,9 +129,7 @@ def fit(
     if not total or not chosen:
         return model.eval()
     optimiser = torch.optim.AdamW(chosen, lr=how.rate, weight_decay=how.weight_decay)
-    schedule = (
-        torch.optim.lr_scheduler.OneCycleLR(optimiser, how.rate, total_steps=total) if how.cycle and total > 3 else None
-    )
+    step = _stepper(optimiser, how, total)
     with seeded(seed):
         for done, part in enumerate(_batches(len(samples), how), start=1):
             if len(part) == 1 < len(samples):  # batch norm needs two
@@ -141,9 +139,7 @@ def fit(
             cost = _cost(model, x, y, t, how, penalty)
             optimiser.zero_grad(set_to_none=True)
             cost.backward()
-            optimiser.step()
-            if schedule is not None:
-                schedule.step()
+            step()
             if done % 20 == 0 and not torch.isfinite(cost):
                 raise BirthmarkError(
                     f"training diverged: the loss is {cost.item()} after {done} of {total} steps; lower the rate "
@@ -159,6 +155,19 @@ def _settle_norms(model: nn.Module, chosen: list[nn.Parameter]) -> None:
         own = {id(parameter) for parameter in module.parameters()}
         if isinstance(module, nn.modules.batchnorm._BatchNorm) and own.isdisjoint(trained):
             module.eval()
+
+
+def _stepper(optimiser: torch.optim.Optimizer, how: Training, total: int) -> Callable[[], None]:
+    """What ends a batch: the optimiser's step, then the schedule's."""
+    if not how.cycle or total < 4:
+        return optimiser.step
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, how.rate, total_steps=total)
+
+    def both() -> None:
+        optimiser.step()
+        schedule.step()
+
+    return both
 
 
 def _batches(n: int, how: Training) -> Iterator[Tensor]:

@@ -50,13 +50,7 @@ def build(
     """
     by_key = {card.key: card for card in cards}
     for card in by_key.values():
-        if dict(card.data) != data.about(card.split):
-            raise SettingError(
-                f"card {card.key} is about other data than {data.name!r} as it is now: expected "
-                f"{data.about(card.split)}, the card says {dict(card.data)}; make the card with Data.about"
-            )
-        if card.own_code and card.code != code_digest(card.recipe, *store.trusted):
-            raise SettingError(f"card {card.key}: the code of {card.recipe} is not what it was when the card was made")
+        _check(card, store, data)
     for key in by_key.keys() & (given or {}).keys():
         _keep_given(by_key[key], (given or {})[key], store, data)
     order, kept = _order(by_key, store), store.keep_data(data)
@@ -87,6 +81,16 @@ def build(
             f"{len(failures)} of {len(by_key)} models could not be made; the first: {title(by_key[first])}: "
             f"{failures[first]}; the others are there, a new build tries these again"
         )
+
+
+def _check(card: Card, store: Store, data: Data) -> None:
+    if dict(card.data) != data.about(card.split):
+        raise SettingError(
+            f"card {card.key} is about other data than {data.name!r} as it is now: expected "
+            f"{data.about(card.split)}, the card says {dict(card.data)}; make the card with Data.about"
+        )
+    if card.own_code and card.code != code_digest(card.recipe, *store.trusted):
+        raise SettingError(f"card {card.key}: the code of {card.recipe} is not what it was when the card was made")
 
 
 def _ready(

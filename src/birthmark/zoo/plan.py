@@ -247,30 +247,32 @@ class _Family:
     def _stolen(
         self, title: str, rule: Mapping[str, Any], values: Mapping[str, Any], parents: Sequence[Entry]
     ) -> Entry:
+        guilty = any(parent.role in ("source", "positive") for parent in parents)
+        client = title if "watermark" in rule else next(filter(None, (parent.client for parent in parents)), "")
+        if "attack" not in rule and not rule.get("evasion"):
+            raise SettingError(f"plan {self.plan}: the model {title!r} has a parent, but neither attack nor evasion")
         source = next((parent.source for parent in parents if parent.source is not None), None)
-        stolen_from = any(parent.role in ("source", "positive") for parent in parents)
-        role, group = (
-            "positive" if stolen_from else "negative",
+        return Entry(
+            title,
+            self._robbed(title, rule, values, parents, source or 0) if "attack" in rule else parents[0].card,
+            "positive" if guilty else "negative",
             _filled(rule.get("group", rule.get("attack", "")), values),
+            "" if guilty else rule.get("tier", "attacked copy of an independent"),
+            source,
+            tuple(_filled(rule.get("evasion", []), values)),
+            client,
         )
-        tier = "" if stolen_from else rule.get("tier", "attacked copy of an independent")
-        evasion = tuple(_filled(step, values) for step in rule.get("evasion", ()))
-        client = title if "watermark" in rule else next((parent.client for parent in parents if parent.client), "")
-        if "attack" not in rule:
-            if not evasion:
-                raise SettingError(
-                    f"plan {self.plan}: the model {title!r} has a parent, but neither attack nor evasion"
-                )
-            return Entry(title, parents[0].card, role, group, tier, source, evasion, client)
+
+    def _robbed(
+        self, title: str, rule: Mapping[str, Any], values: Mapping[str, Any], parents: Sequence[Entry], source: int
+    ) -> Card:
         settings = {**_filled(rule.get("settings", {}), values)}
         if "student" in settings:
             settings = {**self.said.get("students", {}).get(settings["student"], {}), **settings}
         attack, split = _filled(rule["attack"], values), _filled(rule.get("split", ""), values)
-        card = stolen(parents[0].card, attack, settings, split, _seed(title, source or 0))
+        card = stolen(parents[0].card, attack, settings, split, _seed(title, source))
         card = replace(card, parents=tuple(parent.card.key for parent in parents), code=code_of("attacks", attack))
-        if "watermark" in rule or "through" in rule:
-            card = self._shown(card, title, rule, values)
-        return Entry(title, card, role, group, tier, source, evasion, client)
+        return self._shown(card, title, rule, values)
 
     def _shown(self, card: Card, title: str, rule: Mapping[str, Any], values: Mapping[str, Any]) -> Card:
         """The card of a thief that saw the target's answers marked, keys screened by references, or behind evasions."""
@@ -281,6 +283,8 @@ class _Family:
             screens = reference_cards(self.source, self.said.get("cohort", {}).get("references", 0))
         if through:
             shown["evasion"] = "|".join(through)
+        if not shown:
+            return card
         return replace(card, shown=shown, parents=(*card.parents, *(one.key for one in screens)))
 
 

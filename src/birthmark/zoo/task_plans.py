@@ -9,8 +9,9 @@ the plan's own sources are 1, 2 and 3; `TASK:0,10,11` has others, with innocents
     TASK-coarse     the same suspects, their answers rounded, cut to the three largest, or labels alone
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 
 from birthmark.data.tasks import TASKS
 from birthmark.errors import SettingError, nearest
@@ -157,38 +158,45 @@ def plan(name: str) -> Plan:
     task = stem.removesuffix(kind)
     if task not in TASKS:
         raise nearest("task", task, TASKS)
-    if not all(seed.isdecimal() for seed in seeds.split(",") if seeds):
-        raise SettingError(f"expected seeds of sources as in {stem}:4,5, got {seeds!r}")
-    sources, twins = tuple(map(int, seeds.split(","))) if seeds else SOURCES, 99 if kind == MANY else TWINS
+    sources, twins = _sources(stem, seeds) or SOURCES, 99 if kind == MANY else TWINS
     entries = [entry for seed in sources for entry in _around(task, source_card(task, seed), twins, kind == HARD)]
-    bases = [INNOCENTS if set(sources) <= set(SOURCES) else OTHER_INNOCENTS]
-    bases += [bases[0] + 100] if kind == MANY or task in MORE_INNOCENTS else []
-    for base, more in zip(bases, ("", "more-"), strict=False):
-        found = innocents(task, base).items()
-        entries += [Entry(f"{more}{title}", card, "negative", "clean", tier) for title, (tier, card) in found]
+    entries += _strangers(task, sources, kind == MANY or task in MORE_INNOCENTS)
     entries = _coarsened(entries, TASKS[task].values) if kind == COARSE else entries
     methods = {title: {**settings, "placebos": twins} for title, settings in METHODS.items()}
     return Plan(NAME + kind, f"{task} of {NAME}{kind}", task, 0, False, sources, tuple(entries), methods)
 
 
-def _around(task: str, source: Card, twins: int, hard: bool) -> list[Entry]:
-    """A source, the owner's models, and its thefts."""
-    seed, thefts = source.start, harder(task, source) if hard else derived(task, source)
-    treated = treated_cards(source, REFERENCES, TREATED)
-    owned = [(f"twin {i}", card, "twin", "twin") for i, card in enumerate(twin_cards(source, twins))]
-    owned += [
-        (f"reference {i}", card, "craft", "reference") for i, card in enumerate(reference_cards(source, REFERENCES))
-    ]
-    owned += [
-        (f"reference {i}, treated {j}", card, "craft", "treated")
-        for i, cards in enumerate(treated)
-        for j, card in enumerate(cards)
-    ]
-    owned += [("ftal-heavy", derived(task, source)["ftal-heavy"], "craft", "parent")] if hard else []
-    owned += [(title, card, "positive", title.removesuffix("-2")) for title, card in thefts.items()]
-    found = [Entry(*one, source=seed) for one in [("source", source, "source", "source"), *owned]]
-    clean = same_start(source).items()
-    return found + [Entry(title, card, "negative", "clean", "same start, other data", seed) for title, card in clean]
+def _strangers(task: str, sources: tuple[int, ...], twice: bool) -> Iterator[Entry]:
+    base = INNOCENTS if set(sources) <= set(SOURCES) else OTHER_INNOCENTS
+    for more, first in (("", base), ("more-", base + 100))[: 1 + twice]:
+        for title, (tier, card) in innocents(task, first).items():
+            yield Entry(f"{more}{title}", card, "negative", "clean", tier)
+
+
+def _sources(stem: str, text: str) -> tuple[int, ...]:
+    seeds = text.split(",") if text else []
+    if not all(seed.isdecimal() for seed in seeds):
+        raise SettingError(f"expected seeds of sources as in {stem}:4,5, got {text!r}")
+    return tuple(map(int, seeds))
+
+
+def _around(task: str, source: Card, twins: int, hard: bool) -> Iterator[Entry]:
+    """A source, the owner's models, its thefts, and innocents that start where it does."""
+    entry, known = partial(Entry, source=source.start), derived(task, source)
+    yield entry("source", source, "source", "source")
+    for i, card in enumerate(twin_cards(source, twins)):
+        yield entry(f"twin {i}", card, "twin", "twin")
+    for i, card in enumerate(reference_cards(source, REFERENCES)):
+        yield entry(f"reference {i}", card, "craft", "reference")
+    for i, cards in enumerate(treated_cards(source, REFERENCES, TREATED)):
+        for j, card in enumerate(cards):
+            yield entry(f"reference {i}, treated {j}", card, "craft", "treated")
+    if hard:
+        yield entry("ftal-heavy", known["ftal-heavy"], "craft", "parent")
+    for title, card in (harder(task, source) if hard else known).items():
+        yield entry(title, card, "positive", title.removesuffix("-2"))
+    for title, card in same_start(source).items():
+        yield entry(title, card, "negative", "clean", "same start, other data")
 
 
 def _coarsened(entries: list[Entry], values: bool) -> list[Entry]:
