@@ -28,7 +28,7 @@ import httpx2
 import numpy as np
 import torch
 
-from birthmark import data
+from birthmark import data, suspects
 from birthmark.claim import Claim
 from birthmark.evidence import Evidence
 from birthmark.methods.kinship import Kinship
