@@ -1,6 +1,6 @@
 # make demo   a virtual environment, then the main job on digits
 # make test   the whole test suite
-# make check  format, lint and types
+# make check  format, lint, types, and the figures that keep the source readable
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -24,9 +24,10 @@ test: $(VENV)/.installed
 	$(BIN)/python -m pytest -n 2
 
 check: $(VENV)/.installed
-	$(BIN)/ruff format --check src tests scripts benchmarks interop tools
-	$(BIN)/ruff check src tests scripts benchmarks interop tools
+	$(BIN)/ruff format --check src tests scripts benchmarks interop
+	$(BIN)/ruff check src tests scripts benchmarks interop
 	$(BIN)/mypy
+	$(BIN)/python scripts/house.py
 
 # pages of methods and attacks, and the tables between markers, from the code and the committed records
 docs: $(VENV)/.installed

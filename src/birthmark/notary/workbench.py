@@ -84,13 +84,17 @@ def fixed(case: Case, owner: Owner, digest: str) -> Check:
     wrong = [name for name in names if not isinstance(recipe, dict) or card[name] != recipe.get(name)]
     wrong += ["data"] * (made.fixed["data"] != card["data"]) + ["pool"] * (made.fixed["pool"] != owner.pool.digest)
     if made.stage == BEFORE_TRAINING:
-        drawn = case.drawn
-        wrong += [n for n in ("start", "course") if drawn is None or getattr(owner.card, n) != drawn.seed(n)]
+        wrong += _other_seeds(case, owner)
     elif made.fixed["source"] != digest:
         wrong.append("weights")
     if wrong:
         return Check("source", Outcome.FAILED, f"the source has another {', '.join(wrong)} than was committed to")
     return Check("source", Outcome.HELD, "weights, data and recipe are the committed ones")
+
+
+def _other_seeds(case: Case, owner: Owner) -> list[str]:
+    names, drawn = ["start", "course"], case.drawn
+    return names if drawn is None else [name for name in names if getattr(owner.card, name) != drawn.seed(name)]
 
 
 SAME = "the recipe gives the claimed weights, bit for bit"

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from birthmark.answers import softmax
 from birthmark.errors import BirthmarkError, DataError, SettingError
 from birthmark.types import Array, Floats, Samples
 from birthmark.workshop.seeds import sow
@@ -298,8 +299,6 @@ def outputs(model: nn.Module, inputs: Array, batch: int = 1000) -> Floats:
 
 def probabilities(model: nn.Module, inputs: Array) -> Floats:
     """Softmax of a classifier's logits (n, k)."""
-    from birthmark.answers import softmax
-
     return softmax(outputs(model, inputs))
 
 

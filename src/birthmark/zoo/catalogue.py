@@ -6,6 +6,7 @@ from pathlib import Path
 
 from birthmark.errors import SettingError, nearest
 from birthmark.zoo import task_plans
+from birthmark.zoo.cluster import Ray
 from birthmark.zoo.executors import Executor, Pool, Serial
 from birthmark.zoo.plan import Plan, parse
 
@@ -50,8 +51,6 @@ def executor(name: str, workers: int | None = None) -> Executor:
         SettingError: Ray is not installed, or its cluster does not answer.
     """
     if name == "ray":
-        from birthmark.zoo.cluster import Ray
-
         return Ray()
     if name not in ("local", "serial"):
         raise nearest("executor", name, ("local", "ray", "serial"))
