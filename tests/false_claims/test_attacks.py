@@ -13,15 +13,18 @@ from birthmark.data import Data
 from birthmark.methods.kinship import Kinship
 from birthmark.notary import folders, stamps
 from birthmark.notary.cases import Known, read_case
-from birthmark.notary.commitments import BEFORE_DISPUTE, Drawn, commit
+from birthmark.notary.commitments import BEFORE_DISPUTE, BEFORE_TRAINING, Drawn, commit, draw
 from birthmark.notary.judging import Finding, Judgement, judge
+from birthmark.notary.planning import drawn_owner, says_draw
 from birthmark.notary.signing import new_key
 from birthmark.notary.workbench import model_checks
 from birthmark.verify import Terms, verify
 from birthmark.workshop.cohort import SAME_START
+from birthmark.workshop.enroll import enrolling
 from birthmark.workshop.owner import Owner
 from birthmark.workshop.training import Training, fit
 from birthmark.zoo.catalogue import executor
+from birthmark.zoo.make import make
 from birthmark.zoo.store import Store
 from false_claims.world import ATTACKS, JUDGE, World, answering, fixed, suspect
 from notary.cases import ROUND, SECRET, Accuser
@@ -144,3 +147,31 @@ def test_fewer_than_four_references_stay_inconclusive_even_before_the_judge(
     claim = few.fit(replace(world.owner, twin_kind=SAME_START), seed=0)
     found = court.judged(world.owner, claim, accused)
     assert found.finding is not Finding.UPHELD
+
+
+def test_the_highest_grade_needs_no_date_of_the_suspect(
+    world: World, tmp_path: Path, authority: Authority, accused: nn.Module
+) -> None:
+    """Committed before training: the source's own seeds are drawn, so that nobody could choose them."""
+    kin = Kinship(queries=40, placebos=19, references=4, treated=1)
+    plan = {**fixed(world, world.owner, Claim("kinship", vars(kin), world.owner.task, 0, {}))}
+    recipe = {name: plan["recipe"][name] for name in ("recipe", "split", "training")}
+    made = commit(BEFORE_TRAINING, "A", {**plan, "recipe": recipe}, SECRET, round=ROUND)
+    drawn = draw(made, "ab" * 32, SECRET)
+    card = replace(world.owner.card, start=drawn.seed("start"), course=drawn.seed("course"))
+    owner = replace(world.owner, card=card, source=make(card, {}, world.parts))
+    claim = says_draw(kin.fit(enrolling(drawn_owner(owner, drawn), 0), seed=0), drawn)
+    accuser = Accuser(tmp_path, new_key(tmp_path / "key.pem"), claim)
+    (tmp_path / "tested" / "transcript.jsonl").unlink()
+    copy, place = deepcopy(owner.source), tmp_path / "tested" / "transcript.jsonl"
+    accuser.state(verify(claim, suspect(copy), transcript=place, terms=Terms(digest=accuser.digest)))
+    files = accuser.sealed(accuser.commit(made, drawn, authority.stamp))
+    folders.save(files, tmp_path / "sealed")
+    known = Known(roots=stamps.roots(authority.roots), value="ab" * 32, published=LATER)
+    case = read_case(folders.load(tmp_path / "sealed"), known)
+    checks = model_checks(case, owner, world.parts, "", suspect(copy), world.parts["test"], JUDGE)
+    found = judge(case, known, checks)
+    assert found.finding is Finding.UPHELD, [c for c in found.checks if c.outcome != "held"]
+    assert judge(case, replace(known, published=None), checks).finding is Finding.INCONCLUSIVE
+    other = replace(owner, card=replace(card, course=1))
+    assert "another course" in model_checks(case, other, world.parts, "", None, None, JUDGE)[0].words

@@ -1,7 +1,8 @@
 """The edge between the program and whoever runs it: what is printed, how errors end, and with which exit code.
 
-Exit codes: 0 not supported (or done), 10 supported (or a client named), 2 misuse, 3 inconclusive, 4 suspect failed or
-budget spent, 5 artefact invalid, 70 a fault of ours, 130 interrupted. No accident ends with a verdict's code.
+Exit codes: 0 not supported (or done), 10 supported (or a client named, or upheld), 11 rejected by the judge, 2 misuse,
+3 inconclusive, 4 suspect failed or budget spent, 5 artefact invalid, 70 a fault of ours, 130 interrupted. No accident
+ends with a verdict's code.
 """
 
 import json

@@ -24,6 +24,14 @@ from birthmark.verify import Terms, verify
 EVIDENCE, DRAW = "evidence.json", "drawn.json"
 COMMITMENT, ENVELOPE, STAMP = "commitment.json", "commitment.dsse.json", "commitment.tsr"
 COMMITTED = "urn:birthmark:commitment:1"
+STRANGE = (
+    LookupError,
+    TypeError,
+    ValueError,
+    ArithmeticError,
+    AttributeError,
+    RuntimeError,
+)  # of what a signer made up
 
 
 @dataclass(frozen=True)
@@ -77,9 +85,16 @@ def read_case(sealed: Sealed, known: Known = Known()) -> Case:
     stated = parse_canonical(sealed.files[EVIDENCE], EVIDENCE)
     if not isinstance(stated, dict) or stated.get("format") != FORMAT:
         raise ArtifactError(f"{EVIDENCE}: expected {FORMAT}; use the birthmark that wrote it")
-    with sealed.laid_out() as folder:
-        claim, digest = Claim.load(folder / "claim")
-        replayed = _replayed(claim, digest, stated, folder / "transcript.jsonl")
+    try:
+        with sealed.laid_out() as folder:
+            claim, digest = Claim.load(folder / "claim")
+            replayed = _replayed(claim, digest, stated, folder / "transcript.jsonl")
+    except ArtifactError:
+        raise
+    except BirthmarkError as error:
+        raise ArtifactError(f"claim and transcript give no verdict: {error}") from None
+    except STRANGE as error:
+        raise ArtifactError(f"claim and transcript give no verdict: {type(error).__name__}: {error}") from None
     commitment, dated = _commitment(sealed, known)
     drawn = Drawn.read(sealed.files[DRAW], DRAW) if DRAW in sealed.files else None
     return Case(sealed, stated, claim, replayed, commitment, drawn, dated)
@@ -89,14 +104,9 @@ def _replayed(claim: Claim, digest: str, stated: Mapping[str, Any], transcript: 
     replay = Replay(transcript)
     for line in transcript.read_bytes().splitlines()[1:]:
         past(float(json.loads(line).get("time", 0)), "transcript.jsonl")
-    try:
-        terms = Terms(repeats=0, digest=digest, authorisation=str(stated["authorisation"]))
-        alpha, null, budget = float(stated["alpha"]), str(stated["null"]), int(stated["queries"])
-        return verify(claim, replay, alpha=alpha, null=null, budget=budget, terms=terms)
-    except BirthmarkError as error:
-        raise ArtifactError(f"claim and transcript give no verdict: {error}") from None
-    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RuntimeError) as error:
-        raise ArtifactError(f"claim and transcript give no verdict: {type(error).__name__}: {error}") from None
+    terms = Terms(repeats=0, digest=digest, authorisation=str(stated["authorisation"]))
+    alpha, null, budget = float(stated["alpha"]), str(stated["null"]), int(stated["queries"])
+    return verify(claim, replay, alpha=alpha, null=null, budget=budget, terms=terms)
 
 
 def _commitment(sealed: Sealed, known: Known) -> tuple[Commitment | None, datetime | None]:

@@ -124,12 +124,12 @@ def _committed(case: Case, known: Known) -> list[Check]:
 def _terms(case: Case, made: Commitment) -> Check:
     """Whether the suspect was tested as committed."""
     found = {
-        "budget": case.stated["queries"],
-        **{key: case.stated[key] for key in ("method", "settings", "answers", "null")},
+        "budget": case.stated.get("queries"),
+        **{key: case.stated.get(key) for key in ("method", "settings", "answers", "null")},
     }
     fixed = {**made.fixed, "budget": made.fixed["budget"] or len(case.claim.queries)}
     other = [name for name, value in found.items() if not _same(plain_data(fixed[name]), value)]
-    if not _same(made.fixed["alpha"], case.stated["alpha"]):
+    if not _same(made.fixed["alpha"], case.stated.get("alpha")):
         other.append("alpha")
     if other:
         words = f"the suspect was tested with another {', '.join(other)} than the owner had committed to"
