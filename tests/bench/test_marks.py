@@ -65,6 +65,7 @@ def test_a_client_is_held_against_its_own_claim_and_innocents_against_all(place:
     assert min(z["marked: 0", "marked: 0"], z["marked: 1", "marked: 1"], z["tuned", "marked: 0"]) > 3
     assert max(z["honest", client] for client in clients) < 3
     assert len(record["claim"]) == 3
+    assert {r["method"] for r in tables.load(place / "records")} == {"dynamarks"}  # no twins were trained for baselines
 
 
 def test_the_bench_and_verify_say_the_same_of_a_client(place: Path) -> None:

@@ -93,10 +93,14 @@ def run(
 
 
 def _methods(plan: Plan, data: Data, choice: Choice) -> Methods:
-    """Settings by name of all that is run: the baselines that the data allow, then what was chosen."""
+    """Settings by name of all that is run: the baselines that the data allow, then what was chosen.
+
+    Watermarks alone have no use for baselines, which would train twins of their own.
+    """
     task, found = "classification" if data.classes else "values", dict[str, Settings]()
     chosen = plan.methods if choice.methods is None else choice.methods
-    for name, settings in {**{name: plan.methods.get(name, {}) for name in ALWAYS}, **chosen}.items():
+    always = () if chosen and chosen.keys() <= registry.found("watermarks").keys() else ALWAYS
+    for name, settings in {**{name: plan.methods.get(name, {}) for name in always}, **chosen}.items():
         if name not in registry.found("watermarks") and task not in registry.make("methods", name, settings).tasks:
             if name not in ALWAYS:
                 raise SettingError(f"{name} is not made for {task}, which {plan.data} is about; leave it out")

@@ -5,8 +5,10 @@ nothing. The keyring is the source's, over its held-out inputs, screened by the 
 """
 
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import dataclass, field, fields, replace
+from functools import lru_cache
 from hashlib import sha256
+from typing import Generic, TypeVar
 
 import numpy as np
 from torch import nn
@@ -21,17 +23,47 @@ from birthmark.oracle import Oracle
 from birthmark.types import Array, Floats, Plain, Settings
 from birthmark.watermark import Marked, Watermark
 from birthmark.workshop.training import outputs, probabilities
+from birthmark.zoo.store import architecture_of, tensors_digest
 
+T = TypeVar("T")
 MASTER = Secret(sha256(b"birthmark/bench/marks").digest())
 FITTED, HELD = 5000, 1000  # inputs that the keyring is fitted to, and that its claims ask
 
 
+@dataclass(frozen=True)
+class _Known(Generic[T]):
+    """A network or inputs, told from others by a digest of the content."""
+
+    digest: str
+    value: T = field(compare=False, repr=False)
+
+
 def client_key(client: str, source: nn.Module, references: Sequence[nn.Module], data: Data) -> ClientKey:
     """A client's key on a keyring over the first held-out inputs."""
-    queries = data["queries"].inputs[:HELD]
-    mine, others = _answers([source, *references], queries, data)
-    ring = Keyring.make(data["owner"].inputs[:FITTED], queries, mine, others, seed=0, values=not data.classes)
-    return ring.client(MASTER, client)
+    models, values = tuple(map(_network, (source, *references))), not data.classes
+    fitted, held = (_inputs(data[part].inputs[:n]) for part, n in (("owner", FITTED), ("queries", HELD)))
+    return _ring(models, fitted, held, values).client(MASTER, client)
+
+
+@lru_cache(maxsize=2)
+def _ring(models: tuple[_Known[nn.Module], ...], fitted: _Known[Array], held: _Known[Array], values: bool) -> Keyring:
+    rows = [_answered(model, held, values) for model in models]
+    others = np.stack(rows)[1:]
+    return Keyring.make(fitted.value, held.value, rows[0], others, seed=0, values=values)
+
+
+@lru_cache(maxsize=64)
+def _answered(model: _Known[nn.Module], inputs: _Known[Array], values: bool) -> Floats:
+    """Unmarked answers (n, k), kept for the other clients that a worker meets."""
+    return (outputs if values else probabilities)(model.value, inputs.value)
+
+
+def _network(model: nn.Module) -> _Known[nn.Module]:
+    return _Known(f"{architecture_of(model)} {tensors_digest(model.state_dict())}", model)
+
+
+def _inputs(inputs: Array) -> _Known[Array]:
+    return _Known(f"{inputs.shape} {sha256(np.ascontiguousarray(inputs).data).hexdigest()}", inputs)
 
 
 def watermark(shown: Plain, models: Sequence[nn.Module], data: Data) -> Watermark:
@@ -67,8 +99,8 @@ def claimed(
     claiming = registry.make("watermarks", name, {**_settings(mark), **settings})
     if not claiming.logged:
         return claiming
-    mine, others = _answers(models, asked, data)
-    return replace(claiming, key=logged(claiming.key, asked, mine, others))  # type: ignore[type-var, attr-defined]
+    rows = np.stack([_answered(_network(model), _inputs(asked), not data.classes) for model in models])
+    return replace(claiming, key=logged(claiming.key, asked, rows[0], rows[1:]))  # type: ignore[type-var, attr-defined]
 
 
 def fits(name: str, shown: Plain) -> bool:
@@ -86,10 +118,3 @@ def fits(name: str, shown: Plain) -> bool:
 
 def _settings(mark: Watermark) -> Settings:
     return {field.name: getattr(mark, field.name) for field in fields(mark)}  # type: ignore[arg-type]
-
-
-def _answers(models: Sequence[nn.Module], inputs: Array, data: Data) -> tuple[Floats, Floats]:
-    """Unmarked answers of the first model (n, k) and of the others (r, n, k)."""
-    read = probabilities if data.classes else outputs
-    rows = np.stack([read(model, inputs) for model in models])
-    return rows[0], rows[1:]
