@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import kstest
 
+import docs_innocents
 from birthmark import stats
 from birthmark.bench import tables
 from birthmark.data.tasks import TASKS
@@ -367,6 +368,8 @@ def limits(folder: str, by: str) -> str:
 
 
 KINDS: dict[str, Callable[..., str]] = {
+    "accusations": lambda *folders: table(*docs_innocents.accusations(*folders)),
+    "thefts": lambda *folders: table(*docs_innocents.thefts(*folders)),
     **{"groups": groups, "tiers": tiers, "main": main, "query-sets": query_sets},
     **{"marks": marks, "unmarked": unmarked},
     **{"tasks": tasks, "peers": peers, "decisions": decisions, "blamed": blamed, "attacks": attacks, "limits": limits},

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sys
+from contextlib import suppress
 from dataclasses import asdict
 
 
@@ -13,9 +14,10 @@ def main() -> None:
     os.dup2(2, 1)  # whatever a recipe prints goes to the error stream, not between the answers
     from birthmark.zoo.executors import Job, perform
 
-    for line in sys.stdin:
-        answers.write(json.dumps(asdict(perform(Job(**json.loads(line))))) + "\n")
-        answers.flush()
+    with suppress(BrokenPipeError):  # the starter was killed: nobody is there to answer
+        for line in sys.stdin:
+            answers.write(json.dumps(asdict(perform(Job(**json.loads(line))))) + "\n")
+            answers.flush()
 
 
 if __name__ == "__main__":
