@@ -37,6 +37,7 @@ class Training:
         hard_share: weight of the hard labels where both kinds are given, 0 to 1.
         shift: random shifts of up to so many pixels.
         flip: random left-right flips.
+        noise: share of hard labels that are drawn at random before training, 0 to 1.
         cutout: side of a square of noise pasted in, pixels; 0 for none.
         adversarial: share of each batch replaced by PGD examples, 0 to 1.
         epsilon, steps: of those examples: L-inf radius in input units; number of steps (of 2.5 * epsilon / steps).
@@ -54,6 +55,7 @@ class Training:
     shift: int = 0
     flip: bool = False
     cutout: int = 0
+    noise: float = 0.0
     adversarial: float = 0.0
     epsilon: float = 0.05
     steps: int = 5
@@ -132,6 +134,7 @@ def fit(
     optimiser = torch.optim.AdamW(chosen, lr=how.rate, weight_decay=how.weight_decay)
     step = _stepper(optimiser, how, total)
     with seeded(seed):
+        targets = _noisy(targets, samples.classes, how.noise)
         for done, part in enumerate(_batches(len(samples), how), start=1):
             if len(part) == 1 < len(samples):  # batch norm needs two
                 continue
@@ -188,6 +191,14 @@ def _cost(
         outputs = model(x)
     cost = loss(outputs.float(), y, teacher, how)
     return cost if penalty is None else cost + penalty(model, x, outputs.float())
+
+
+def _noisy(targets: Tensor, classes: int, share: float) -> Tensor:
+    """Class numbers of which a share was drawn at random."""
+    if not share or not classes:
+        return targets
+    wrong = torch.rand(len(targets)) < share
+    return torch.where(wrong, torch.randint(classes, targets.shape), targets)
 
 
 def autocast(wanted: bool, where: torch.device) -> "torch.autocast | nullcontext[None]":
