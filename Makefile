@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS = 1
 
-.PHONY: demo test check docs interop interop-all test-ray test-slow mutate bench-digits bench-peers bench-attacks bench-speed clean
+.PHONY: demo test check docs interop interop-all test-ray test-slow fuzz fuzz-guided mutate bench-digits bench-peers bench-attacks bench-speed clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "birthmark needs Python 3.11 or newer; give one with: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
@@ -47,6 +47,17 @@ test-ray: $(VENV)/.installed
 
 test-slow: $(VENV)/.installed
 	$(BIN)/python -m pytest tests/slow
+
+# every reader of what strangers write: 100,000 inputs in process, 500 through the child process; hours.
+# What it finds lies in out/fuzz/READER/NUMBER; put the telling ones into tests/fuzz/corpus
+fuzz: $(VENV)/.installed
+	$(BIN)/python tests/fuzz/run.py --inputs 100000 --record benchmarks/fuzz/record.json
+	$(BIN)/python tests/fuzz/run.py --inputs 500 --record benchmarks/fuzz/record.json child-model child-onnx
+
+# the same readers, guided by coverage: make fuzz-guided READER=claim
+fuzz-guided: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet -c constraints.txt --group nightly
+	$(BIN)/python tests/fuzz/guided.py $(READER) -max_total_time=600 -max_len=65536
 
 # what no test notices in verdict, stats, scoring and enrolment: hours; benchmarks/mutation/ holds the last figures
 mutate: $(VENV)/.installed

@@ -6,9 +6,11 @@ artefact's digest is the SHA-256 of the manifest's canonical JSON, so it pins ev
 
 import json
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -20,10 +22,13 @@ import rfc8785
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from birthmark.errors import ArtifactError, BirthmarkError
+from birthmark.errors import ArtifactError, BirthmarkError, SettingError
 
 LARGEST_WHOLE = 2**53 - 1
 LARGEST = 4 << 30  # bytes in one file; more is refused before it is read
+LONGEST = 16 << 20  # bytes of a text that people write
+DEEPEST = 64  # levels of lists and objects in one document
+BRACKETS = re.compile(rb"[\[\]{}]")
 
 
 def canonical(value: Any) -> bytes:
@@ -52,6 +57,53 @@ def whole(value: int | str) -> int:
 def digest_of(value: Any) -> str:
     """SHA-256, in hex, of a value's canonical JSON."""
     return sha256(canonical(value)).hexdigest()
+
+
+def parsed(blob: bytes, name: str, **hooks: Callable[..., object]) -> Any:
+    """What a JSON document says that nobody vouches for; `hooks` are those of `json.loads`.
+
+    Raises:
+        ArtifactError: not UTF-8, not JSON, or nested deeper than DEEPEST levels (brackets in text count, too).
+    """
+    try:
+        depth = 0
+        for bracket in BRACKETS.findall(blob):
+            depth += 1 if bracket in b"[{" else -1
+            if depth > DEEPEST:
+                raise ValueError(f"nested deeper than {DEEPEST} levels")
+        return json.loads(blob.decode("utf-8"), **hooks)  # type: ignore[arg-type]
+    except ValueError as error:
+        raise ArtifactError(f"{name}: not JSON as birthmark writes it ({str(error)[:100]}); it is damaged") from None
+
+
+def toml(path: Path) -> dict[str, Any]:
+    """What a TOML file of the user's says.
+
+    Raises:
+        SettingError: no text, larger than LONGEST, or not TOML.
+    """
+    try:
+        return tomllib.loads(text_of(path))
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, SettingError):
+            raise
+        raise SettingError(f"{path}: not a TOML file that can be read ({str(error)[:200]})") from None
+
+
+def text_of(path: Path) -> str:
+    """A text file of the user's.
+
+    Raises:
+        SettingError: not one, or larger than LONGEST.
+    """
+    try:
+        if path.stat().st_size > LONGEST:
+            raise SettingError(f"{path}: larger than {LONGEST} bytes")
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        if isinstance(error, SettingError):
+            raise
+        raise SettingError(f"{path}: not a text file that can be read ({str(error)[:200]})") from None
 
 
 def file_digest(path: Path) -> str:
@@ -147,7 +199,7 @@ def load_folder(folder: Path, format: str) -> Artifact:
         return Artifact(
             manifest["format"],
             sha256(canonical(manifest)).hexdigest(),
-            json.loads(blobs["data.json"]),
+            parsed(blobs["data.json"], str(folder)),
             load(blobs["tensors.safetensors"]),
         )
     except (KeyError, ValueError, SafetensorError) as error:
@@ -163,16 +215,17 @@ def _manifest(folder: Path, format: str) -> dict[str, Any]:
     if path.stat().st_size > 1 << 20:
         raise ArtifactError(f"{path}: a manifest of {path.stat().st_size} bytes is no manifest")
     try:
-        manifest = json.loads(path.read_bytes())
+        manifest = parsed(path.read_bytes(), str(path))
         found, files = manifest["format"], manifest["files"]
-        assert all(Path(name).name == name for name in files)
-    except (ValueError, KeyError, TypeError, AssertionError):
+        assert all(Path(name).name == name and isinstance(entry, dict) for name, entry in files.items())
+        canonical(manifest)
+    except (ValueError, KeyError, TypeError, AttributeError, AssertionError):
         raise ArtifactError(f"{path}: not a birthmark manifest; the file is damaged") from None
     noun, _, version = str(found).rpartition("/")
     ours, _, newest = format.rpartition("/")
     if noun != ours:
         raise ArtifactError(f"{folder}: expected a {ours}, got a {noun}")
-    if not version.isdigit() or int(version) > int(newest):
+    if not re.fullmatch("[0-9]{1,9}", version) or int(version) > int(newest):
         raise ArtifactError(
             f"{folder}: made by a newer birthmark (format {found}, this one reads up to {format}); upgrade birthmark"
         )

@@ -15,6 +15,7 @@ from birthmark.errors import ArtifactError
 from birthmark.types import Array, Floats
 
 FORMAT = "birthmark/claim/1"
+TWINS = ("", "same-start", "other-start")
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,16 @@ class Task:
     shape: tuple[int, ...]
     outputs: int
     values: bool = False
+
+    @classmethod
+    def read(cls, said: Mapping[str, Any]) -> "Task":
+        """A task from plain data; raises TypeError or KeyError for anything else."""
+        task = cls(tuple(said["shape"]), said["outputs"], said["values"])
+        if not all(type(n) is int and 0 < n < 1 << 31 for n in (*task.shape, task.outputs)) or len(task.shape) > 8:
+            raise TypeError(f"a task of shape {task.shape!s:.80} and {task.outputs!s:.80} outputs")
+        if type(task.values) is not bool:
+            raise TypeError(f"a task whose values are {task.values!s:.80}")
+        return task
 
 
 @dataclass(frozen=True)
@@ -113,26 +124,38 @@ class Claim:
         """
         artifact = load_folder(Path(folder), FORMAT)
         try:
-            task = artifact.data["task"]
             claim = cls(
                 method=artifact.data["method"],
                 settings=artifact.data["settings"],
-                task=Task(tuple(task["shape"]), task["outputs"], task["values"]),
+                task=Task.read(artifact.data["task"]),
                 seed=whole(artifact.data["seed"]),
                 tensors=artifact.tensors,
                 twins=str(artifact.data.get("twins", "")),
                 facts=artifact.data["facts"],
             )
-        except (KeyError, TypeError) as error:
+            _check_kinds(claim)
+            r, q, k = len(claim.references), len(claim.queries), claim.task.outputs
+            treated = claim.treated
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise ArtifactError(f"{folder}: the claim lacks {error}; it was not written by birthmark") from None
-        r, q, k = len(claim.references), len(claim.queries), claim.task.outputs
-        if claim.references.shape != (r, q, k) or claim.treated.shape != (r, *claim.treated.shape[1:2], q, k):
+        if claim.references.shape != (r, q, k) or treated.shape != (r, *treated.shape[1:2], q, k):
             raise ArtifactError(
                 f"{folder}: expected references of shape (r, {q}, {k}) and treated ones of shape (r, t, {q}, {k}), got "
-                f"{claim.references.shape} and {claim.treated.shape}"
+                f"{claim.references.shape} and {treated.shape}"
             )
         if claim.queries.shape[1:] != claim.task.shape:
             raise ArtifactError(
                 f"{folder}: queries of shape {claim.queries.shape[1:]} for a task of shape {claim.task.shape}"
             )
         return claim, artifact.digest
+
+
+def _check_kinds(claim: Claim) -> None:
+    facts = claim.facts
+    if not (isinstance(claim.method, str) and isinstance(claim.settings, dict) and isinstance(facts, dict)):
+        raise TypeError("a method's name, settings and facts")
+    warnings, versions = facts.get("warnings", []), facts.get("versions", {})
+    if claim.twins not in TWINS or not isinstance(warnings, list) or not isinstance(versions, dict):
+        raise TypeError("a word for its twins, or warnings and versions among its facts")
+    if odd := [name for name, value in claim.tensors.items() if value.dtype.kind not in "biuf"]:
+        raise TypeError(f"numbers in {odd[0]}")

@@ -11,6 +11,7 @@ import shutil
 import sys
 import sysconfig
 import tempfile
+import threading
 import time
 import traceback
 import warnings
@@ -20,7 +21,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
+import numpy as np
+
 import birthmark
+from birthmark.claim import Task
 from birthmark.errors import BirthmarkError
 from fuzz.mutations import Files, mutated
 
@@ -30,6 +34,8 @@ SOURCE = Path(birthmark.__file__).parent
 OWN = (sys.prefix, sys.base_prefix, str(SOURCE), *sysconfig.get_paths().values())
 SYSTEM = ("/proc/", "/sys/", "/dev/", "/usr/share/", "/usr/lib/", "/lib/", "/etc/mime.types", "/etc/localtime")
 CORPUS = Path(__file__).parent / "corpus"
+IMAGES = Task((1, 4, 4), 3)
+X = np.random.default_rng(0).random((2, 1, 4, 4), dtype=np.float32)
 WRITES = ("os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.chmod", "os.truncate")
 NEVER = ("subprocess.", "os.system", "os.exec", "os.fork", "os.posix_spawn", "socket.connect", "socket.bind")
 
@@ -46,7 +52,7 @@ class Reader:
             nobody's forgery, so that they may be accepted.
         kept: of what is read: for changes of the packed bytes it must be what it is for one of the seeds.
         elsewhere: whether an input may name files to read (a description of the user's own).
-        slow: whether an input takes so long that fewer are run.
+        child: whether it is read in a process of its own, and too slow for any but `make fuzz`.
     """
 
     name: str
@@ -56,7 +62,7 @@ class Reader:
     pack: Callable[[Files], Files] | None = None
     kept: Callable[[object], object] | None = None
     elsewhere: bool = False
-    slow: bool = False
+    child: bool = False
 
 
 @dataclass
@@ -90,7 +96,7 @@ class Fuzz:
         memory, start, wrong = _peak(), time.process_time(), list[str]()
         value, error = None, None
         failed: BaseException | None = None
-        watched = _watched(self.base, wrong, elsewhere=self.reader.elsewhere)
+        watched = _watched(self.base, wrong, elsewhere=self.reader.elsewhere, child=self.reader.child)
         with chdir(folder), watched, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
@@ -150,6 +156,21 @@ def corpus(name: str) -> list[tuple[str, Files]]:
     return [(place.name, files_in(place)) for place in folders]
 
 
+def written(*write: Callable[[Path], object]) -> list[Files]:
+    """The files that each of these writes into an empty folder."""
+    found = []
+    for one in write:
+        with tempfile.TemporaryDirectory() as place:
+            one(Path(place))
+            found.append(files_in(Path(place)))
+    return found
+
+
+def content(folder: Path, name: str) -> bytes:
+    """A file's bytes; empty if it is not there."""
+    return (folder / name).read_bytes() if (folder / name).is_file() else b""
+
+
 def files_in(folder: Path) -> Files:
     return {str(file.relative_to(folder)): file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()}
 
@@ -171,12 +192,12 @@ _hooked: list[bool] = []
 
 
 @contextmanager
-def _watched(base: Path, wrong: list[str], *, elsewhere: bool) -> Iterator[None]:
+def _watched(base: Path, wrong: list[str], *, elsewhere: bool, child: bool) -> Iterator[None]:
     global _watch
     if not _hooked:
         sys.addaudithook(_seen)
         _hooked.append(True)
-    _watch = (str(base.resolve()), wrong, elsewhere)
+    _watch = None if child else (str(base.resolve()), wrong, elsewhere)
     try:
         yield
     finally:
@@ -184,7 +205,7 @@ def _watched(base: Path, wrong: list[str], *, elsewhere: bool) -> Iterator[None]
 
 
 def _seen(event: str, details: tuple[object, ...]) -> None:
-    if _watch is None:
+    if _watch is None or threading.current_thread() is not threading.main_thread():
         return
     base, wrong, elsewhere = _watch
     if event.startswith(NEVER):
@@ -194,7 +215,9 @@ def _seen(event: str, details: tuple[object, ...]) -> None:
         if place is None:
             return
         path = os.path.abspath(os.fsdecode(place))
-        writes = event != "open" or (isinstance(details[2], int) and details[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
+        writes = event != "open" or (
+            isinstance(details[2], int) and details[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+        )
         if path.startswith(base) or (not writes and (elsewhere or path.startswith((*OWN, *SYSTEM)))):
             return
         wrong.append(f"{event} of {path[:200]}")

@@ -2,6 +2,7 @@
 
 import json
 import struct
+import tomllib
 import zlib
 from hashlib import sha256
 from io import BytesIO
@@ -43,7 +44,9 @@ def artefact(parts: Files) -> Files:
 
 def lines_of(files: Files) -> Files:
     """JSON lines that end with a chain, without it."""
-    return {name: b"".join(line.rpartition(CHAIN)[0] + b"}\n" for line in blob.splitlines()) for name, blob in files.items()}
+    return {
+        name: b"".join(line.rpartition(CHAIN)[0] + b"}\n" for line in blob.splitlines()) for name, blob in files.items()
+    }
 
 
 def chained_lines(parts: Files) -> Files:
@@ -141,3 +144,30 @@ def pictures(parts: Files) -> Files:
         whole = struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
         found[outer] = found.get(outer, b"\x89PNG\r\n\x1a\n") + whole
     return found
+
+
+def values_of(files: Files) -> Files:
+    """TOML files as JSON."""
+    return {n: json.dumps(tomllib.loads(b.decode())).encode() if n.endswith(".toml") else b for n, b in files.items()}
+
+
+def toml_of(parts: Files) -> Files:
+    return {name: _toml(blob) if name.endswith(".toml") else blob for name, blob in parts.items()}
+
+
+def _toml(blob: bytes) -> bytes:
+    """A JSON object as TOML, in inline tables; what is none stays as it is."""
+    try:
+        found = json.loads(blob)
+        assert isinstance(found, dict)
+        return "".join(f"{json.dumps(key)} = {_inline(value)}\n" for key, value in found.items()).encode()
+    except (ValueError, RecursionError, AssertionError):
+        return blob
+
+
+def _inline(value: object) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(key)} = {_inline(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_inline, value)) + "]"
+    return {"NaN": "nan", "Infinity": "inf", "-Infinity": "-inf", "null": '""'}.get(text := json.dumps(value), text)

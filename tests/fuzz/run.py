@@ -20,7 +20,7 @@ import torch
 from birthmark.artifact import write_atomically
 from fuzz.harness import Fuzz, fuzzing
 from fuzz.mutations import Files
-from fuzz.readers import READERS
+from fuzz.readers import CHILDREN, READERS
 
 MOST_KEPT = 10  # inputs of one kind of finding
 HANG = 120  # seconds after which the process says where it is, and ends
@@ -33,7 +33,7 @@ def main() -> int:
     for name in asked.readers or READERS:
         with tempfile.TemporaryDirectory(prefix="birthmark-fuzz-") as place:
             base = Path(place).resolve() / "x"
-            with fuzzing(READERS[name], base) as fuzz:
+            with fuzzing({**READERS, **CHILDREN}[name], base) as fuzz:
                 record = many(fuzz, asked.first, asked.inputs, asked.seconds, asked.found / name)
         print(json.dumps({"reader": name, **record}), flush=True)
         found += len(record["findings"])
@@ -83,7 +83,9 @@ def _noted(path: Path, name: str, record: dict[str, object]) -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("readers", nargs="*", metavar="READER", help=f"of {', '.join(READERS)}; default all")
+    parser.add_argument(
+        "readers", nargs="*", metavar="READER", help=f"of {', '.join([*READERS, *CHILDREN])}; default those in process"
+    )
     parser.add_argument("--inputs", type=int, default=100_000, help="a reader")
     parser.add_argument("--first", type=int, default=0, help="number of the first input")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="most for a reader")

@@ -57,3 +57,10 @@ def test_near_a_predicting_path() -> None:
     assert not reader.predicts("GET", "/Predict")
     assert all(reader.near(path) for path in ("/predict", "/PREDICT/", "/Predict"))
     assert not reader.near("/predictions")
+
+
+def test_an_answer_that_names_a_tensor_twice_is_not_marked() -> None:
+    tensor = {"name": "y", "shape": [1, 3], "datatype": "FP32", "data": [0.2, 0.3, 0.5]}
+    body = json.dumps({"outputs": [tensor, tensor]}).encode()
+    with pytest.raises(OracleError, match="named twice"):
+        codec(Wire("oip"), TASK).answer({}, body, 1)

@@ -30,7 +30,7 @@ def test_settings_from_toml_and_environment(tmp_path: Path) -> None:
         ('upstrem = "http://a"', "no setting upstrem"),
         ('upstream = "http://a"', "missing keyring"),
         ("upstream = 3", "to be str"),
-        ("=", "no TOML"),
+        ("=", "not a TOML file"),
         ('upstream = "ftp://a"\nkeyring = "r"\nsecret = "s"', "to be a URL"),
         ('upstream = "http://a:b@c"\nkeyring = "r"\nsecret = "s"', "without a user name"),
         ('upstream = "http://a"\nkeyring = "r"\nsecret = "s"\npolicy = "maybe"', "open or closed"),

@@ -1,5 +1,7 @@
 """Keyrings: keys are checked against the owner's own models, placebos by the same rule."""
 
+from pathlib import Path
+
 import numpy as np
 
 from birthmark import data, stats
@@ -35,3 +37,13 @@ def test_a_keyring_without_references_screens_nothing(ring: Keyring) -> None:
     mark = DynaMarks(placebos=19, key=bare.client(MASTER, "alice"))
     scores = mark.score(mark.claim(), mark.mark(bare.queries, bare.source))
     assert scores.source > max(scores.placebos)
+
+
+def test_a_keyring_keeps_a_seed_of_128_bits(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    inputs, source = random.random((50, 4), dtype=np.float32), np.full((20, 2), 0.5)
+    made = Keyring.make(inputs, inputs[:20], source, np.zeros((0, 20, 2)), seed=2**100 + 1, placebos=3)
+    made.save(tmp_path / "ring")
+    read = Keyring.load(tmp_path / "ring")
+    assert read.seed == made.seed
+    assert read.placebo(1) == made.placebo(1)

@@ -4,7 +4,6 @@ All figures pool the sources' suspects, except AUC, which is taken within each s
 sources need not be on one scale. Innocents that all sources share are counted once for each source.
 """
 
-import json
 from collections import defaultdict
 from collections.abc import Sequence
 from itertools import chain
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from birthmark import stats
+from birthmark.artifact import parsed
 from birthmark.errors import ArtifactError
 from birthmark.evidence import Verdict
 from birthmark.types import Floats, Plain
@@ -33,9 +33,9 @@ def load(folder: Path) -> list[Row]:
     found = []
     for path in sorted(folder.rglob("*.json")) if folder.is_dir() else []:
         try:
-            record = json.loads(path.read_bytes())
-        except ValueError as error:
-            raise ArtifactError(f"{path}: not JSON ({error}); the file was damaged, run the bench again") from None
+            record = parsed(path.read_bytes(), str(path))
+        except OSError as error:
+            raise ArtifactError(f"{path}: cannot be read ({error.strerror})") from None
         if isinstance(record, dict) and record.get("format") == FORMAT:
             found.append(record)
     if not found:
@@ -55,6 +55,14 @@ def rows(records: Sequence[Plain], *, fpr: float = 0.05, seed: int = 0, rounds: 
         interval, `auc_raw`, `aruc` (null unless all raw scores lie on [0, 1]), `tpr_at_fpr`, `power` and `fpr`: the
         shares of positives and of innocents with verdict "supported" at alpha, `fpr_low`, `fpr_high`: Clopper-Pearson.
     """
+    try:
+        return _rows(records, fpr, seed, rounds)
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        what = f"{type(error).__name__}: {str(error)[:100]}"
+        raise ArtifactError(f"a record is none that birthmark bench run writes ({what}); run the bench again") from None
+
+
+def _rows(records: Sequence[Plain], fpr: float, seed: int, rounds: int) -> list[Plain]:
     series = defaultdict[tuple[str, str, str, str], list[Plain]](list)
     for record in records:
         series[record["plan"], record.get("task", ""), record["method"], record["access"]].append(record)

@@ -94,7 +94,7 @@ class Codec(ABC):
         wire, shape = self.wire, self.task.shape
         try:
             x = np.asarray(values, dtype=np.float32)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):
             raise OracleError("the queries are no regular array of numbers") from None
         if wire.layout == "nhwc" and len(shape) == 3 and x.shape[1:] == (*shape[1:], shape[0]):
             x = x.transpose(0, 3, 1, 2)
@@ -143,7 +143,7 @@ class Codec(ABC):
         """
         try:
             rows = np.asarray(values, dtype=np.float64)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):
             raise OracleError(
                 "the answers are no regular array of numbers; labels without probabilities cannot be marked"
             ) from None

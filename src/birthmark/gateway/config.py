@@ -17,13 +17,13 @@ Unknown names are errors: a misspelt setting must not leave answers unmarked.
 
 import os
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from birthmark.artifact import toml
 from birthmark.errors import SettingError
 from birthmark.gateway.codec import Wire
 from birthmark.gateway.writer import LogSettings
@@ -128,31 +128,16 @@ def read_config(path: Path | None, environment: Mapping[str, str] = os.environ, 
     Raises:
         SettingError: unreadable, an unknown or missing name, or a value of the wrong kind.
     """
-    data: dict[str, Any] = {**_toml(path), **_told(Config, environment, PREFIX)}
+    data: dict[str, Any] = {**(toml(path) if path else {}), **_told(Config, environment, PREFIX)}
     for part, cls in (("wire", Wire), ("log", LogSettings)):
         if told := _told(cls, environment, f"{PREFIX}{part.upper()}_"):
             data[part] = {**data.get(part, {}), **told}
     data |= {key: value for key, value in given.items() if value is not None}
     where = str(path or "the settings")
     data["wire"] = _made(Wire, data.get("wire", {}), f"{where}, [wire]")
-    if data.get("log"):
-        data["log"] = _made(
-            LogSettings, {**data["log"], "folder": Path(data["log"].get("folder", "log"))}, f"{where}, [log]"
-        )
-    if "keyring" in data:
-        data["keyring"] = Path(data["keyring"])
+    if log := data.pop("log", None):
+        data["log"] = _made(LogSettings, {"folder": "log", **log} if isinstance(log, dict) else log, f"{where}, [log]")
     return _made(Config, data, where)
-
-
-def _toml(path: Path | None) -> dict[str, Any]:
-    if path is None:
-        return {}
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingError(f"{path}: cannot be read ({error.strerror})") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingError(f"{path}: no TOML ({error})") from None
 
 
 def _told(cls: type, environment: Mapping[str, str], prefix: str) -> dict[str, object]:
@@ -169,22 +154,29 @@ def _made(cls: type[T], data: object, where: str) -> T:
     if unknown := sorted(set(data) - kinds.keys()):
         raise SettingError(f"{where}: no setting {', '.join(unknown)}; there are {', '.join(sorted(kinds))}")
     for name, value in data.items():
-        if not _fits(value, kinds[name]):
+        if name not in ("wire", "log") and not _fits(value, kinds[name]):
             kind = getattr(kinds[name], "__name__", kinds[name])
             raise SettingError(f"{where}: expected {name} to be {kind}, got {type(value).__name__}")
     try:
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in data.items()})
+        return cls(**{key: _kept(value, key) for key, value in data.items()})
     except TypeError as error:
         missing = re.findall(r"'(\w+)'", str(error))
         raise SettingError(f"{where}: missing {', '.join(missing)}") from None
 
 
 def _fits(value: object, kind: object) -> bool:
-    if kind is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    if kind is float:
-        return isinstance(value, (int, float))
-    return kind is not str or isinstance(value, str)
+    """Whether what a TOML file holds, or what was given, is of a setting's kind."""
+    if str(kind).startswith("tuple"):
+        wanted = (int, float) if "float" in str(kind) else (str,)
+        return isinstance(value, (list, tuple)) and all(type(item) in wanted for item in value)
+    kinds: Mapping[object, tuple[type, ...]] = {int: (int,), float: (int, float), Path: (str, Path)}
+    return isinstance(value, kinds.get(kind, (str,))) and not isinstance(value, bool)
+
+
+def _kept(value: object, name: str) -> object:
+    if isinstance(value, list):
+        return tuple(value)
+    return Path(value) if name in ("keyring", "folder") and isinstance(value, str) else value
 
 
 def _of(kind: object, text: str) -> object:

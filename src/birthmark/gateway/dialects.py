@@ -41,7 +41,7 @@ class OpenInference(Codec):
                 f"output {name[:40]!r} is no tensor of floats; labels without probabilities cannot be marked"
             )
         rows = self.checked(value.reshape(n, -1) if n and value.size % n == 0 else value, n)
-        place = next(i for i, tensor in enumerate(head["outputs"]) if tensor["name"] == name)
+        place = next(i for i, tensor in enumerate(head["outputs"]) if str(tensor["name"]) == name)
 
         def write(marked: Floats) -> bytes:
             tensor = head["outputs"][place]

@@ -6,7 +6,7 @@ commits to everything before it. Inputs that were near-ties are kept whole with 
 """
 
 import base64
-import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from birthmark.artifact import parsed
 from birthmark.errors import ArtifactError
 from birthmark.transcript import query_digest
 from birthmark.types import Array, Floats
@@ -22,6 +23,7 @@ from birthmark.types import Array, Floats
 FORMAT = "birthmark/query-log/1"
 START = "0" * 64
 Record = dict[str, Any]
+KINDS = {"client": (str,), "marked": (bool,), "n": (int,), "time": (int, float)}  # of every record
 
 
 @dataclass(frozen=True)
@@ -77,11 +79,17 @@ def ties(records: Iterator[Record], client: str) -> tuple[Array, Floats]:
     found: dict[str, tuple[Array, Floats]] = {}
     for record in records:
         if record["client"] == client and record["marked"] and "ties" in record:
-            kept = record["ties"]
-            x = _unpacked(kept["inputs"], (len(kept["rows"]), *kept["shape"]))
-            answers = _unpacked(kept["answers"], (len(kept["rows"]), -1)).astype(np.float64)
+            try:
+                kept = record["ties"]
+                x = _unpacked(kept["inputs"], (len(kept["rows"]), *kept["shape"]))
+                answers = _unpacked(kept["answers"], (len(kept["rows"]), -1)).astype(np.float64)
+            except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
+                what = f"record {record['n']}: its near-ties are none that a gateway writes ({str(error)[:100]})"
+                raise ArtifactError(what) from None
             for row, answer in zip(x, answers, strict=True):
                 found.setdefault(query_digest(row), (row, answer))
+    if len({(x.shape, answer.shape) for x, answer in found.values()}) > 1:
+        raise ArtifactError(f"the log holds near-ties of client {client!r} of different shapes; it is damaged")
     if not found:
         raise ArtifactError(
             f"the log holds no near-ties of client {client!r}; only strengths that decide near-ties keep them"
@@ -112,17 +120,21 @@ def _lines(path: Path) -> Iterator[Line]:
             end += len(line)
             try:
                 if not last:
-                    first = json.loads(line)
-                    if first["format"] != FORMAT:
-                        raise ValueError
+                    first = parsed(line, str(path))
                     last = first["after"]
+                    if first["format"] != FORMAT or not re.fullmatch("[0-9a-f]{64}", last):
+                        raise ValueError
+                    if type(first["records"]) is not int or first["records"] < 0:
+                        raise ValueError
                     yield Line(first, None, last, end)
                     continue
                 digest, body = line[:64].decode(), line[65:-1]
                 if line[64:65] != b" " or digest != chained(last, body):
                     raise ValueError
                 last = digest
-                record = json.loads(body)
+                record = parsed(body, str(path))
+                if any(type(record[name]) not in kinds for name, kinds in KINDS.items()):
+                    raise ValueError
             except (ValueError, KeyError, TypeError):
                 raise ArtifactError(
                     f"{path}: the line that ends at byte {end} does not follow from the one before; the log was "

@@ -18,16 +18,17 @@ from typing import Any
 
 import numpy as np
 
-from birthmark.artifact import load_folder, save_folder
+from birthmark.artifact import load_folder, save_folder, whole
 from birthmark.claim import Task
 from birthmark.errors import ArtifactError, SettingError, ShapeError
-from birthmark.marks.field import Ground, Waves, Whitening, aligned
+from birthmark.marks.field import Ground, Waves, Whitening, aligned, flattened
 from birthmark.marks.keys import BYTES, Secret
 from birthmark.types import Array, Floats
 
 FORMAT = "birthmark/keyring/1"
 TIE_SHARE = 0.05  # of the source's answers are near-ties at most: about half of them change, so 2.5 % of all answers
 WAVES = 8  # a key
+MOST_WAVES = 1024
 OMEGA = 2.0  # their angular frequency, a unit of whitened coordinate
 PASS = 0.65  # share of fair keys that the screening lets pass, however many unmarked models look at them
 DRAWS = 400  # placebo keys that a model's z is standardised by
@@ -218,9 +219,8 @@ class Keyring:
         try:
             data: Mapping[str, Any] = artifact.data
             tensors = artifact.tensors
-            task = Task(tuple(data["task"]["shape"]), data["task"]["outputs"], data["task"]["values"])
-            return cls(
-                task,
+            ring = cls(
+                Task.read(data["task"]),
                 Whitening(tensors["mean"], tensors["axes"]),
                 tensors["queries"],
                 tensors["source"],
@@ -228,12 +228,33 @@ class Keyring:
                 tensors["spread"],
                 data["waves"],
                 data["omega"],
-                data["seed"],
+                whole(data["seed"]),
                 tuple(data["placebos"]),
                 float(data["near"]),
             )
-        except (KeyError, TypeError) as error:
+            ring._check_fit()
+            return ring
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise ArtifactError(f"{folder}: the keyring lacks {error}; it was not written by birthmark") from None
+
+    def _check_fit(self) -> None:
+        """Raise ValueError for what `make` never makes."""
+        white, (q, k) = self.whitening, (len(self.queries), self.task.outputs)
+        shapes = (self.source.shape, self.references.shape, self.spread.shape, self.queries.shape)
+        if shapes != ((q, k), (len(self.references), q, k), (k,), (q, *self.task.shape)):
+            raise ValueError(f"arrays that fit together, having {shapes}")
+        d = flattened(self.queries[:1]).shape[1]
+        if white.axes.ndim != 2 or (*white.mean.shape, len(white.axes)) != (d, d) or not 0 < white.axes.shape[1] <= d:
+            raise ValueError(f"a whitening of {d} values, having {white.mean.shape} and {white.axes.shape}")
+        arrays = (white.mean, white.axes, self.queries, self.source, self.references, self.spread)
+        finite = all(array.dtype.kind == "f" and np.isfinite(array).all() for array in arrays)
+        if not finite or not (self.spread > 0).all():
+            raise ValueError("finite real numbers, and spreads above 0")
+        numbers = (self.waves, self.seed, *self.placebos)
+        if any(type(n) is not int for n in numbers) or not 0 < self.waves <= MOST_WAVES:
+            raise ValueError("whole numbers of waves, seed and placebos")
+        if type(self.omega) not in (int, float) or not (0 < self.omega < 1e6 and 0 <= self.near <= 1):
+            raise ValueError("a frequency, or the margin of near-ties")
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,6 @@ three parts, and every function takes the part that it needs. `writing.encoded` 
 """
 
 import json
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from hashlib import sha256
@@ -17,7 +16,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic.dataclasses import dataclass as validated
 
-from birthmark.artifact import LARGEST, digest_of
+from birthmark.artifact import LARGEST, digest_of, text_of, toml
 from birthmark.claim import Task
 from birthmark.errors import SettingError
 from birthmark.suspects.address import header_name, header_text, refers_to_secret, split_url, without_secret
@@ -27,7 +26,6 @@ from birthmark.types import Access
 
 PRIVATE = ("url", "headers", "auth", "proxy", "body")  # fields whose values no message shows
 PACE = ("url", "batch", "concurrency", "rate", "timeout", "retries", "largest")  # when a suspect answers, not what
-LONGEST = 16 << 20  # bytes of a description, or of a file of labels
 
 
 def _checked(check: Callable[[str], object], text: str) -> str:
@@ -123,12 +121,9 @@ class SuspectSpec:
         Raises:
             SettingError: unreadable, not TOML, an unknown key or a value of the wrong kind.
         """
-        try:
-            table = tomllib.loads(_text_of(path))
-        except (tomllib.TOMLDecodeError, RecursionError) as error:
-            raise SettingError(f"{path}: not a TOML file that can be read ({str(error)[:200]})") from None
+        table = toml(path)
         if isinstance(table.get("labels"), str):
-            table["labels"] = _text_of(path.parent / table["labels"]).splitlines()
+            table["labels"] = text_of(path.parent / table["labels"]).splitlines()
         try:
             return cls(**table)
         except SettingError as error:
@@ -169,17 +164,6 @@ class SuspectSpec:
                 text = json.dumps(value)
                 parts.append(f"{key} {text if len(text) < 60 else 'sha256:' + sha256(text.encode()).hexdigest()[:12]}")
         return ", ".join(part for part in parts if part)
-
-
-def _text_of(path: Path) -> str:
-    try:
-        if path.stat().st_size > LONGEST:
-            raise SettingError(f"{path}: larger than {LONGEST} bytes")
-        return path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        if isinstance(error, SettingError):
-            raise
-        raise SettingError(f"{path}: not a text file that can be read ({str(error)[:200]})") from None
 
 
 def _one_line(error: ValidationError) -> str:

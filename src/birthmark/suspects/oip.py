@@ -160,6 +160,8 @@ def tensors(head: object, body: bytes, at: int, name: str, part: str) -> Tensors
                     raise ValueError(f"binary_data_size {size!r} of {len(body) - at} bytes")
                 value = _from_bytes(body[at : at + size], kind)
                 at += size
+            if str(label) in found:
+                raise ValueError("it is named twice")
             found[str(label)] = value.reshape(_sides(shape))
         except (ValueError, TypeError, OverflowError) as error:
             raise OracleError(

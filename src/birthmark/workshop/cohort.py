@@ -17,17 +17,27 @@ A recipe (TOML, `cohorts/*.toml` or a file of the user's) says which models quer
     [[treatment]]     attack, settings, split or splits in rotation, students (one model each), and how many `times`
 """
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from birthmark.artifact import toml
 from birthmark.errors import SettingError, nearest
 from birthmark.workshop.card import VERSION, Card, made_by, stolen
 from birthmark.workshop.seeds import drawn
 
+RECIPES = Path(__file__).parents[1] / "cohorts"
+MOST = 10_000  # models of one rule
+TEXT, LIST, COUNT = (str,), (list,), (int,)
+WORDS: Mapping[str, Mapping[str, tuple[type, ...]]] = {
+    "": {
+        **{"about": TEXT, "twins": COUNT, "thin": COUNT, "without": LIST, "mirrored": (bool,)},
+        **{"independent": LIST, "treatment": LIST},
+    },
+    "independent": {"recipes": LIST, "split": TEXT, "training": (dict,), "start": TEXT, "times": COUNT},
+    "treatment": {"attack": TEXT, "settings": (dict,), "split": (str, list), "students": LIST, "times": COUNT},
+}
 REFERENCE_ARCHITECTURES = ("cnn", "res", "vgg", "lenet", "mobile", "squeeze")
 RELATIVES = {  # of families that no image classifier can stand in for
     "mlp": ("mlp", "mlp-deep", "mlp:width=64"),
@@ -153,33 +163,36 @@ def recipe(name: str) -> Mapping[str, Any]:
 
     Raises:
         UnknownName: neither a known recipe nor a file.
-        SettingError: not TOML, or with words a recipe does not have.
+        SettingError: not TOML, with words a recipe does not have, or values of another kind.
     """
-    folder = files("birthmark") / "cohorts"
-    known = sorted(place.name.removesuffix(".toml") for place in folder.iterdir() if place.name.endswith(".toml"))
+    known = {place.stem: place for place in sorted(RECIPES.glob("*.toml"))}
     if name not in known and not Path(name).is_file():
         raise nearest("cohort recipe", name, known)
-    text = (folder / f"{name}.toml").read_text() if name in known else Path(name).read_text()
-    try:
-        found = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise SettingError(f"cohort recipe {name}: not TOML: {error}") from None
-    words = {
-        "": ("about", "twins", "thin", "without", "mirrored", "independent", "treatment"),
-        "independent": ("recipes", "split", "training", "start", "times"),
-        "treatment": ("attack", "settings", "split", "students", "times"),
-    }
-    for part, table in [
-        ("", found),
-        *((kind, t) for kind in ("independent", "treatment") for t in found.get(kind, ())),
-    ]:
-        unknown = set(table) - set(words[part])
-        if unknown:
-            raise SettingError(
-                f"cohort recipe {name}: unknown {', '.join(sorted(unknown))} in {part or 'the recipe'}; it has "
-                f"{', '.join(words[part])}"
-            )
+    found = toml(known.get(name, Path(name)))
+    _check_words(name, "", found)
+    for part in ("independent", "treatment"):
+        for table in found.get(part, ()):
+            _check_words(name, part, table)
     return found
+
+
+def _check_words(name: str, part: str, table: object) -> None:
+    words, where = WORDS[part], part or "the recipe"
+    if not isinstance(table, dict) or (unknown := sorted(set(table) - set(words))):
+        got = f"unknown {', '.join(unknown)}" if isinstance(table, dict) else f"no table but {table!r:.80}"
+        raise SettingError(f"cohort recipe {name}: {got} in {where}; it has {', '.join(words)}")
+    needed = {"treatment": {"attack", "split"}, "independent": set() if "start" in table else {"recipes"}}
+    if missing := needed.get(part, set()) - set(table):
+        raise SettingError(f"cohort recipe {name}: {where} without {', '.join(sorted(missing))}")
+    for word, value in table.items():
+        texts = not isinstance(value, list) or part == "" or all(isinstance(one, str) for one in value)
+        if (
+            type(value) not in words[word]
+            or not texts
+            or (type(value) is int and not (word != "twins") <= value <= MOST)
+        ):
+            wanted = " or ".join(kind.__name__ for kind in words[word])
+            raise SettingError(f"cohort recipe {name}: expected {word} to be {wanted} (0 to {MOST}), got {value!r:.80}")
 
 
 def family(plan: Mapping[str, Any], owner: Card, source: Card, *, twins: Sequence[Card], seed: int = 0) -> Family:

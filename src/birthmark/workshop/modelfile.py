@@ -4,7 +4,6 @@ The head says architecture, input shape, outputs and the kind of answers. A stat
 head beside it, `NAME.json`. Nothing is unpickled.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as save_tensors
 from torch import nn
 
-from birthmark.artifact import canonical, write_atomically
+from birthmark.artifact import canonical, parsed, write_atomically
 from birthmark.claim import Task
 from birthmark.errors import ArtifactError, BirthmarkError, SettingError, UnknownName
 from birthmark.secrets import printable
@@ -196,11 +195,11 @@ def read_tensors(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     beside = path.with_suffix(".json")
     try:
         if "birthmark" in metadata:
-            entry = json.loads(metadata["birthmark"])
+            entry = parsed(metadata["birthmark"].encode(), f"{path}: its card")
         else:
-            entry = json.loads(beside.read_text()) if beside.is_file() else {}
-    except ValueError:
-        raise ArtifactError(f"{path}: its card is not JSON; the file was edited") from None
+            entry = parsed(beside.read_bytes(), f"{path}: its card") if beside.is_file() else {}
+    except OSError as error:
+        raise ArtifactError(f"{beside}: cannot be read ({error.strerror})") from None
     _check_entry(entry, path)
     return entry, tensors
 

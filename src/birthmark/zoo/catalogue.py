@@ -1,23 +1,20 @@
 """What the zoo finds by name: plans and executors."""
 
-import tomllib
-from importlib.resources import files
 from pathlib import Path
 
-from birthmark.errors import SettingError, nearest
+from birthmark.artifact import toml
+from birthmark.errors import BirthmarkError, SettingError, nearest
 from birthmark.zoo import task_plans
 from birthmark.zoo.cluster import Ray
 from birthmark.zoo.executors import Executor, Pool, Serial
 from birthmark.zoo.plan import Plan, parse
 
+PLANS = Path(__file__).parents[1] / "plans"
+
 
 def names() -> list[str]:
     """The plans that come with birthmark."""
-    return sorted(
-        path.name.removesuffix(".toml")
-        for path in files("birthmark").joinpath("plans").iterdir()
-        if path.name.endswith(".toml")
-    )
+    return sorted(path.stem for path in PLANS.glob("*.toml"))
 
 
 def read(name: str) -> Plan:
@@ -30,17 +27,21 @@ def read(name: str) -> Plan:
     if name.endswith(".toml"):
         if not Path(name).is_file():
             raise SettingError(f"{name}: no such file; plans that come with birthmark: {', '.join(names())}")
-        text, title = Path(name).read_text(encoding="utf-8"), Path(name).stem
+        path = Path(name)
     elif name.startswith("fingerbench-tasks/"):
         return task_plans.plan(name.partition("/")[2])
     elif name in names():
-        text, title = files("birthmark").joinpath("plans", f"{name}.toml").read_text(encoding="utf-8"), name
+        path = PLANS / f"{name}.toml"
     else:
         raise nearest("plan", name, names())
+    said = toml(path)
     try:
-        return parse(title, tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise SettingError(f"plan {title}: not TOML: {error}") from None
+        return parse(path.stem, said)
+    except BirthmarkError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
+        what = f"{type(error).__name__}: {str(error)[:200]}"
+        raise SettingError(f"plan {path.stem}: a value is of another kind than its key wants ({what})") from None
 
 
 def executor(name: str, workers: int | None = None) -> Executor:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
+from math import prod
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -35,6 +36,7 @@ KEYS = {
     "gpus",
     "methods",
 }
+MOST = 10_000  # models of one rule, or of one kind in the cohort
 RULE = {
     *("name", "of", "attack", "settings", "recipe", "training", "split", "start", "group", "tier", "each", "count"),
     *("evasion", "watermark", "through"),
@@ -173,6 +175,8 @@ class _Family:
         seed, cohort = self.source.start, self.said.get("cohort", {})
         _known("[cohort]", cohort, {"twins", "references", "surrogates", "crafting"})
         references, crafting = cohort.get("references", 0), cohort.get("crafting", cohort.get("references", 0))
+        if any(type(number) is not int or not 0 <= number <= MOST for number in cohort.values()):
+            raise SettingError(f"plan {self.plan}, [cohort]: expected whole numbers from 0 to {MOST}")
         self.made["source"] = Entry("source", self.source, "source", "source", source=seed)
         yield self.made["source"]
         for role, group, cards in (
@@ -294,14 +298,15 @@ def _seed(title: str, source: int) -> int:
 
 
 def _combinations(rule: Mapping[str, Any], lists: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    each = {**rule.get("each", {}), **({"i": list(range(rule["count"]))} if "count" in rule else {})}
-    columns = []
-    for key, values in each.items():
+    each = {**rule.get("each", {}), **({"i": range(rule["count"])} if "count" in rule else {})}
+    for values in each.values():
         if isinstance(values, str) and values not in lists:
             raise nearest("list of the plan", values, lists)
-        columns.append([(key, value) for value in (lists[values] if isinstance(values, str) else values)])
+    columns = [lists[values] if isinstance(values, str) else values for values in each.values()]
+    if prod(map(len, columns)) > MOST:
+        raise SettingError(f"a rule of the plan makes more than {MOST} models")
     for row in product(*columns):
-        yield dict(row)
+        yield dict(zip(each, row, strict=True))
 
 
 def _filled(value: Any, values: Mapping[str, Any]) -> Any:
@@ -314,7 +319,7 @@ def _filled(value: Any, values: Mapping[str, Any]) -> Any:
         return value
     alone = re.fullmatch(r"\{(\w+)\}", value)
     try:
-        return values[alone[1]] if alone else value.format(**values)
+        return values[alone[1]] if alone else re.sub(r"\{(\w+)\}", lambda name: str(values[name[1]]), value)
     except KeyError as error:
         raise SettingError(f"{value!r} speaks of {error}, which the rule's `each` does not list") from None
 

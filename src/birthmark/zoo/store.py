@@ -231,8 +231,14 @@ def as_card(value: Mapping[str, Any]) -> Card:
     """
     if "seed" in value:  # of birthmark 0.1, which knew one seed for both
         value = {"start": value["seed"], "course": value["seed"], **{k: v for k, v in value.items() if k != "seed"}}
-    seeds = {name: whole(value[name]) for name in ("start", "course") if name in value}
     try:
-        return Card(**{**value, **seeds, "parents": tuple(value.get("parents", ()))})
-    except TypeError as error:
+        seeds = {name: whole(value[name]) for name in ("start", "course") if name in value}
+        card = Card(**{**value, **seeds, "parents": tuple(value.get("parents", ()))})
+        texts = (card.split, card.recipe, card.attack, card.code, *card.parents)
+        if not all(isinstance(text, str) for text in texts) or not isinstance(card.data, Mapping) or not card.key:
+            raise TypeError("a field of another kind")
+        return card
+    except SettingError:
+        raise
+    except (TypeError, ValueError, AttributeError) as error:
         raise SettingError(f"not a card: {error}") from None
