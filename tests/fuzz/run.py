@@ -70,10 +70,14 @@ def _keep(files: Files, place: Path, wrong: str) -> None:
 
 
 def _noted(path: Path, name: str, record: dict[str, object]) -> None:
-    """Add to the record what was run; runs of one reader are added up."""
+    """Add to the record what was run; runs of one reader are added up.
+
+    By hand: "mended", the kinds of finding that were there before.
+    """
     whole = json.loads(path.read_bytes()) if path.is_file() else {}
     before = whole.get(name, {"inputs": 0, "seconds": 0.0})
     whole[name] = {
+        **before,
         "inputs": before["inputs"] + record["inputs"],
         "seconds": round(before["seconds"] + record["seconds"], 1),
         "findings": len(record["findings"]),

@@ -163,7 +163,7 @@ def test_unknown_plans_and_broken_files(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="no such file"):
         catalogue.read(str(tmp_path / "x.toml"))
     (tmp_path / "x.toml").write_text("data = ")
-    with pytest.raises(SettingError, match="not TOML"):
+    with pytest.raises(SettingError, match="not a TOML file"):
         catalogue.read(str(tmp_path / "x.toml"))
     with pytest.raises(SettingError, match="has the sources 0, 1, got 7"):
         plans.parse("small", SMALL).of(7)
