@@ -62,7 +62,7 @@ def rows(records: Sequence[Plain], *, fpr: float = 0.05, seed: int = 0, rounds: 
         raise ArtifactError(f"a record is none that birthmark bench run writes ({what}); run the bench again") from None
 
 
-def _rows(records: Sequence[Plain], fpr: float, seed: int, rounds: int) -> list[Plain]:
+def _rows(records: Sequence[Plain], fpr: float, seed: int, rounds: int) -> list[dict[str, Any]]:
     series = defaultdict[tuple[str, str, str, str], list[Plain]](list)
     for record in records:
         series[record["plan"], record.get("task", ""), record["method"], record["access"]].append(record)
