@@ -5,7 +5,8 @@
 
 One unit is one source: digits (mlp, cnn, lenet) or garments of 14x14 pixels (mlp, lenet, res), five of each.
 Its strangers share recipe and initial weights: on other data, on other data under the source's own course, on the
-source's data in another order, and on nine tenths of it. Every method that gives a verdict is enrolled with same-start twins and,
+source's data in another order, and on nine tenths of it. Every method that gives a verdict is enrolled with same-start
+twins and,
 for comparison, with other-start twins, and asked at its own number of queries; verdicts come from `conclude` at .05.
 Units stay in WORK; a unit that was interrupted begins again with the models that were made.
 """
@@ -129,7 +130,16 @@ def suspects(source: Card, n: int) -> Iterator[tuple[str, Card]]:
         yield kind, stolen(source, attack, settings, "attacker", 50 + 100 * source.course + i)
 
 
-def claims(unit: Unit, owner: Owner, elsewhere: Owner) -> Iterator[tuple[str, str, str, Claim]]:
+def crafted(owner: Owner) -> Iterator[tuple[str, str, str, Claim]]:
+    """Claims of methods that craft their queries with a cohort, as `claims` gives them."""
+    for name, settings in CRAFTED.items():
+        try:
+            yield name, "", "references", registry.make("methods", name, settings).fit(owner, seed=0)
+        except BirthmarkError as error:
+            print(f"{name}: {error}", flush=True)
+
+
+def claims(owner: Owner, elsewhere: Owner) -> Iterator[tuple[str, str, str, Claim]]:
     """Method, kind of twins, null, claim."""
     for name in TWINNED:
         for kind, whose in ((SAME_START, owner), (OTHER_START, elsewhere)):
@@ -143,12 +153,6 @@ def claims(unit: Unit, owner: Owner, elsewhere: Owner) -> Iterator[tuple[str, st
         )
     for name, settings in RANKED.items():
         yield name, "", "references", registry.make("methods", name, {**settings, "references": 19}).fit(owner, seed=0)
-    if unit.task == "digits" and unit.source < CRAFTED_SOURCES:
-        for name, settings in CRAFTED.items():
-            try:
-                yield name, "", "references", registry.make("methods", name, settings).fit(owner, seed=0)
-            except BirthmarkError as error:
-                print(f"{unit.name}: {name}: {error}", flush=True)
     ring, master = make_keyring(owner, references=8, seed=0), new_secret()
     for client in ("a", "b", "c"):
         yield "dynamarks", "", "placebos", make_claim(ring, master, client, strength="strong")
@@ -175,7 +179,7 @@ def verdicts(
             yield access, kind, found.verdict.value, found.standing.z, found.standing.p
 
 
-def run_unit(unit: Unit, work: Path) -> dict[str, Any]:
+def run_unit(unit: Unit, work: Path, *, craft: bool) -> dict[str, Any]:
     """One source's rows: counts of verdicts and the mean z by method, twins, null, access and kind of suspect."""
     parts, store = datasets.load(unit.task), Store(work / "zoo")
     card = unit.card(parts)
@@ -187,7 +191,7 @@ def run_unit(unit: Unit, work: Path) -> dict[str, Any]:
     cards = list(suspects(card, len(parts["owner"])))
     models = list(zip([kind for kind, _ in cards], make([one for _, one in cards]), strict=True))
     cells = defaultdict[tuple[str, ...], list[tuple[str, float, float]]](list)
-    for method, twins, null, claim in claims(unit, owner, elsewhere):
+    for method, twins, null, claim in crafted(owner) if craft else claims(owner, elsewhere):
         for access, kind, *found in verdicts(claim, null, models):
             cells[method, twins, null, access, kind].append(tuple(found))  # type: ignore[arg-type]
     names = ("method", "twins", "null", "access", "kind")
@@ -248,13 +252,14 @@ def main() -> None:
     parser.add_argument("--sources", type=int, default=SOURCES)
     said = parser.parse_args()
     torch.set_num_threads(1)
-    units = [Unit(task, recipe, source) for source in range(said.sources) for task, recipe in REGIMES]
+    units = [(Unit(task, recipe, source), False) for source in range(said.sources) for task, recipe in REGIMES]
+    units += [(unit, True) for unit, _ in units if unit.task == "digits" and unit.source < CRAFTED_SOURCES]
     if said.what == "run":
-        for unit in units:
-            place = said.work / "units" / f"{unit.name}.json"
+        for unit, craft in units:
+            place = said.work / "units" / f"{unit.name}{'-crafted' * craft}.json"
             if not place.is_file():
-                write_atomically(place, canonical(run_unit(unit, said.work)) + b"\n")
-                print(unit.name, flush=True)
+                write_atomically(place, canonical(run_unit(unit, said.work, craft=craft)) + b"\n")
+                print(place.stem, flush=True)
         return
     done = [json.loads(path.read_text()) for path in sorted((said.work / "units").glob("*.json"))]
     rows = summary(done)

@@ -9,7 +9,7 @@ import platform
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,10 @@ class Place:
     def claim(self, key: str) -> Path:
         return self.store.folder / "claims" / key
 
+    def cost(self, key: str) -> Path:
+        """What a claim took, in a file of its own: seconds differ from run to run, the claim's digest does not."""
+        return self.store.folder / "costs" / f"{key}.json"
+
     def has_claim(self, key: str) -> bool:
         return (self.claim(key) / "manifest.json").is_file()
 
@@ -62,7 +66,7 @@ class Place:
         return self.store.folder / "answers" / claim / f"{_who(entry)}.npy"
 
     def grades(self, entry: Entry) -> Path:
-        return self.store.folder / "answers" / f"{_who(entry)}-{self.owner.key}.json"
+        return self.store.folder / "answers" / f"{_who(entry)}-{self.owner.key}-{self.data}.json"
 
     def answered(self, entry: Entry, claim: str) -> Floats | None:
         """A suspect's answers to a claim's queries, if they are there."""
@@ -83,8 +87,8 @@ def enrol(at: Plain, method: str, settings: Settings, seed: int, key: str, clien
             else:
                 claim, facts = _fingerprint(place, method, settings, seed)
             facts = {"seconds": round(time.monotonic() - started + facts.pop("saved"), 2), **facts}
-            bench = {**facts, "refused": _refusal(claim), "versions": versions()}
-            replace(claim, facts={**claim.facts, "bench": bench}).save(place.claim(key))
+            write_atomically(place.cost(key), canonical({**facts, "refused": _refusal(claim), "versions": versions()}))
+            claim.save(place.claim(key))
     return {"seconds": time.monotonic() - started}
 
 
@@ -167,7 +171,7 @@ def score(
     entries = [as_entry(suspect) for suspect in suspects]
     loaded = {client: (key, *Claim.load(place.claim(key))) for client, key in claims.items()}
     first = next(iter(loaded.values()))[1]
-    about = {**facts, "source": place.owner.key, **_about([(claim, digest) for _, claim, digest in loaded.values()])}
+    about = {**facts, "source": place.owner.key, **_about(place, list(loaded.values()))}
     for access, level in ACCESSES.items():
         if level < registry.scorer(first).needs or (first.task.values and level is Access.LABELS):
             continue
@@ -181,17 +185,17 @@ def score(
     return {"seconds": time.monotonic() - started}
 
 
-def _about(claims: Sequence[tuple[Claim, str]]) -> dict[str, Any]:
-    """What a record says of its claims and their digests."""
-    first, digests = claims[0][0], [digest for _, digest in claims]
-    made = [claim.facts["bench"] for claim, _ in claims]
+def _about(place: Place, claims: Sequence[tuple[str, Claim, str]]) -> dict[str, Any]:
+    """What a record says of its claims, given by key, and their digests."""
+    first, digests = claims[0][1], [digest for _, _, digest in claims]
+    made = [json.loads(place.cost(key).read_bytes()) for key, _, _ in claims]
     return {
         "format": FORMAT,
         "method": first.method,
         "settings": plain(first.settings),
         "seed": first.seed,
         "claim": digests[0] if len(digests) == 1 else digests,
-        "queries": max(len(claim.queries) for claim, _ in claims),
+        "queries": max(len(claim.queries) for _, claim, _ in claims),
         "enrol_seconds": round(sum(bench["seconds"] for bench in made), 2),
         "enrol_models": max(bench["models"] for bench in made),
         "refused": next((bench["refused"] for bench in made if bench["refused"]), ""),

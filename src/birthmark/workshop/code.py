@@ -34,8 +34,10 @@ def imported(spec: str) -> Callable[..., Any]:
     return found
 
 
-def trainer(spec: str) -> Callable[[int, int], Any]:
+def trainer(spec: str) -> Callable[[int, Any], Any]:
     """A recipe of the user's own: (seed, start) -> trained network.
+
+    `start` is the seed of the initial weights, or a network that has them, where the owner gave a file.
 
     Raises:
         SettingError: it takes something else, as recipes of birthmark 0.1 did, which knew one seed.

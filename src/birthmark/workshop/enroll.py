@@ -22,10 +22,12 @@ from birthmark.verdict import LEAST_REFERENCES, Nulls, conclude, without
 from birthmark.workshop.card import Card
 from birthmark.workshop.cohort import reference_cards, surrogate_cards, treated_cards
 from birthmark.workshop.owner import Owner
+from birthmark.workshop.reruns import LEAST, LEVEL, compare
 from birthmark.workshop.seeds import drawn
-from birthmark.workshop.training import accuracy, outputs
+from birthmark.workshop.training import accuracy, outputs, probabilities
 
 BUDGETS = (20, 50, 100, 200, 500, 1000, 2000)
+MEASURED = 2000  # training samples that source and twins are compared on
 REFUSED = 0.01  # a claim is refused if so many references would be accused by chance with less than this probability
 
 
@@ -46,22 +48,29 @@ def enroll(
         surrogates: number of small thefts by the owner, on the reserve, that the expected power is measured on.
 
     Returns:
-        The claim, with `facts`: versions, source, self_check, reach, power, warnings.
+        The claim, with `facts`: versions, source, twins, reruns, self_check, reach, power, warnings.
 
     Raises:
-        BirthmarkError: the claim accuses the owner's own independent references: the source lies close to everybody.
+        BirthmarkError: the source is no rerun of its twins' recipe, or the claim accuses the owner's own independent
+            references: the source lies close to everybody.
         ShapeError: the source's outputs do not fit the data.
     """
     test, owner = owner.pool if test is None else test, enrolling(owner, seed)
     check_source(owner, test)
     owner.make(relatives(owner, method))
+    twins, references = owner.twins(getattr(method, "placebos", 0)), owner.references(getattr(method, "references", 0))
+    compared = reruns(owner, twins, references, test)
+    if progress is not None:
+        progress(0.5)
     claim = method.fit(owner, seed=seed)
     if progress is not None:
         progress(0.7)
-    placebos = int(claim.settings.get("placebos", 0))
-    twins = list(owner.twins(placebos)) if placebos else []
     checked = self_check(claim)
-    warnings = [*owner.notes, *claim.facts.get("warnings", ()), *kinds(owner, twins, test), *leaning(checked)]
+    warnings = [*owner.notes, *claim.facts.get("warnings", ()), *leaning(checked)]
+    if twins and not compared:
+        warnings.append(
+            f"{len(twins)} twins: with fewer than {LEAST} nobody can tell whether the source is their rerun"
+        )
     facts = {
         **claim.facts,
         "versions": versions(),
@@ -71,6 +80,7 @@ def enroll(
             "card": owner.card.key,
         },
         "twins": {"n": len(twins), "accuracy": [round(accuracy(twin, test), 4) for twin in twins]},
+        "reruns": compared,
         "self_check": checked,
         "reach": reach(claim),
         "power": power(claim, owner, surrogates) if surrogates else [],
@@ -142,29 +152,40 @@ def _binomial_below(hits: int, n: int, share: float) -> float:
     return float(binom.cdf(hits - 1, n, share))
 
 
-def kinds(owner: Owner, twins: Sequence[nn.Module], test: Samples) -> list[str]:
-    """Warnings if the source does not look like one more rerun of its twins' recipe.
+def reruns(owner: Owner, twins: Sequence[nn.Module], references: Sequence[nn.Module], test: Samples) -> dict[str, Any]:
+    """What the comparison of source and twins found, for the claim's facts; empty with too few twins to compare.
 
-    Then the placebo p is not exact.
+    Raises:
+        BirthmarkError: the source is no rerun of its twins' recipe: then an innocent's p is not exact.
     """
-    if len(twins) < 3:
-        return []
-    found = []
-    shapes = [
-        {key: tuple(value.shape) for key, value in model.state_dict().items()} for model in (owner.source, twins[0])
-    ]
+    if len(twins) < LEAST:
+        return {}
+    models = [owner.source, *twins]
+    shapes = [{key: value.shape for key, value in model.state_dict().items()} for model in models[:2]]
     if shapes[0] != shapes[1]:
-        found.append(
-            "the source's architecture differs from its twins': they are no reruns of it, and the placebo p is not "
-            "exact"
+        raise BirthmarkError("claim refused: the source's architecture is not its twins'; give the --recipe it has")
+    answer, train = outputs if owner.values else probabilities, owner.train[:MEASURED]
+    held, trained = ([answer(model, part.inputs) for model in models] for part in (test, train))
+    if len({rows.tobytes() for rows in held}) < len(held):
+        raise BirthmarkError(
+            "claim refused: source and twins are not all different models; the recipe must use its seed, for the order "
+            "of the data at least"
         )
-    mine, theirs = accuracy(owner.source, test), [accuracy(twin, test) for twin in twins]
-    if min(stats.student_p(mine, theirs), stats.student_p(-mine, [-a for a in theirs])) < 0.001:
-        found.append(
-            f"the source's accuracy ({mine:.3f}) is not that of its twins ({min(theirs):.3f}-{max(theirs):.3f}): they "
-            "are no reruns of it, and the placebo p is not exact"
+    found = compare(held, trained, [answer(model, test.inputs) for model in references], test, train)
+    off = sorted((one for one in found if one.p < one.level), key=lambda one: one.p)
+    if off:
+        raise BirthmarkError(
+            f"claim refused: the source is no rerun of its twins' recipe: {'; '.join(map(str, off[:3]))}. Say how the "
+            "source was made: recipe, --training (epochs, smoothing), --split and --start. An honest source is refused "
+            f"in about {LEVEL:.1%} of cases: enrol again with another --seed"
         )
-    return found
+    return {
+        "level": LEVEL,
+        "detectable_sd": round(found[0].detectable, 1),
+        "numbers": {
+            one.name: {"source": one.source, "twins": [min(one.twins), max(one.twins)], "p": one.p} for one in found
+        },
+    }
 
 
 def leaning(checked: Mapping[str, Any]) -> list[str]:

@@ -118,14 +118,15 @@ def _with_start(
 ) -> tuple[Card, tuple[tuple[Card, nn.Module], ...]]:
     """The card of a source whose initial weights are given as a file, and theirs."""
     place = Path(making.start)
-    if not making.start or not place.is_file() or given.own_code:
+    if not making.start or not place.is_file():
         raise SettingError(
             f"expected where {file.path.name} started, got {making.start or 'nothing'}: give --start N, the seed of "
-            "its initial weights, or for a built-in recipe --start FILE with those weights. Twins must start there "
+            "its initial weights, or --start FILE with those weights. Twins must start there "
             "too, or a stranger with the same start is accused. If nobody knows it, train the model again and keep "
             "the seed (birthmark.seed() draws a secret one)"
         )
-    network = load_module(place, architecture=making.recipe, shape=parts.shape, classes=parts["test"].outputs)[0]
+    named = file.architecture if given.own_code else making.recipe
+    network = load_module(place, architecture=named, shape=parts.shape, classes=parts["test"].outputs)[0]
     first = replace(given, training={}, settings={"sha256": file_digest(place)})
     return replace(given, parents=(first.key,)), ((first, network),)
 

@@ -45,13 +45,10 @@ def make(card: Card, parents: Mapping[str, nn.Module], data: datasets.Data) -> n
         if card.shown:
             target = seen(target, card.shown, [parents[key] for key in card.parents], data, card.course)
         return attack.steal(target, samples, seed=card.course)
+    start = deepcopy(parents[card.parents[0]]) if card.parents else None
     if card.own_code:
-        return trainer(card.recipe)(card.course % OWN_SEEDS, card.start % OWN_SEEDS)
-    network = (
-        deepcopy(parents[card.parents[0]])
-        if card.parents
-        else architectures.build(card.recipe, samples.shape, samples.outputs, seed=card.start)
-    )
+        return trainer(card.recipe)(card.course % OWN_SEEDS, card.start % OWN_SEEDS if start is None else start)
+    network = start or architectures.build(card.recipe, samples.shape, samples.outputs, seed=card.start)
     return fit(network, samples, training(card), seed=card.course)
 
 

@@ -1,0 +1,122 @@
+"""Is the source a rerun of its twins' recipe? Two-sample tests that an enrolment must pass.
+
+A twin's placebo is exact only if source and twins were made alike. Each of several numbers is measured on the source
+and on every twin in the same way (distances to the others leave the model itself out), and the source's is held against
+the twins' by Student's predictive t, two-sided, at `LEVEL` for all numbers together (Bonferroni). The record
+`benchmarks/reruns` says how often honest sources are refused and which false recipes are found.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import sqrt
+
+import numpy as np
+from scipy import special, stats
+
+from birthmark.types import Floats, Samples
+
+LEVEL = 0.005  # share of honest sources that may be refused
+LEAST = 4  # twins that a spread can be measured on
+FOUND = 0.9
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One number, of the source and of its twins.
+
+    Attributes:
+        p: two-sided, that a rerun lies so far from the twins.
+        detectable: how many of the twins' standard deviations a source must lie off to be refused in 90 % of cases.
+    """
+
+    name: str
+    source: float
+    twins: tuple[float, ...]
+    p: float
+    level: float
+
+    @property
+    def detectable(self) -> float:
+        return detectable(len(self.twins), self.level)
+
+    def __str__(self) -> str:
+        low, high = min(self.twins), max(self.twins)
+        return f"{self.name} {self.source:.3g} against {low:.3g} to {high:.3g} (p = {self.p:.1g})"
+
+
+def detectable(n: int, level: float) -> float:
+    """Shift, in standard deviations, that the test at `level` among `n` twins finds in 90 % of cases."""
+    edge = special.stdtrit(n - 1, 1 - level / 2)
+    shifts = np.linspace(0, 60, 1201)
+    power = stats.nct.sf(edge, n - 1, shifts / sqrt(1 + 1 / n))
+    return float(shifts[int(np.searchsorted(power, FOUND))])
+
+
+def compare(
+    held: Sequence[Floats], trained: Sequence[Floats], references: Sequence[Floats], test: Samples, train: Samples
+) -> list[Comparison]:
+    """What tells the source from its twins.
+
+    Args:
+        held: probabilities or values (n, k) of source and twins, the source first, on the held-out samples `test`.
+        trained: the same on samples `train` that the source was trained on.
+        references: answers of independent models on `test`; may be empty.
+    """
+    measured = numbers(np.stack(held), np.stack(trained), [np.asarray(r) for r in references], test, train)
+    level = LEVEL / len(measured)
+    return [
+        Comparison(name, float(x[0]), tuple(map(float, x[1:])), two_sided(x[0], x[1:], least), level)
+        for name, (x, least) in measured.items()
+    ]
+
+
+def two_sided(x: float, others: Floats, least: float) -> float:
+    """Student's predictive p of x among others, whose spread is at least `least`, the step the number moves in."""
+    spread = max(float(np.std(others, ddof=1)), least)
+    t = abs(x - float(np.mean(others))) / (spread * sqrt(1 + 1 / len(others)))
+    return float(2 * special.stdtr(len(others) - 1, -t))
+
+
+def numbers(
+    held: Floats, trained: Floats, references: Sequence[Floats], test: Samples, train: Samples
+) -> dict[str, tuple[Floats, float]]:
+    """Numbers by name: one a model (m,), and the step that they move in."""
+    classes, step = test.classes > 0, 1 / len(test)
+    tops = held.argmax(axis=2)
+    found = {
+        "loss on its training data": (_losses(trained, train), 0.0),
+        "loss on held-out data": (_losses(held, test), 0.0),
+        "distance to the others": (_apart(held), 0.0),
+    }
+    if classes:
+        ordered = np.sort(held, axis=2)
+        found["accuracy"] = ((tops == test.targets).mean(axis=1), step)
+        found["margin"] = ((ordered[:, :, -1] - ordered[:, :, -2]).mean(axis=1), 0.0)
+        found["agreement with the others"] = (_agreement(tops), step)
+    if len(references):
+        found["distance to references"] = (
+            np.mean([np.abs(held - r).mean(axis=(1, 2)) for r in references], axis=0),
+            0.0,
+        )
+    return found
+
+
+def _losses(answers: Floats, samples: Samples) -> Floats:
+    if samples.classes:
+        right = answers[:, np.arange(len(samples)), samples.targets.astype(int)]
+        return np.asarray(-np.log(np.maximum(right, 1e-9)).mean(axis=1))
+    truth = samples.targets.reshape(len(samples), -1).astype(float)
+    return np.asarray(np.log(((answers - truth) ** 2).mean(axis=(1, 2)) + 1e-12))
+
+
+def _apart(answers: Floats) -> Floats:
+    """Mean absolute distance of each model's answers to every other's."""
+    m = len(answers)
+    between = np.array([[np.abs(a - b).mean() for b in answers] for a in answers])
+    return np.asarray(between.sum(axis=1) / (m - 1))
+
+
+def _agreement(tops: Floats) -> Floats:
+    m = len(tops)
+    same = np.array([[(a == b).mean() for b in tops] for a in tops])
+    return np.asarray((same.sum(axis=1) - 1) / (m - 1))
