@@ -12,7 +12,7 @@ import numpy as np
 
 from birthmark.artifact import load_folder, save_folder, whole
 from birthmark.errors import ArtifactError
-from birthmark.types import Array, Floats
+from birthmark.types import Array, Floats, Plain
 
 FORMAT = "birthmark/claim/1"
 TWINS = ("", "same-start", "other-start")
@@ -33,7 +33,7 @@ class Task:
     values: bool = False
 
     @classmethod
-    def read(cls, said: Mapping[str, Any]) -> "Task":
+    def read(cls, said: Plain) -> "Task":
         """A task from plain data; raises TypeError or KeyError for anything else."""
         task = cls(tuple(said["shape"]), said["outputs"], said["values"])
         if not all(type(n) is int and 0 < n < 1 << 31 for n in (*task.shape, task.outputs)) or len(task.shape) > 8:
@@ -78,11 +78,11 @@ class Claim:
     """
 
     method: str
-    settings: Mapping[str, Any]
+    settings: Plain
     task: Task
     seed: int
     tensors: Mapping[str, np.ndarray[Any, Any]]
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: Plain = field(default_factory=dict)
     twins: str = ""
 
     def __repr__(self) -> str:

@@ -13,6 +13,7 @@ from birthmark.attack import Attack
 from birthmark.claim import Claim
 from birthmark.errors import BirthmarkError, SettingError, nearest
 from birthmark.method import Method
+from birthmark.types import Plain
 from birthmark.watermark import Watermark
 from birthmark.workshop.code import code_digest
 
@@ -71,7 +72,7 @@ def make(kind: str, name: str, settings: Mapping[str, object] | None = None) -> 
         raise SettingError(f"{name}: a setting of another kind than its default, got {given} ({error})") from None
 
 
-def preset(kind: str, name: str, which: str) -> Mapping[str, Any]:
+def preset(kind: str, name: str, which: str) -> Plain:
     """A paper's settings by name, from the `PRESETS` of the module that holds the class.
 
     Raises:
@@ -80,7 +81,7 @@ def preset(kind: str, name: str, which: str) -> Mapping[str, Any]:
     table = found(kind)
     if name not in table:
         raise nearest(kind[:-1], name, table)
-    known: Mapping[str, Mapping[str, Any]] = getattr(import_module(table[name].__module__), "PRESETS", {})
+    known: Mapping[str, Plain] = getattr(import_module(table[name].__module__), "PRESETS", {})
     if which not in known:
         raise nearest(f"preset of {name}", which, known or ["none"])
     return known[which]

@@ -18,7 +18,7 @@ from birthmark.answers import checked
 from birthmark.artifact import disk_errors, plain
 from birthmark.errors import ArtifactError, OracleError
 from birthmark.oracle import Oracle, Wrapper
-from birthmark.types import Access, Answers, Array, Floats
+from birthmark.types import Access, Answers, Array, Floats, Plain
 
 HASHED = np.dtype("<f4")  # queries are hashed as these
 FORMAT = "birthmark/transcript/2"
@@ -82,7 +82,7 @@ class Transcript:
         if not self._chain:
             self._write(head)
 
-    def _read(self, path: Path, head: Mapping[str, Any]) -> int:
+    def _read(self, path: Path, head: Plain) -> int:
         """Take in what the file holds, and return where its last whole line ends."""
         good = 0
         for line in _lines(path):
@@ -93,7 +93,7 @@ class Transcript:
             self._chain, good = line.chain, line.end
         return good
 
-    def _take(self, entry: Mapping[str, Any]) -> None:
+    def _take(self, entry: Plain) -> None:
         if "asking" in entry:
             self._remote = True
             self.sent += entry["asking"]
@@ -117,7 +117,7 @@ class Transcript:
             self._write(entry)
             self._take(entry)
 
-    def _write(self, entry: Mapping[str, Any]) -> None:
+    def _write(self, entry: Plain) -> None:
         """Append a line: safe from a kill at once, from a power cut within a second."""
         if self._file is None:
             return
@@ -145,7 +145,7 @@ class Line(NamedTuple):
     """A line of a transcript, where it ends in the file, and the chain up to there."""
 
     number: int
-    entry: Mapping[str, Any]
+    entry: Plain
     chain: str
     end: int
 
@@ -206,7 +206,7 @@ def _altered(path: Path, number: int) -> ArtifactError:
     )
 
 
-def _same(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+def _same(path: Path, found: Plain, wanted: Plain) -> None:
     """Refuse a transcript of anything but this suspect, asked and read as it is now.
 
     Raises:
@@ -221,12 +221,12 @@ def _same(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> No
         )
 
 
-def _decisive(head: Mapping[str, Any]) -> dict[str, Any]:
+def _decisive(head: Plain) -> dict[str, Any]:
     identity = {key: value for key, value in head["identity"].items() if key != "place"}
     return {**identity, **{key: head.get(key) for key in ("answers", "task", "birthmark")}}
 
 
-def _called(head: Mapping[str, Any]) -> str:
+def _called(head: Plain) -> str:
     digest = head["identity"].get("sha256")
     return str(head["identity"].get("place", head["suspect"])) + (f" (sha256 {str(digest)[:16]})" if digest else "")
 

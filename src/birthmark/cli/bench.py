@@ -1,7 +1,7 @@
 """The commands `zoo` and `bench`: build a plan's models, run methods on them, print and compare tables."""
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from birthmark.cli.edge import say, say_json
 from birthmark.cli.options import Alpha, DataDir, Json, Workers, command, noun, settings_of
 from birthmark.cli.tables import table
 from birthmark.errors import SettingError
+from birthmark.types import Plain
 
 if TYPE_CHECKING:
     from birthmark.zoo.crew import Progress
@@ -201,7 +202,7 @@ def bench_table(
         _print("{2}, {3}, {1}".format(*kind), _at_hundred([row for row in rows if _kind(row) == kind]))
 
 
-def _at_hundred(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def _at_hundred(rows: Sequence[Plain]) -> list[Plain]:
     """Rows of single groups and tiers, at a hundred queries or the next smaller number there is."""
     own = [row for row in rows if row["group"] != row["tier"]]
     sizes = [row["queries"] for row in own]
@@ -209,7 +210,7 @@ def _at_hundred(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return [row for row in own if row["queries"] == size]
 
 
-def _kind(row: Mapping[str, Any]) -> tuple[str, ...]:
+def _kind(row: Plain) -> tuple[str, ...]:
     return tuple(row[key] for key in ("plan", "task", "method", "access"))
 
 
@@ -264,14 +265,14 @@ HEADINGS = (
 )
 
 
-def _print(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
+def _print(title: str, rows: Sequence[Plain]) -> None:
     if rows:
         say()
         limits = f"verdicts at alpha {rows[0]['alpha']:g}, TPR at FPR {rows[0]['tpr_fpr']:g}"
         table(f"{title}; {limits}", HEADINGS, [_cells(row) for row in rows])
 
 
-def _cells(row: Mapping[str, Any]) -> list[str]:
+def _cells(row: Plain) -> list[str]:
     def number(value: float | None) -> str:
         return "" if value is None else f"{value:.3f}"
 

@@ -1,13 +1,13 @@
 """What the command line prints for people: tables and a few plain sentences."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib.resources import files
-from typing import Any
 
 from birthmark.cli.edge import say
 from birthmark.errors import nearest
 from birthmark.evidence import Evidence, Verdict
 from birthmark.secrets import printable
+from birthmark.types import Plain
 
 COLOURS = {Verdict.SUPPORTED: "red", Verdict.NOT_SUPPORTED: "green", Verdict.INCONCLUSIVE: "yellow"}
 SAYS = {
@@ -46,7 +46,7 @@ def _span(values: Sequence[float]) -> str:
     return f"{min(values):.2f} to {max(values):.2f}" if values else "none"
 
 
-def print_claim(facts: Mapping[str, Any]) -> None:
+def print_claim(facts: Plain) -> None:
     """What a fresh claim can reach, before it is used."""
     reach = facts["reach"]
     say(f" claim written to {facts['claim']}  (digest {facts['digest']})", lead=facts["method"])
@@ -86,7 +86,12 @@ def names(what: str) -> list[dict[str, str]]:
 
     if what in registry.KINDS:
         return [
-            {"name": name, "needs": cls.needs.name, "paper": cls.source_paper, "summary": _summary(cls)}  # type: ignore[attr-defined]
+            {
+                "name": name,
+                "needs": cls.needs.name,  # type: ignore[attr-defined]
+                "paper": cls.source_paper,  # type: ignore[attr-defined]
+                "summary": _summary(cls),
+            }
             for name, cls in sorted(registry.found(what).items())
         ]
     if what not in OTHERS:

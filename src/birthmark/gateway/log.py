@@ -18,7 +18,7 @@ import numpy as np
 from birthmark.artifact import parsed
 from birthmark.errors import ArtifactError
 from birthmark.transcript import query_digest
-from birthmark.types import Array, Floats
+from birthmark.types import Array, Floats, Plain
 
 FORMAT = "birthmark/query-log/1"
 START = "0" * 64
@@ -106,6 +106,14 @@ def checked(path: Path) -> tuple[int, str, int, float]:
     return good, last, number, clock
 
 
+def _headed(first: Plain) -> str:
+    """The hash that a segment begins after; ValueError if its first line is no head."""
+    after, records = first["after"], first["records"]
+    if first["format"] != FORMAT or not re.fullmatch("[0-9a-f]{64}", after) or type(records) is not int or records < 0:
+        raise ValueError
+    return str(after)
+
+
 def _lines(path: Path) -> Iterator[Line]:
     """The lines of a segment; a torn last one is left out.
 
@@ -121,11 +129,7 @@ def _lines(path: Path) -> Iterator[Line]:
             try:
                 if not last:
                     first = parsed(line, str(path))
-                    last = first["after"]
-                    if first["format"] != FORMAT or not re.fullmatch("[0-9a-f]{64}", last):
-                        raise ValueError
-                    if type(first["records"]) is not int or first["records"] < 0:
-                        raise ValueError
+                    last = _headed(first)
                     yield Line(first, None, last, end)
                     continue
                 digest, body = line[:64].decode(), line[65:-1]

@@ -246,6 +246,10 @@ class Keyring:
         d = flattened(self.queries[:1]).shape[1]
         if white.axes.ndim != 2 or (*white.mean.shape, len(white.axes)) != (d, d) or not 0 < white.axes.shape[1] <= d:
             raise ValueError(f"a whitening of {d} values, having {white.mean.shape} and {white.axes.shape}")
+        self._check_numbers()
+
+    def _check_numbers(self) -> None:
+        white = self.whitening
         arrays = (white.mean, white.axes, self.queries, self.source, self.references, self.spread)
         finite = all(array.dtype.kind == "f" and np.isfinite(array).all() for array in arrays)
         if not finite or not (self.spread > 0).all():

@@ -1,12 +1,11 @@
 """Sealed evidence as a judge reads it: what the accuser states, and the same numbers reached again."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 from cryptography.x509 import Certificate
 
@@ -19,6 +18,7 @@ from birthmark.notary.folders import Sealed
 from birthmark.notary.signing import Public
 from birthmark.notary.strict import parse_canonical, past
 from birthmark.transcript import Replay
+from birthmark.types import Plain
 from birthmark.verify import Terms, verify
 
 EVIDENCE, DRAW = "evidence.json", "drawn.json"
@@ -62,7 +62,7 @@ class Case:
     """
 
     sealed: Sealed
-    stated: Mapping[str, Any]
+    stated: Plain
     claim: Claim
     replayed: Evidence = field(repr=False)
     commitment: Commitment | None = None
@@ -100,7 +100,7 @@ def read_case(sealed: Sealed, known: Known = Known()) -> Case:
     return Case(sealed, stated, claim, replayed, commitment, drawn, dated)
 
 
-def _replayed(claim: Claim, digest: str, stated: Mapping[str, Any], transcript: Path) -> Evidence:
+def _replayed(claim: Claim, digest: str, stated: Plain, transcript: Path) -> Evidence:
     replay = Replay(transcript)
     for line in transcript.read_bytes().splitlines()[1:]:
         past(float(json.loads(line).get("time", 0)), "transcript.jsonl")

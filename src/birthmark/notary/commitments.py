@@ -8,10 +8,9 @@ later round that it names. Nobody knows all three before that round, and nobody 
 import hmac
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from pydantic.dataclasses import dataclass as checked
@@ -20,6 +19,7 @@ from birthmark.artifact import canonical
 from birthmark.errors import ArtifactError, SettingError
 from birthmark.notary.strict import STRICT, moment, now, record, written
 from birthmark.notary.trees import Tree
+from birthmark.types import Plain
 
 FORMAT, DRAWN = "birthmark/commitment/1", "birthmark/drawn/1"
 BEFORE_TRAINING, BEFORE_DISPUTE = "before training", "before the dispute"
@@ -51,7 +51,7 @@ class Commitment:
     stage: str
     owner: str
     time: str
-    fixed: Mapping[str, Any]
+    fixed: Plain
     secret: str
     beacon: str
     round: str
@@ -157,7 +157,7 @@ def draw(commitment: Commitment, value: str, secret: bytes) -> Drawn:
 def commit(
     stage: str,
     owner: str,
-    fixed: Mapping[str, Any],
+    fixed: Plain,
     secret: bytes,
     *,
     round: tuple[str, str],

@@ -18,13 +18,13 @@ from hashlib import sha256
 from importlib.metadata import version
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 from birthmark.artifact import canonical, disk_errors, write_atomically
 from birthmark.errors import ArtifactError, BirthmarkError
 from birthmark.notary import signing
 from birthmark.notary.signing import Private, key_id, public_key, public_pem
 from birthmark.notary.strict import moment, now, parse_canonical
+from birthmark.types import Plain
 
 KIND, ENVIRONMENT = "urn:birthmark:evidence:1", "birthmark/environment/1"
 SEAL, KEY = "seal.dsse.json", "key.pem"
@@ -155,7 +155,7 @@ def _subjects(payload: bytes) -> dict[str, str]:
     return found
 
 
-def _signer(files: Mapping[str, bytes], named: str, stated: Mapping[str, Any]) -> signing.Public:
+def _signer(files: Mapping[str, bytes], named: str, stated: Plain) -> signing.Public:
     """The key that sealed it; where key and seal disagree, the seal's digest of the key tells which was altered."""
     try:
         key = public_key(files[KEY], KEY)

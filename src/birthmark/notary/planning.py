@@ -1,6 +1,6 @@
 """The owner's side of the notary: from files and names, as the command line has them, to what is signed and sealed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from hashlib import sha256
 from pathlib import Path
@@ -14,6 +14,7 @@ from birthmark.notary.bundles import model_bundle
 from birthmark.notary.cases import COMMITMENT, COMMITTED, ENVELOPE, STAMP
 from birthmark.notary.commitments import BEFORE_DISPUTE, BEFORE_TRAINING, Commitment, Drawn, commit
 from birthmark.notary.trees import Tree, tree_of
+from birthmark.types import Plain
 from birthmark.workshop.choices import DataChoice, Making, ModelFile
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Promised(Protocol):
 
 def planned(
     promise: Promised,
-    trial: Mapping[str, Any],
+    trial: Plain,
     source: ModelFile | None,
     making: Making,
     data: DataChoice,
@@ -64,7 +65,7 @@ def planned(
     return commit(stage, promise.owner, fixed, secret, round=rounds, earlier=promise.earlier)
 
 
-def _of_claim(folder: Path, trial: Mapping[str, Any], secret: bytes) -> tuple[dict[str, Any], Tree]:
+def _of_claim(folder: Path, trial: Plain, secret: bytes) -> tuple[dict[str, Any], Tree]:
     claim, digest = Claim.load(folder)
     about = claim.facts.get("source", {})
     made = {"source": about.get("card", ""), "recipe": about, "environment": claim.facts.get("versions", {})}

@@ -10,7 +10,6 @@ import os
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
@@ -27,6 +26,7 @@ from cryptography.hazmat.primitives.serialization import (
 from birthmark.artifact import canonical, disk_errors
 from birthmark.errors import ArtifactError, nearest
 from birthmark.notary.strict import parse_canonical
+from birthmark.types import Plain
 
 PAYLOAD, STATEMENT = "application/vnd.in-toto+json", "https://in-toto.io/Statement/v1"
 LARGEST_KEY = 1 << 16
@@ -111,7 +111,7 @@ def key_id(key: Public) -> str:
     return sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
 
 
-def statement(subjects: Mapping[str, str], kind: str, predicate: Mapping[str, Any]) -> bytes:
+def statement(subjects: Mapping[str, str], kind: str, predicate: Plain) -> bytes:
     """An in-toto statement about files, by name and SHA-256."""
     return canonical(
         {

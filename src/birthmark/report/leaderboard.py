@@ -4,7 +4,7 @@ No script, no network, no other file; the same records give the same bytes.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from operator import itemgetter
 from typing import Any
 
@@ -15,12 +15,13 @@ from birthmark import __version__
 from birthmark.bench import tables
 from birthmark.errors import ArtifactError
 from birthmark.report.pages import rendered
+from birthmark.types import Plain
 
 CURVES = 12  # series in one figure, best first
 MACHINE = "{processor}, {processors} processors, Python {python}"
 
 
-def page(records: Sequence[Mapping[str, Any]], *, queries: int = 100, command: str = "") -> str:
+def page(records: Sequence[Plain], *, queries: int = 100, command: str = "") -> str:
     """The leaderboard of one plan's records.
 
     Args:
@@ -61,7 +62,7 @@ def page(records: Sequence[Mapping[str, Any]], *, queries: int = 100, command: s
     )
 
 
-def _best(pooled: Sequence[Mapping[str, Any]], queries: int) -> list[Mapping[str, Any]]:
+def _best(pooled: Sequence[Plain], queries: int) -> list[Plain]:
     """Each method and access at its largest budget up to `queries`, or its smallest; best first."""
     sizes = defaultdict[tuple[str, str], list[int]](list)
     for row in pooled:
@@ -71,7 +72,7 @@ def _best(pooled: Sequence[Mapping[str, Any]], queries: int) -> list[Mapping[str
     return sorted(best, key=lambda row: -(row["auc"] or 0))
 
 
-def _heat(rows: Sequence[Mapping[str, Any]], series: Sequence[tuple[str, str, int]], axis: str) -> dict[str, Any]:
+def _heat(rows: Sequence[Plain], series: Sequence[tuple[str, str, int]], axis: str) -> dict[str, Any]:
     """AUC by method and group (or tier), with the colour of each cell: from .5, nothing, to 1."""
     columns = list(dict.fromkeys(row[axis] for row in rows if row[axis] != tables.ALL))
     found = {(row["method"], row["access"], row["queries"], row[axis]): row for row in rows if row[axis] != tables.ALL}
@@ -85,7 +86,7 @@ def _heat(rows: Sequence[Mapping[str, Any]], series: Sequence[tuple[str, str, in
     return {"columns": columns, "rows": cells}
 
 
-def _cell(row: Mapping[str, Any] | None) -> dict[str, Any]:
+def _cell(row: Plain | None) -> dict[str, Any]:
     value = None if row is None else row["auc"]
     return {
         "value": value,
@@ -94,9 +95,7 @@ def _cell(row: Mapping[str, Any] | None) -> dict[str, Any]:
     }
 
 
-def _suspects(
-    records: Sequence[Mapping[str, Any]], series: tuple[str, str, int]
-) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
+def _suspects(records: Sequence[Plain], series: tuple[str, str, int]) -> tuple[list[Plain], list[Plain]]:
     method, access, queries = series
     here = [
         (suspect["role"], suspect["by_queries"][str(queries)])
@@ -108,7 +107,7 @@ def _suspects(
     return [cell for role, cell in here if role == "positive"], [cell for role, cell in here if role == "negative"]
 
 
-def _unit(records: Sequence[Mapping[str, Any]], series: Sequence[tuple[str, str, int]]) -> list[tuple[str, str, int]]:
+def _unit(records: Sequence[Plain], series: Sequence[tuple[str, str, int]]) -> list[tuple[str, str, int]]:
     """Those whose raw scores all lie on [0, 1]."""
 
     def fits(one: tuple[str, str, int]) -> bool:
@@ -121,14 +120,14 @@ def _unit(records: Sequence[Mapping[str, Any]], series: Sequence[tuple[str, str,
 Points = list[tuple[float, float]]
 
 
-def _roc(positives: Sequence[Mapping[str, Any]], negatives: Sequence[Mapping[str, Any]]) -> list[Points]:
+def _roc(positives: Sequence[Plain], negatives: Sequence[Plain]) -> list[Points]:
     """One curve: (FPR, TPR) at every threshold, all sources' suspects on one scale."""
     a, b = tables.closeness(positives), tables.closeness(negatives)
     cuts = [np.inf, *sorted({*a, *b}, reverse=True)]
     return [[(float((b >= cut).mean()), float((a >= cut).mean())) for cut in cuts]]
 
 
-def _robust(positives: Sequence[Mapping[str, Any]], negatives: Sequence[Mapping[str, Any]]) -> list[Points]:
+def _robust(positives: Sequence[Plain], negatives: Sequence[Plain]) -> list[Points]:
     """Two curves over the threshold: share of positives at or above it, share of negatives below it (IPGuard)."""
     a, b = (np.array([cell["raw"] for cell in cells]) for cells in (positives, negatives))
     cuts = np.linspace(0, 1, 51)
@@ -136,7 +135,7 @@ def _robust(positives: Sequence[Mapping[str, Any]], negatives: Sequence[Mapping[
 
 
 def _figure(
-    records: Sequence[Mapping[str, Any]], series: Sequence[tuple[str, str, int]], draw: Any, across: str, up: str
+    records: Sequence[Plain], series: Sequence[tuple[str, str, int]], draw: Any, across: str, up: str
 ) -> list[dict[str, Any]]:
     """Small multiples: one square SVG a series."""
     found = []

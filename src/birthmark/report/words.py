@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from birthmark import stats
 from birthmark.evidence import Evidence, Verdict
+from birthmark.types import Plain
 
 HEADLINE = {
     Verdict.SUPPORTED: "The evidence supports that this model was derived from the source.",
@@ -197,7 +197,7 @@ def truth(evidences: Sequence[Evidence], kinds: Sequence[str]) -> str:
     return f"The origin of these models is known: {'; '.join(parts)}."
 
 
-def enrolled(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+def enrolled(facts: Plain) -> list[tuple[str, str]]:
     """What enrolment found, as far as the claim tells: how good source and twins are, and what the self-check said."""
     lines = []
     source, twins, check = (

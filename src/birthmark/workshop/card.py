@@ -4,14 +4,13 @@ The same card always makes the same bits, so a model is built once and shared by
 benchmark that names it. What a model is *for* (positive, reference, twin...) is the plan's business, not the card's.
 """
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib.metadata import version
-from typing import Any
 
 from birthmark.artifact import digest_of
 from birthmark.errors import SettingError
+from birthmark.types import Plain
 
 VERSION = 2  # of training and attack code: raise it when the same card would make other bits
 
@@ -44,18 +43,18 @@ class Card:
     """
 
     kind: str
-    data: Mapping[str, Any]
+    data: Plain
     split: str
     recipe: str
     start: int = field(default=0, repr=False)
     course: int = field(default=0, repr=False)
-    training: Mapping[str, Any] = field(default_factory=dict)
+    training: Plain = field(default_factory=dict)
     attack: str = ""
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: Plain = field(default_factory=dict)
     parents: tuple[str, ...] = ()
     code: str = ""
     version: int = VERSION
-    shown: Mapping[str, Any] = field(default_factory=dict)
+    shown: Plain = field(default_factory=dict)
     made_by: str = field(default_factory=made_by)
 
     def __post_init__(self) -> None:
@@ -81,7 +80,7 @@ class Card:
         return is_code(self.recipe)
 
 
-def stolen(parent: Card, attack: str, settings: Mapping[str, Any], split: str, course: int) -> Card:
+def stolen(parent: Card, attack: str, settings: Plain, split: str, course: int) -> Card:
     """The card of a theft of `parent`'s model with the data of `split`."""
     return Card(
         "stolen", parent.data, split, "", course=course, attack=attack, settings=settings, parents=(parent.key,)

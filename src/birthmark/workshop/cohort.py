@@ -24,6 +24,7 @@ from typing import Any
 
 from birthmark.artifact import toml
 from birthmark.errors import SettingError, nearest
+from birthmark.types import Plain
 from birthmark.workshop.card import VERSION, Card, made_by, stolen
 from birthmark.workshop.seeds import drawn
 
@@ -158,7 +159,7 @@ class Family:
     independent: tuple[Card, ...]
 
 
-def recipe(name: str) -> Mapping[str, Any]:
+def recipe(name: str) -> Plain:
     """A cohort's recipe by name, or from a TOML file.
 
     Raises:
@@ -185,17 +186,19 @@ def _check_words(name: str, part: str, table: object) -> None:
     if missing := needed.get(part, set()) - set(table):
         raise SettingError(f"cohort recipe {name}: {where} without {', '.join(sorted(missing))}")
     for word, value in table.items():
-        texts = not isinstance(value, list) or part == "" or all(isinstance(one, str) for one in value)
-        if (
-            type(value) not in words[word]
-            or not texts
-            or (type(value) is int and not (word != "twins") <= value <= MOST)
-        ):
+        if type(value) not in words[word] or not _fits(word, value, part):
             wanted = " or ".join(kind.__name__ for kind in words[word])
             raise SettingError(f"cohort recipe {name}: expected {word} to be {wanted} (0 to {MOST}), got {value!r:.80}")
 
 
-def family(plan: Mapping[str, Any], owner: Card, source: Card, *, twins: Sequence[Card], seed: int = 0) -> Family:
+def _fits(word: str, value: object, part: str) -> bool:
+    """Whether a value of the right kind is in range: lists of a part hold texts, numbers lie from 0 or 1 to MOST."""
+    if isinstance(value, list):
+        return part == "" or all(isinstance(one, str) for one in value)
+    return type(value) is not int or (word != "twins") <= value <= MOST
+
+
+def family(plan: Plain, owner: Card, source: Card, *, twins: Sequence[Card], seed: int = 0) -> Family:
     """The cards of one owner's cohort.
 
     Twins' cohorts have the same independents as the source's; among owners (the source and its twins), each has all
@@ -222,12 +225,12 @@ def family(plan: Mapping[str, Any], owner: Card, source: Card, *, twins: Sequenc
     )
 
 
-def _wanted(plan: Mapping[str, Any], cards: Sequence[Card]) -> list[Card]:
+def _wanted(plan: Plain, cards: Sequence[Card]) -> list[Card]:
     """Those whose attack the plan does not leave out."""
     return [card for card in cards if card.attack not in plan.get("without", ())]
 
 
-def _independents(plan: Mapping[str, Any], source: Card, seed: int) -> tuple[list[Card], list[Card]]:
+def _independents(plan: Plain, source: Card, seed: int) -> tuple[list[Card], list[Card]]:
     """Independents trained as the source is, and those with a training of their own."""
     plain, special = list[Card](), list[Card]()
     for table in plan.get("independent", ()):
@@ -242,7 +245,7 @@ def _independents(plan: Mapping[str, Any], source: Card, seed: int) -> tuple[lis
     return plain, special
 
 
-def _independent(table: Mapping[str, Any], name: str, source: Card, seed: int, place: int) -> Card:
+def _independent(table: Plain, name: str, source: Card, seed: int, place: int) -> Card:
     first = origin(source)
     return replace(
         first,
@@ -255,7 +258,7 @@ def _independent(table: Mapping[str, Any], name: str, source: Card, seed: int, p
     )
 
 
-def _treatments(plan: Mapping[str, Any], owner: Card, seed: int) -> Sequence[Card]:
+def _treatments(plan: Plain, owner: Card, seed: int) -> Sequence[Card]:
     cards = list[Card]()
     for table in plan.get("treatment", ()):
         splits = [table["split"]] if isinstance(table["split"], str) else table["split"]

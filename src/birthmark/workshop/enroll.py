@@ -4,7 +4,7 @@ A claim is only handed out after a self-check: does the source look like a rerun
 independent references stay unaccused, and which of the owner's own thefts would it catch, with how many queries?
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
@@ -17,12 +17,12 @@ from birthmark.claim import Claim
 from birthmark.errors import BirthmarkError, NullError, ShapeError
 from birthmark.method import Method
 from birthmark.oracle import Function, Probabilities
-from birthmark.types import Answers, Floats, Samples
+from birthmark.types import Answers, Floats, Plain, Samples
 from birthmark.verdict import LEAST_REFERENCES, Nulls, conclude, without
 from birthmark.workshop.card import Card
 from birthmark.workshop.cohort import reference_cards, surrogate_cards, treated_cards
 from birthmark.workshop.owner import Owner
-from birthmark.workshop.reruns import LEAST, LEVEL, compare
+from birthmark.workshop.reruns import LEAST, LEVEL, Comparison, compare
 from birthmark.workshop.seeds import drawn
 from birthmark.workshop.training import accuracy, outputs, probabilities
 
@@ -161,8 +161,7 @@ def reruns(owner: Owner, twins: Sequence[nn.Module], references: Sequence[nn.Mod
     if len(twins) < LEAST:
         return {}
     models = [owner.source, *twins]
-    shapes = [{key: value.shape for key, value in model.state_dict().items()} for model in models[:2]]
-    if shapes[0] != shapes[1]:
+    if _shapes(owner.source) != _shapes(twins[0]):
         raise BirthmarkError("claim refused: the source's architecture is not its twins'; give the --recipe it has")
     answer, train = outputs if owner.values else probabilities, owner.train[:MEASURED]
     held, trained = ([answer(model, part.inputs) for model in models] for part in (test, train))
@@ -172,8 +171,7 @@ def reruns(owner: Owner, twins: Sequence[nn.Module], references: Sequence[nn.Mod
             "of the data at least"
         )
     found = compare(held, trained, [answer(model, test.inputs) for model in references], test, train)
-    off = sorted((one for one in found if one.p < one.level), key=lambda one: one.p)
-    if off:
+    if off := _off(found):
         raise BirthmarkError(
             f"claim refused: the source is no rerun of its twins' recipe: {'; '.join(map(str, off[:3]))}. Say how the "
             "source was made: recipe, --training (epochs, smoothing), --split and --start. An honest source is refused "
@@ -188,7 +186,16 @@ def reruns(owner: Owner, twins: Sequence[nn.Module], references: Sequence[nn.Mod
     }
 
 
-def leaning(checked: Mapping[str, Any]) -> list[str]:
+def _off(found: Sequence[Comparison]) -> list[Comparison]:
+    """The numbers by which the source is no rerun, the farthest first."""
+    return sorted((one for one in found if one.p < one.level), key=lambda one: one.p)
+
+
+def _shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
+    return {key: tuple(value.shape) for key, value in model.state_dict().items()}
+
+
+def leaning(checked: Plain) -> list[str]:
     accused, n = checked["accused_at_.05"], checked["n"]
     few = f"{n} references: with fewer than {LEAST_REFERENCES} every verdict is inconclusive (--references)"
     lean = f"{accused} of {n} references would reach p <= .05 by the placebos alone"

@@ -4,7 +4,7 @@ The head says architecture, input shape, outputs and the kind of answers. A stat
 head beside it, `NAME.json`. Nothing is unpickled.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from birthmark.artifact import canonical, parsed, write_atomically
 from birthmark.claim import Task
 from birthmark.errors import ArtifactError, BirthmarkError, SettingError, UnknownName
 from birthmark.secrets import printable
-from birthmark.types import Answers
+from birthmark.types import Answers, Plain
 from birthmark.workshop import architectures
 from birthmark.workshop.card import is_code
 from birthmark.workshop.code import imported
@@ -59,7 +59,7 @@ class ModelHead:
     answers: Answers = Answers.LOGITS
 
 
-def save_model(path: Path, module: nn.Module, card: ModelHead, about: Mapping[str, Any] | None = None) -> None:
+def save_model(path: Path, module: nn.Module, card: ModelHead, about: Plain | None = None) -> None:
     """Write a network as one safetensors file with its card inside; `about` says how it was made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     entry = canonical({"format": FORMAT, **asdict(card), "answers": card.answers.value, "about": about or {}}).decode()
@@ -75,7 +75,7 @@ def load_module(
     classes: int = 0,
     answers: Answers | None = None,
     task: Task | None = None,
-) -> tuple[nn.Module, ModelHead, Mapping[str, Any]]:
+) -> tuple[nn.Module, ModelHead, Plain]:
     """Read a network from safetensors.
 
     Args:

@@ -1,7 +1,7 @@
 """From files and names, as the command line has them, to an owner with a workshop, and to thefts."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from birthmark.artifact import file_digest
 from birthmark.errors import SettingError
 from birthmark.oracle import Oracle
 from birthmark.theft.carrying_out import carry_out
-from birthmark.types import Answers, Samples
+from birthmark.types import Answers, Plain, Samples
 from birthmark.workshop.card import Card, is_code
 from birthmark.workshop.choices import DataChoice, Making, ModelFile
 from birthmark.workshop.code import code_digest, trainer
@@ -82,7 +82,7 @@ def open_owner(
 
 
 def source_card(
-    file: ModelFile, said: Mapping[str, Any] | None, making: Making, parts: datasets.Data, digest: str
+    file: ModelFile, said: Plain | None, making: Making, parts: datasets.Data, digest: str
 ) -> tuple[Card, tuple[tuple[Card, nn.Module], ...]]:
     """The source's card: the one in its file, or a "given" one that names the recipe its twins follow; and, if they are
     given as a file, card and network of its initial weights.
@@ -150,7 +150,7 @@ class Theft:
     """An attack by name with its settings, the part of the data that the thief has, and the most queries it sends."""
 
     attack: str
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: Plain = field(default_factory=dict)
     split: str = "attacker"
     budget: int | None = None
     seed: int = 0

@@ -1,6 +1,6 @@
 """The workshop a claim is made in: the source, the owner's samples, and a way to make more models from cards."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +11,7 @@ import numpy as np
 from birthmark.artifact import digest_of
 from birthmark.claim import Task
 from birthmark.errors import BirthmarkError, SettingError
-from birthmark.types import Floats, Samples
+from birthmark.types import Floats, Plain, Samples
 from birthmark.workshop.card import Card
 from birthmark.workshop.cohort import OTHER_START, SAME_START, family, reference_cards, treated_cards, twin_cards
 from birthmark.workshop.seeds import LEAST_SECRET
@@ -123,7 +123,7 @@ def independents(
     return found
 
 
-def gather(owner: Owner, plan: Mapping[str, Any], card: Card | None = None, *, twins: int = 0) -> Cohort:
+def gather(owner: Owner, plan: Plain, card: Card | None = None, *, twins: int = 0) -> Cohort:
     """Make the models of one owner's cohort; members that fail to train are left out, with a warning.
 
     Args:

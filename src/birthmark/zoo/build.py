@@ -18,6 +18,7 @@ from torch import nn
 from birthmark.artifact import plain
 from birthmark.data import Data
 from birthmark.errors import BirthmarkError, SettingError
+from birthmark.types import Plain
 from birthmark.workshop.card import Card
 from birthmark.workshop.code import code_digest
 from birthmark.workshop.seeds import LEAST_SECRET
@@ -110,7 +111,7 @@ def _ready(
     return found
 
 
-def make_card(card: Mapping[str, Any], folder: str, data: str, trusted: Sequence[str]) -> dict[str, Any]:
+def make_card(card: Plain, folder: str, data: str, trusted: Sequence[str]) -> dict[str, Any]:
     """Make one card's model in a store, its parents being there; what a pool's worker runs."""
     store, one = Store(folder, tuple(trusted)), as_card(card)
     return _make(one, store, _mapped(folder, data), {})

@@ -39,17 +39,22 @@ def make(card: Card, parents: Mapping[str, nn.Module], data: datasets.Data) -> n
             f"card {card.key} ({card.attack or card.recipe}) needs parent {missing[0]}, which is not there"
         )
     if card.kind == "stolen":
-        attack = registry.make("attacks", card.attack, card.settings)
-        answers = Answers.LOGITS if samples.classes else Answers.VALUES
-        target: Oracle = Open(parents[card.parents[0]], answers, card.parents[0])
-        if card.shown:
-            target = seen(target, card.shown, [parents[key] for key in card.parents], data, card.course)
-        return attack.steal(target, samples, seed=card.course)
+        return _stolen(card, parents, data)
     start = deepcopy(parents[card.parents[0]]) if card.parents else None
     if card.own_code:
         return trainer(card.recipe)(card.course % OWN_SEEDS, card.start % OWN_SEEDS if start is None else start)
     network = start or architectures.build(card.recipe, samples.shape, samples.outputs, seed=card.start)
     return fit(network, samples, training(card), seed=card.course)
+
+
+def _stolen(card: Card, parents: Mapping[str, nn.Module], data: datasets.Data) -> nn.Module:
+    samples = data[card.split]
+    attack = registry.make("attacks", card.attack, card.settings)
+    answers = Answers.LOGITS if samples.classes else Answers.VALUES
+    target: Oracle = Open(parents[card.parents[0]], answers, card.parents[0])
+    if card.shown:
+        target = seen(target, card.shown, [parents[key] for key in card.parents], data, card.course)
+    return attack.steal(target, samples, seed=card.course)
 
 
 def training(card: Card) -> Training:

@@ -19,6 +19,7 @@ from birthmark.data import load as load_data
 from birthmark.data.foreign import with_foreign
 from birthmark.errors import DataError, SettingError, nearest
 from birthmark.registry import code_of
+from birthmark.types import Plain
 from birthmark.workshop.card import Card, stolen
 from birthmark.workshop.cohort import reference_cards, surrogate_cards, twin_cards
 
@@ -85,7 +86,7 @@ class Plan:
     foreign: bool
     sources: tuple[int, ...]
     entries: tuple[Entry, ...]
-    methods: Mapping[str, Mapping[str, Any]]
+    methods: Mapping[str, Plain]
     gpus: float = 0.0
 
     def of(self, source: int) -> list[Entry]:
@@ -128,7 +129,7 @@ class Plan:
         return replace(self, entries=tuple(replace(e, card=with_content(e.card.key)) for e in self.entries))
 
 
-def parse(name: str, said: Mapping[str, Any]) -> Plan:
+def parse(name: str, said: Plain) -> Plan:
     """A plan from its parsed TOML."""
     _known(f"plan {name}", said, KEYS)
     try:
@@ -165,17 +166,17 @@ class _Family:
     """One source and everything around it."""
 
     plan: str
-    said: Mapping[str, Any]
+    said: Plain
     source: Card
     made: dict[str, Entry] = field(default_factory=dict)
-    rules: dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = field(default_factory=dict)
+    rules: dict[str, tuple[Plain, Plain]] = field(default_factory=dict)
     open: list[str] = field(default_factory=list)
 
     def entries(self) -> Iterator[Entry]:
         seed, cohort = self.source.start, self.said.get("cohort", {})
         _known("[cohort]", cohort, {"twins", "references", "surrogates", "crafting"})
         references, crafting = cohort.get("references", 0), cohort.get("crafting", cohort.get("references", 0))
-        if any(type(number) is not int or not 0 <= number <= MOST for number in cohort.values()):
+        if not all(map(_countable, cohort.values())):
             raise SettingError(f"plan {self.plan}, [cohort]: expected whole numbers from 0 to {MOST}")
         self.made["source"] = Entry("source", self.source, "source", "source", source=seed)
         yield self.made["source"]
@@ -195,15 +196,19 @@ class _Family:
         if self.said["source"].get("suspect"):
             yield Entry("copy", self.source, "positive", "copy", source=seed)
         for rule in self.said.get("rule", []):
-            for values in _combinations(rule, self.said.get("lists", {})):
-                title = _filled(rule.get("name", ""), values)
-                if not title or title in self.rules or title == "source":
-                    raise SettingError(
-                        f"plan {self.plan}: expected every model to have a name of its own, got {title!r} twice or none"
-                    )
-                self.rules[title] = (rule, values)
+            self._name(rule)
         for title in self.rules:
             yield self.entry(title)
+
+    def _name(self, rule: Plain) -> None:
+        """Keep a rule under the name of each model that it makes."""
+        for values in _combinations(rule, self.said.get("lists", {})):
+            title = _filled(rule.get("name", ""), values)
+            if not title or title in self.rules or title == "source":
+                raise SettingError(
+                    f"plan {self.plan}: expected every model to have a name of its own, got {title!r} twice or none"
+                )
+            self.rules[title] = (rule, values)
 
     def entry(self, title: str) -> Entry:
         if title in self.made:
@@ -226,7 +231,7 @@ class _Family:
         self.open.pop()
         return self.made[title]
 
-    def _trained(self, title: str, rule: Mapping[str, Any], values: Mapping[str, Any]) -> Entry:
+    def _trained(self, title: str, rule: Plain, values: Plain) -> Entry:
         recipe = _filled(rule.get("recipe", self.source.recipe), values)
         alike = recipe == self.source.recipe
         training = dict(
@@ -248,9 +253,7 @@ class _Family:
             raise SettingError(f"plan {self.plan}: {title!r} starts at {rule['start']!r}; expected 'source' or nothing")
         return Entry(title, card, "negative", rule.get("group", "clean"), rule.get("tier", "clean"), own)
 
-    def _stolen(
-        self, title: str, rule: Mapping[str, Any], values: Mapping[str, Any], parents: Sequence[Entry]
-    ) -> Entry:
+    def _stolen(self, title: str, rule: Plain, values: Plain, parents: Sequence[Entry]) -> Entry:
         guilty = any(parent.role in ("source", "positive") for parent in parents)
         client = title if "watermark" in rule else next(filter(None, (parent.client for parent in parents)), "")
         if "attack" not in rule and not rule.get("evasion"):
@@ -267,9 +270,7 @@ class _Family:
             client,
         )
 
-    def _robbed(
-        self, title: str, rule: Mapping[str, Any], values: Mapping[str, Any], parents: Sequence[Entry], source: int
-    ) -> Card:
+    def _robbed(self, title: str, rule: Plain, values: Plain, parents: Sequence[Entry], source: int) -> Card:
         settings = {**_filled(rule.get("settings", {}), values)}
         if "student" in settings:
             settings = {**self.said.get("students", {}).get(settings["student"], {}), **settings}
@@ -278,7 +279,7 @@ class _Family:
         card = replace(card, parents=tuple(parent.card.key for parent in parents), code=code_of("attacks", attack))
         return self._shown(card, title, rule, values)
 
-    def _shown(self, card: Card, title: str, rule: Mapping[str, Any], values: Mapping[str, Any]) -> Card:
+    def _shown(self, card: Card, title: str, rule: Plain, values: Plain) -> Card:
         """The card of a thief that saw the target's answers marked, keys screened by references, or behind evasions."""
         through = [_filled(step, values) for step in rule.get("through", ())]
         shown, screens = dict[str, Any](), list[Card]()
@@ -297,7 +298,11 @@ def _seed(title: str, source: int) -> int:
     return 10_000 + crc32(title.encode()) % 80_000 + 100_000 * source
 
 
-def _combinations(rule: Mapping[str, Any], lists: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _countable(number: object) -> bool:
+    return type(number) is int and 0 <= number <= MOST
+
+
+def _combinations(rule: Plain, lists: Plain) -> Iterator[dict[str, Any]]:
     each = {**rule.get("each", {}), **({"i": range(rule["count"])} if "count" in rule else {})}
     for values in each.values():
         if isinstance(values, str) and values not in lists:
@@ -309,7 +314,7 @@ def _combinations(rule: Mapping[str, Any], lists: Mapping[str, Any]) -> Iterator
         yield dict(zip(each, row, strict=True))
 
 
-def _filled(value: Any, values: Mapping[str, Any]) -> Any:
+def _filled(value: Any, values: Plain) -> Any:
     """Values put in place of {names}; a text that is one name alone becomes the value itself, number or text."""
     if isinstance(value, Mapping):
         return {key: _filled(item, values) for key, item in value.items()}
@@ -324,7 +329,7 @@ def _filled(value: Any, values: Mapping[str, Any]) -> Any:
         raise SettingError(f"{value!r} speaks of {error}, which the rule's `each` does not list") from None
 
 
-def _known(where: str, said: Mapping[str, Any], known: set[str]) -> None:
+def _known(where: str, said: Plain, known: set[str]) -> None:
     unknown = set(said) - known
     if unknown:
         raise SettingError(f"{where}: no key {', '.join(sorted(unknown))}; expected some of {', '.join(sorted(known))}")

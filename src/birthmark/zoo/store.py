@@ -26,7 +26,7 @@ from torch import nn
 from birthmark.artifact import canonical, digest_of, disk_errors, plain, whole, write_atomically
 from birthmark.data import Data
 from birthmark.errors import ArtifactError, SettingError
-from birthmark.types import Answers, Samples
+from birthmark.types import Answers, Plain, Samples
 from birthmark.workshop import architectures
 from birthmark.workshop.card import Card
 from birthmark.workshop.modelfile import ModelHead, make_network, read_tensors, save_model
@@ -121,7 +121,7 @@ class Store:
     def discard(self, key: str) -> None:
         self.path(key).unlink(missing_ok=True)
 
-    def _checked(self, key: str) -> tuple[Mapping[str, Any], Mapping[str, Any], Mapping[str, torch.Tensor]]:
+    def _checked(self, key: str) -> tuple[Plain, Plain, Mapping[str, torch.Tensor]]:
         path = self.path(key)
         entry, tensors = read_tensors(path)
         about = entry.get("about", {})
@@ -223,7 +223,7 @@ def tensors_digest(tensors: Mapping[str, torch.Tensor]) -> str:
     return total.hexdigest()
 
 
-def as_card(value: Mapping[str, Any]) -> Card:
+def as_card(value: Plain) -> Card:
     """A card from plain JSON data.
 
     Raises:
