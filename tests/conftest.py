@@ -1,6 +1,7 @@
 """Models of one small family on digits, made once a test run and kept between the run's workers."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from torch import nn
 from birthmark import data, secrets
 from birthmark.claim import Claim
 from birthmark.methods.kinship import Kinship
+from birthmark.workshop.card import Card
+from birthmark.workshop.cohort import OTHER_START, SAME_START
 from birthmark.workshop.owner import Owner
 from birthmark.zoo.build import workshop
 from birthmark.zoo.catalogue import executor
@@ -44,19 +47,22 @@ def digits() -> data.Data:
     return data.load("digits")
 
 
+def owner_of(card: Card, store: Store, digits: data.Data, twin_kind: str = SAME_START) -> Owner:
+    """An owner of an mlp on digits, with a workshop that trains in this process."""
+    source = make(card, {}, digits)
+    work = workshop(source, card, store, digits, executor("serial"))
+    return Owner(source, card, digits["owner"], digits["reserve"], digits["queries"], work, twin_kind=twin_kind)
+
+
 @pytest.fixture(scope="session")
 def owner(store: Store, digits: data.Data) -> Owner:
-    """An owner of an mlp on digits, with a workshop that trains in this process."""
-    card = digits_card()
-    source = make(card, {}, digits)
-    return Owner(
-        source,
-        card,
-        digits["owner"],
-        digits["reserve"],
-        digits["queries"],
-        workshop(source, card, store, digits, executor("serial")),
-    )
+    return owner_of(digits_card(), store, digits)
+
+
+@pytest.fixture(scope="session")
+def secret_owner(store: Store, digits: data.Data) -> Owner:
+    """The same with a secret start, and so with twins of other starts: for tests of power with few labels."""
+    return owner_of(replace(digits_card(), start=2**127 + 9), store, digits, OTHER_START)
 
 
 @pytest.fixture(scope="session")
