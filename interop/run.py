@@ -28,7 +28,8 @@ import httpx2
 import numpy as np
 import torch
 
-from birthmark import data, suspects
+from birthmark import data
+from birthmark import suspects as door
 from birthmark.claim import Claim
 from birthmark.evidence import Evidence
 from birthmark.methods.kinship import Kinship
@@ -114,7 +115,13 @@ def claim_and_suspects() -> tuple[Claim, dict[str, torch.nn.Module]]:
     training = {"epochs": 20, "batch": 32}
     cards = {
         seed: Card(
-            kind="trained", data={"name": "digits", "seed": 0}, split=split, recipe="mlp", seed=seed, training=training
+            kind="trained",
+            data=parts.about(split),
+            split=split,
+            recipe="mlp",
+            start=seed,
+            course=seed,
+            training=training,
         )
         for seed, split in ((0, "owner"), (77, "innocent"))
     }
@@ -128,7 +135,13 @@ def claim_and_suspects() -> tuple[Claim, dict[str, torch.nn.Module]]:
         workshop(source, cards[0], store, parts, executor("serial")),
     )
     copy = Card(
-        kind="stolen", data=cards[0].data, split="attacker", recipe="", seed=50, attack="ftal", parents=(cards[0].key,)
+        kind="stolen",
+        data=cards[0].data,
+        split="attacker",
+        recipe="",
+        course=50,
+        attack="ftal",
+        parents=(cards[0].key,),
     )
     suspects = dict(zip(("copy", "innocent"), owner.make([copy, cards[77]]), strict=True))
     for name, module in suspects.items():
@@ -202,9 +215,7 @@ def compared(server: str, claim: Claim, suspects: dict[str, torch.nn.Module]) ->
             for way in SERVERS[server]:
                 here = verify(claim, way.like(Open(module)), alpha=0.05)
                 started = time.monotonic()
-                suspect = suspects.open(
-                    url + way.path, spec=SuspectSpec(**way.spec), task=claim.task, authorisation=MINE
-                )
+                suspect = door.open(url + way.path, spec=SuspectSpec(**way.spec), task=claim.task, authorisation=MINE)
                 there = verify(claim, suspect, alpha=0.05, authorisation=MINE)
                 rows.append(
                     {
@@ -249,7 +260,7 @@ def speed(claim: Claim, n: int = 1000, rounds: int = 9) -> dict[str, float]:
                     for j in range(0, n, 100)
                 ]
             middle = time.perf_counter()
-            opened = suspects.open(url + path, task=claim.task, authorisation=MINE)
+            opened = door.open(url + path, task=claim.task, authorisation=MINE)
             log = Transcript(WORK / f"speed{i}.jsonl", opened)
             suspect = Probabilities(Recorded(opened, log))
             answers = np.concatenate([suspect(x[j : j + suspect.batch]) for j in range(0, n, suspect.batch)])

@@ -77,6 +77,7 @@ def test_points_lie_on_hyperplanes_of_padded_strided_normalised_pooled_and_resid
 
 
 def test_the_middle_is_where_one_hidden_unit_switches() -> None:
+    torch.manual_seed(0)
     module = nn.Sequential(nn.Linear(3, 1), nn.ReLU(), nn.Linear(1, 2))
     starts = np.random.default_rng(1).normal(size=(50, 3)).astype(np.float32)
     triples = torch.from_numpy(find_kinks(module, starts, 5, step=1.0, box=None, seed=3))
