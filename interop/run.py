@@ -36,7 +36,7 @@ from birthmark.methods.kinship import Kinship
 from birthmark.oracle import Oracle, Probabilities, Rounded, TopK
 from birthmark.suspects.description import SuspectSpec
 from birthmark.transcript import Recorded, Transcript
-from birthmark.verify import verify
+from birthmark.verify import Terms, verify
 from birthmark.workshop.card import Card
 from birthmark.workshop.owner import Owner
 from birthmark.workshop.whitebox import Open
@@ -216,7 +216,7 @@ def compared(server: str, claim: Claim, suspects: dict[str, torch.nn.Module]) ->
                 here = verify(claim, way.like(Open(module)), alpha=0.05)
                 started = time.monotonic()
                 suspect = door.open(url + way.path, spec=SuspectSpec(**way.spec), task=claim.task, authorisation=MINE)
-                there = verify(claim, suspect, alpha=0.05, authorisation=MINE)
+                there = verify(claim, suspect, alpha=0.05, terms=Terms(authorisation=MINE))
                 rows.append(
                     {
                         "server": server,
@@ -261,7 +261,7 @@ def speed(claim: Claim, n: int = 1000, rounds: int = 9) -> dict[str, float]:
                 ]
             middle = time.perf_counter()
             opened = door.open(url + path, task=claim.task, authorisation=MINE)
-            log = Transcript(WORK / f"speed{i}.jsonl", opened)
+            log = Transcript(WORK / f"speed{i}.jsonl", opened, claim.task)
             suspect = Probabilities(Recorded(opened, log))
             answers = np.concatenate([suspect(x[j : j + suspect.batch]) for j in range(0, n, suspect.batch)])
             log.close()
