@@ -99,11 +99,12 @@ def test_treated_references_wait_until_there_are_ten_numbers_a_regressor() -> No
 def test_references_and_what_was_made_of_them_are_enrolled(owner: Owner, made: Claim) -> None:
     q, k = made.tensors["owners"].shape[1:]
     assert made.treated.shape == (2, 2, q, k)
-    first, second = ({card.attack for card in cards} for cards in treated_cards(owner.card, 2, 2))
+    references = reference_cards(owner.card, 2)
+    first, second = ({card.attack for card in cards} for cards in treated_cards(owner.card, references, 2))
     assert first == second == {"distill", "ftal"}
     assert all(
         card.parents == (parent.key,)
-        for parent, cards in zip(reference_cards(owner.card, 2), treated_cards(owner.card, 2, 2), strict=True)
+        for parent, cards in zip(references, treated_cards(owner.card, references, 2), strict=True)
         for card in cards
     )
     alone = Kinship(queries=60, placebos=6, references=0).fit(owner, seed=0)

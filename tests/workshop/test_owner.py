@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
 
-from birthmark.errors import SettingError
+from birthmark.errors import DataError, SettingError
 from birthmark.workshop.cohort import OTHER_START, reference_cards, treated_cards
+from birthmark.workshop.opening import enough
 from birthmark.workshop.owner import Owner
 from cards import digits_card
 
@@ -34,7 +36,7 @@ def test_references_and_treated_ones_hold_strangers_with_the_sources_start() -> 
     assert same == [2, 6]
     assert {(references[i].recipe, references[i].split) for i in same} == {(source.recipe, "reserve")}
     assert len({card.course for card in references}) == 8
-    treated = treated_cards(source, 8, 2)
+    treated = treated_cards(source, references, 2)
     assert {card.parents for i in same for card in treated[i]} == {(references[i].key,) for i in same}
 
 
@@ -43,3 +45,24 @@ def test_a_twin_starts_where_the_source_did(owner: Owner) -> None:
     again = owner.make([replace(owner.card, course=10, training={"epochs": 0})])[0]
     for one, other in zip(twin.parameters(), again.parameters(), strict=True):
         assert torch.equal(one, other)
+
+
+def test_a_reference_that_names_one_class_is_replaced(owner: Owner) -> None:
+    plain = reference_cards(owner.card, 8)
+    dead = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    nn.init.zeros_(dead[1].weight)
+
+    def without(*keys: str) -> Owner:
+        return replace(owner, make=lambda cards: [dead if c.key in keys else owner.make([c])[0] for c in cards])
+
+    assert without().reference_cards(4) == plain[:4]
+    assert without(plain[1].key).reference_cards(4) == [plain[0], *plain[2:5]]
+    assert [len(row) for row in without(plain[1].key).treated(4, 1)] == [1] * 4
+    with pytest.raises(DataError, match=r"only 3 of 8 independent models learnt more than one class.*--training"):
+        without(*(card.key for card in plain[3:])).reference_cards(4)
+
+
+def test_references_of_own_recipes_are_trained_long_enough() -> None:
+    for n in (50, 400, 2500, 60_000):
+        how = enough(n)
+        assert how["epochs"] * -(-n // how["batch"]) >= 250

@@ -109,9 +109,8 @@ def reference_cards(source: Card, n: int, architectures: tuple[str, ...] = REFER
     return cards
 
 
-def treated_cards(source: Card, n: int, each: int) -> list[list[Card]]:
-    """`each` copies and students of every one of `n` references, on the reserve: what thieves do to a model, done to
-    innocents.
+def treated_cards(source: Card, references: Sequence[Card], each: int) -> list[list[Card]]:
+    """`each` copies and students of every reference, on the reserve: what thieves do to a model, done to innocents.
 
     Students (of the source's architecture and two others), a fine-tuned and a pruned copy in turn, begun one further at
     every reference.
@@ -122,7 +121,7 @@ def treated_cards(source: Card, n: int, each: int) -> list[list[Card]]:
     own = others[0] if family in GENERATORS or source.own_code else source.recipe
     student = {"epochs": max(10, epochs), "rate": rate}
     found = []
-    for i, card in enumerate(reference_cards(source, n)):
+    for i, card in enumerate(references):
         treatments: list[tuple[str, dict[str, Any]]] = [
             ("distill", {"student": own, **student}),
             ("ftal", {"epochs": 4, "rate": rate / 2}),

@@ -15,6 +15,7 @@ from torch import nn
 from birthmark import registry, stats
 from birthmark.claim import Claim
 from birthmark.errors import BirthmarkError, NullError, ShapeError
+from birthmark.evidence import plain_data
 from birthmark.method import Method
 from birthmark.oracle import Function, Probabilities
 from birthmark.types import Answers, Floats, Plain, Samples
@@ -88,7 +89,7 @@ def enroll(
     }
     if progress is not None:
         progress(1.0)
-    return replace(claim, facts=facts, twins=owner.twin_kind if twins else "")
+    return replace(claim, facts=plain_data(facts), twins=owner.twin_kind if twins else "")
 
 
 def enrolling(owner: Owner, seed: int) -> Owner:
@@ -97,10 +98,12 @@ def enrolling(owner: Owner, seed: int) -> Owner:
 
 
 def relatives(owner: Owner, method: Method) -> list[Card]:
-    """The cards of all models that a method's claim takes, to be made side by side."""
+    """The cards of all models that a method's claim takes, to be made side by side; references are made at once."""
     twins, references, treated = (int(getattr(method, name, 0)) for name in ("placebos", "references", "treated"))
-    made = [*owner.twin_cards(twins), *reference_cards(owner.card, references)]
-    return [*made, *(card for cards in treated_cards(owner.card, references, treated) for card in cards)]
+    owner.make([*owner.twin_cards(twins), *reference_cards(owner.card, references)])
+    others = owner.reference_cards(references)
+    rows = treated_cards(owner.card, others, treated)
+    return [*owner.twin_cards(twins), *others, *(card for cards in rows for card in cards)]
 
 
 def check_source(owner: Owner, test: Samples) -> None:
@@ -174,8 +177,8 @@ def reruns(owner: Owner, twins: Sequence[nn.Module], references: Sequence[nn.Mod
     if off := _off(found):
         raise BirthmarkError(
             f"claim refused: the source is no rerun of its twins' recipe: {'; '.join(map(str, off[:3]))}. Say how the "
-            "source was made: recipe, --training (epochs, smoothing), --split and --start. An honest source is refused "
-            f"in about {LEVEL:.1%} of cases: enrol again with another --seed"
+            "source was made: recipe, --training (epochs, smoothing), --split and --start. Of honest sources less "
+            "than 1 % are refused: enrol again with another --seed"
         )
     return {
         "level": LEVEL,

@@ -27,6 +27,8 @@ from birthmark.zoo.crew import Progress
 from birthmark.zoo.executors import Executor
 from birthmark.zoo.store import Store, architecture_of, as_card
 
+STEPS = 250  # that a small network takes to learn more than one class
+
 
 def open_owner(
     source: ModelFile,
@@ -104,7 +106,7 @@ def source_card(
         parts.about(making.split),
         making.split,
         making.recipe,
-        training=making.training,
+        training=making.training or (enough(len(parts[making.split])) if is_code(making.recipe) else {}),
         settings={"sha256": digest},
         code=code_digest(making.recipe, *([file.architecture] if is_code(file.architecture) else [])),
     )
@@ -129,6 +131,12 @@ def _with_start(
     network = load_module(place, architecture=named, shape=parts.shape, classes=parts["test"].outputs)[0]
     first = replace(given, training={}, settings={"sha256": file_digest(place)})
     return replace(given, parents=(first.key,)), ((first, network),)
+
+
+def enough(n: int) -> dict[str, int]:
+    """Settings of the built-in loop for references of a recipe of the user's own, which says nothing of them."""
+    batch = 32 if n < 4000 else 128
+    return {"batch": batch, "epochs": max(8, -(-STEPS * batch // max(n, 1)))}
 
 
 def _own_card(path: Path, card: Card, parts: datasets.Data) -> Card:

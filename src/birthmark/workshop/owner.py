@@ -10,7 +10,7 @@ import numpy as np
 
 from birthmark.artifact import digest_of
 from birthmark.claim import Task
-from birthmark.errors import BirthmarkError, SettingError
+from birthmark.errors import BirthmarkError, DataError, SettingError
 from birthmark.types import Floats, Plain, Samples
 from birthmark.workshop.card import Card
 from birthmark.workshop.cohort import OTHER_START, SAME_START, family, reference_cards, treated_cards, twin_cards
@@ -79,6 +79,31 @@ class Owner:
             )
         return twin_cards(self.card, n, secret=self.secret, kind=self.twin_kind)
 
+    def reference_cards(self, n: int) -> list[Card]:
+        """The cards of `n` references; one that names a single class is left out, and the next takes its place.
+
+        Raises:
+            DataError: so many do that too few are left.
+        """
+        asked = reference_cards(self.card, 2 * n)
+        cards = list(asked[:n])
+        if n and not self.values:
+            cards = [card for card, model in zip(cards, self.make(cards), strict=True) if self._alive(model)]
+        for card in asked[n:]:
+            if len(cards) < n and self._alive(self.make([card])[0]):
+                cards.append(card)
+        if len(cards) < n:
+            raise DataError(
+                f"only {len(cards)} of {2 * n} independent models learnt more than one class on the owner's data; give "
+                "more samples, or train longer (--training epochs=N, --training batch=N)"
+            )
+        return cards
+
+    def _alive(self, model: "nn.Module") -> bool:
+        from birthmark.workshop.training import outputs
+
+        return self.values or len(np.unique(outputs(model, self.reserve.inputs[:1000]).argmax(axis=1))) > 1
+
     def twins(self, n: int) -> Sequence["nn.Module"]:
         """`n` models of the source's recipe, data and start on other courses."""
         return self.make(self.twin_cards(n))
@@ -89,11 +114,11 @@ class Owner:
 
     def references(self, n: int) -> Sequence["nn.Module"]:
         """`n` independent models, as `reference_cards` says."""
-        return self.make(reference_cards(self.card, n))
+        return self.make(self.reference_cards(n))
 
     def treated(self, n: int, each: int) -> "Sequence[Sequence[nn.Module]]":
         """`each` copies and students of every one of the `n` references."""
-        cards = [card for row in treated_cards(self.card, n, each) for card in row]
+        cards = [card for row in treated_cards(self.card, self.reference_cards(n), each) for card in row]
         made = self.make(cards)
         return [made[i : i + each] for i in range(0, len(made), each)] if each else [[] for _ in range(n)]
 

@@ -15,7 +15,7 @@ from scipy import special, stats
 
 from birthmark.types import Floats, Samples
 
-LEVEL = 0.005  # share of honest sources that may be refused
+LEVEL = 0.001  # share of honest sources that may be refused, if the numbers were normal; measured: several times that
 LEAST = 4  # twins that a spread can be measured on
 FOUND = 0.9
 

@@ -188,7 +188,7 @@ def _around(task: str, source: Card, twins: int, hard: bool) -> Iterator[Entry]:
         yield entry(f"twin {i}", card, "twin", "twin")
     for i, card in enumerate(reference_cards(source, REFERENCES)):
         yield entry(f"reference {i}", card, "craft", "reference")
-    for i, cards in enumerate(treated_cards(source, REFERENCES, TREATED)):
+    for i, cards in enumerate(treated_cards(source, reference_cards(source, REFERENCES), TREATED)):
         for j, card in enumerate(cards):
             yield entry(f"reference {i}, treated {j}", card, "craft", "treated")
     if hard:
