@@ -67,11 +67,11 @@ def test_answers_without_content_accuse_nobody(name: str, values: bool, data: st
 def test_a_score_tied_with_a_placebo_is_beaten(name: str, values: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     claim, rows = claimed(name, values)
     cls = type(registry.scorer(claim))
-    real = cls.score
+    real = cls.scores
 
-    def tied(self, one, answers):
-        scores = real(self, one, answers)
-        return type(scores)(max((scores.source, *scores.placebos)), (scores.source,) * len(scores.placebos), 0.0)
+    def tied(self, one, candidates):
+        found = real(self, one, candidates)
+        return [type(s)(max((s.source, *s.placebos)), (s.source,) * len(s.placebos), 0.0) for s in found]
 
-    monkeypatch.setattr(cls, "score", tied)
+    monkeypatch.setattr(cls, "scores", tied)
     assert ends(claim, rows) is not Verdict.SUPPORTED

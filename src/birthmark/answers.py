@@ -5,6 +5,7 @@ declared with what the numbers look like. Sixteen rows tell softmax at any preci
 is exact; what could be either (softmax at a high temperature, say) passes as declared.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -170,31 +171,41 @@ def _cut(rows: Floats) -> bool:
 
 def is_labels(answers: Floats) -> bool:
     """Whether rows are one-hot."""
-    return bool(((answers == 0) | (answers == 1)).all())
+    return all(bool(((rows == 0) | (rows == 1)).all()) for rows in (answers[:1], answers))
 
 
 def rounding_step(answers: Floats) -> float:
     """10^-d if all answers are multiples of it for some d <= 4, else 0: what an API rounded its scores to."""
     for digits in (1, 2, 3, 4):
-        if np.abs(answers - np.round(answers, digits)).max() < 1e-9:
+        if _even(answers[:1], digits) and _even(answers, digits):
             return float(10.0**-digits)
     return 0.0
 
 
-def as_shown(rows: Floats, answers: Floats, values: bool) -> Floats:
-    """An owner's, a reference's or a twin's rows (q, k) as the suspect shows its answers: labels, top-k, or rounded."""
+def _even(answers: Floats, digits: int) -> bool:
+    return bool(np.abs(answers - np.round(answers, digits)).max() < 1e-9)
+
+
+def shown_as(answers: Floats, values: bool) -> Callable[[Floats], Floats]:
+    """What shows an owner's, a reference's or a twin's rows (q, k) as the suspect shows its answers: labels, top-k, or
+    rounded; rows that need no change are returned themselves.
+    """
     if values:
-        return rows
+        return lambda rows: rows
     if is_labels(answers):
-        return as_labels(rows)
-    shown = int((answers > 0).sum(axis=1).max())
-    if shown < answers.shape[1]:
-        floor = np.sort(rows, axis=1)[:, -shown][:, None]
-        rows = np.where(rows >= floor, rows, 0.0)
-    step = rounding_step(answers)
-    return np.round(rows, round(-np.log10(step))) if step else rows
+        return as_labels
+    shown, step = int((answers > 0).sum(axis=1).max()), rounding_step(answers)
+
+    def show(rows: Floats) -> Floats:
+        if shown < rows.shape[1]:
+            rows = np.where(rows >= np.partition(rows, -shown, axis=1)[:, -shown, None], rows, 0.0)
+        return np.round(rows, round(-np.log10(step))) if step else rows
+
+    return show
 
 
 def as_labels(rows: Floats) -> Floats:
     """One-hot rows (..., k) of the top class."""
-    return np.eye(rows.shape[-1])[rows.argmax(axis=-1)]
+    labels = np.zeros(rows.shape)
+    np.put_along_axis(labels, rows.argmax(axis=-1)[..., None], 1.0, axis=-1)
+    return labels

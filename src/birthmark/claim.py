@@ -3,8 +3,8 @@
 A `Claim` is data only: it can be written, hashed, committed before a dispute and read again without torch.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,23 @@ class Scores:
     raw: float
 
 
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """Whose answers are scored: a suspect, or one of the owner's innocents by the claim without it.
+
+    Attributes:
+        answers: (q, k) to the claim's first q queries, shown as the suspect shows its own.
+        reference: the reference that it is or was made of.
+        twin: the owner that it is, from 1.
+        row: where the claim holds these very answers: owners come first, then references, then what was made of each.
+    """
+
+    answers: Floats
+    reference: int | None = None
+    twin: int | None = None
+    row: int | None = None
+
+
 @dataclass(frozen=True, repr=False)
 class Claim:
     """What is remembered of the source: a fingerprint, or a watermark's key.
@@ -102,6 +119,12 @@ class Claim:
     def treated(self) -> Floats:
         """Answers (r, t, q, k) of copies and students of the references; t may be 0."""
         return self.tensors.get("treated", np.zeros((len(self.references), 0, len(self.queries), self.task.outputs)))
+
+    def without(self, reference: int) -> "Claim":
+        """The claim without one reference and what was made of it."""
+        kept = [key for key in ("references", "treated") if key in self.tensors]
+        fewer = {key: np.delete(self.tensors[key], reference, axis=0) for key in kept}
+        return replace(self, tensors={**self.tensors, **fewer})
 
     def save(self, folder: Path | str) -> str:
         """Write the claim as a folder; returns the digest to commit to."""
@@ -148,6 +171,11 @@ class Claim:
                 f"{folder}: queries of shape {claim.queries.shape[1:]} for a task of shape {claim.task.shape}"
             )
         return claim, artifact.digest
+
+
+def one_by_one(score: Callable[[Claim, Floats], Scores], claim: Claim, candidates: Sequence[Candidate]) -> list[Scores]:
+    """Each candidate's scores, those of a reference and of what was made of it by the claim without that."""
+    return [score(claim if c.reference is None else claim.without(c.reference), c.answers) for c in candidates]
 
 
 def _check_kinds(claim: Claim) -> None:

@@ -1,10 +1,10 @@
 """What a fingerprint method is: it makes claims and scores answers; it never judges."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from birthmark.claim import Claim, Scores
+from birthmark.claim import Candidate, Claim, Scores, one_by_one
 from birthmark.settings import Configured
 from birthmark.types import Access, Floats
 from birthmark.workshop.owner import Owner
@@ -23,6 +23,7 @@ class Method(Configured, ABC):
         source_paper: where it comes from, one line; "ours" if it is.
         crafted_against: whether queries are crafted against independent models. References resemble those and score
             lower than innocents of another kind do, so that ranks among references support nothing (docs/results.md).
+        reruns: whether claims hold the twins' answers, so that `scores` can judge each twin by the claim without it.
         retired: settings of earlier versions, with the value that is now the rule.
     """
 
@@ -31,6 +32,7 @@ class Method(Configured, ABC):
     any_outputs: ClassVar[bool] = False
     source_paper: ClassVar[str]
     crafted_against: ClassVar[bool] = False
+    reruns: ClassVar[bool] = False
     retired: ClassVar[Retired] = {}
 
     @abstractmethod
@@ -48,18 +50,10 @@ class Method(Configured, ABC):
             ShapeError: fewer queries than the method can do anything with, or rows of another width.
         """
 
-    def left_out(self, claim: Claim, place: int, q: int) -> tuple[Claim, Floats] | None:
-        """What the claim would be without twin `place`, and that twin's answers: one more innocent whose score is
-        known.
+    def scores(self, claim: Claim, candidates: Sequence[Candidate]) -> list[Scores]:
+        """Score several at once: a suspect, and innocents of the owner's by the claim without each.
 
         A rerun of the source's recipe is the nearest innocent there is; how close the left-out twins come to this very
-        source is what `verify` holds a suspect against, beside the placebos.
-
-        Args:
-            place: of the twin among the placebos, from 0.
-            q: queries that the suspect answered, the first of the claim's.
-
-        Returns:
-            The smaller claim and the twin's answers to its first queries; None if the claim does not hold them.
+        source is what `verify` holds a suspect against, beside the placebos. Twins come only where `reruns` says so.
         """
-        return None
+        return one_by_one(self.score, claim, candidates)

@@ -14,14 +14,14 @@ exact over the randomness of the source's seed (or the key) for any method and a
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import isfinite
 
 import numpy as np
 
 from birthmark import registry, stats
-from birthmark.answers import as_shown, is_labels
-from birthmark.claim import Claim, Scores
+from birthmark.answers import is_labels, shown_as
+from birthmark.claim import Candidate, Claim, Scores
 from birthmark.errors import NullError
 from birthmark.evidence import Verdict
 from birthmark.method import Method
@@ -30,6 +30,7 @@ from birthmark.types import Floats
 from birthmark.watermark import Watermark
 
 NULLS = ("placebos", "references")
+LEAST_OWNERS = 4  # one of which can be left out
 LEAST_REFERENCES = 4  # fewer say nothing about a suspect that lies close to everybody
 Scorer = Method | Watermark
 
@@ -155,8 +156,9 @@ def conclude(
     scorer = registry.scorer(claim)
     try:
         with np.errstate(all="ignore"):
-            scores = scorer.score(claim, answers)
-            nulls = nulls or nulls_of(claim, answers)
+            innocents = _innocents(scorer, claim, answers) if nulls is None else []
+            scores, *found = scorer.scores(claim, [Candidate(answers), *innocents])
+            nulls = nulls or _nulls(claim, innocents, found)
     except np.linalg.LinAlgError as error:
         return _unscored(f"the answers are too large or too alike to be scored ({error})", null)
     null = null or ("placebos" if scores.placebos or not nulls.references else "references")
@@ -281,37 +283,34 @@ def nulls_of(claim: Claim, answers: Floats) -> Nulls:
 
     Copies and students guard no labels, which they are no regressors of.
     """
-    scorer, q, values = registry.scorer(claim), len(answers), claim.task.values
-    alone = [without(claim, i) for i in range(len(claim.references))]
-
-    def scored(rest: Claim, rows: Floats) -> Scores:
-        return scorer.score(rest, as_shown(rows[:q], answers, values))
-
-    treated = claim.treated if values or not is_labels(answers) else claim.treated[:, :0]
-    return Nulls(
-        tuple(scored(rest, claim.references[i]) for i, rest in enumerate(alone)),
-        tuple(scored(rest, rows) for i, rest in enumerate(alone) for rows in treated[i]),
-        _reruns(scorer, claim, answers),
-    )
+    scorer = registry.scorer(claim)
+    innocents = _innocents(scorer, claim, answers)
+    return _nulls(claim, innocents, scorer.scores(claim, innocents))
 
 
-def without(claim: Claim, i: int) -> Claim:
-    """The claim without reference i and what was made of it."""
-    fewer = {key: np.delete(claim.tensors[key], i, axis=0) for key in ("references", "treated") if key in claim.tensors}
-    return replace(claim, tensors={**claim.tensors, **fewer})
+def _innocents(scorer: Scorer, claim: Claim, answers: Floats) -> list[Candidate]:
+    """The owner's innocents, shown as `answers` are: references, then what was made of each, then twins."""
+    q, values, show = len(answers), claim.task.values, shown_as(answers, claim.task.values)
+    owners, first = claim.tensors.get("owners", ()), len(claim.tensors.get("owners", ()))
+    reruns = isinstance(scorer, Method) and scorer.reruns and first >= LEAST_OWNERS
+    twins = min(int(claim.settings.get("placebos", 0)), first - 1) if reruns else 0
+
+    def shown(rows: Floats, row: int, reference: int | None = None, twin: int | None = None) -> Candidate:
+        held = rows[:q]
+        seen = show(held)
+        return Candidate(seen, reference, twin, row if seen is held else None)
+
+    found = [shown(rows, first + i, i) for i, rows in enumerate(claim.references)]
+    if values or not is_labels(answers):
+        made = ((i, rows) for i, some in enumerate(claim.treated) for rows in some)
+        found += [shown(rows, row, i) for row, (i, rows) in enumerate(made, first + len(found))]
+    return found + [shown(owners[j], j, twin=j) for j in range(1, 1 + twins)]
 
 
-def _reruns(scorer: Scorer, claim: Claim, answers: Floats) -> tuple[float, ...]:
-    if not isinstance(scorer, Method):
-        return ()
-    found = []
-    for place in range(int(claim.settings.get("placebos", 0))):
-        alone = scorer.left_out(claim, place, len(answers))
-        if alone is None:
-            return ()
-        scores = scorer.score(alone[0], as_shown(alone[1], answers, claim.task.values))
-        found.append(stats.standardised(scores.source, scores.placebos))
-    return tuple(found)
+def _nulls(claim: Claim, innocents: Sequence[Candidate], scores: Sequence[Scores]) -> Nulls:
+    r, end = len(claim.references), sum(one.twin is None for one in innocents)
+    reruns = (stats.standardised(one.source, one.placebos) for one in scores[end:])
+    return Nulls(tuple(scores[:r]), tuple(scores[r:end]), tuple(reruns))
 
 
 def _margin(scorer: Scorer, alpha: float) -> float | None:

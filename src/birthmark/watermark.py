@@ -1,9 +1,10 @@
 """What a watermark is: it changes an API's answers under a key, and claims models trained on them."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar
 
-from birthmark.claim import Claim, Scores
+from birthmark.claim import Candidate, Claim, Scores, one_by_one
 from birthmark.oracle import Oracle, Probabilities, Wrapper
 from birthmark.types import Access, Array, Floats
 
@@ -44,6 +45,10 @@ class Watermark(ABC):
     @abstractmethod
     def score(self, claim: Claim, answers: Floats) -> Scores:
         """As `Method.score`."""
+
+    def scores(self, claim: Claim, candidates: Sequence[Candidate]) -> list[Scores]:
+        """As `Method.scores`."""
+        return one_by_one(self.score, claim, candidates)
 
 
 class Marked(Wrapper):

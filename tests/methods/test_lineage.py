@@ -14,6 +14,7 @@ from birthmark.scoring.kinks import others_rows
 from birthmark.verify import Terms, verify
 from birthmark.workshop.training import outputs, probabilities
 from birthmark.workshop.whitebox import Open
+from formulas import left_out
 from tasks_bench import Workshop, diabetes, digits
 
 METHOD = Lineage(queries=180, placebos=9, references=4)
@@ -88,9 +89,7 @@ def test_labels_are_scored_by_plain_answers_alone(classes: tuple[Workshop, Claim
 def test_a_left_out_twin_takes_its_own_kinks_with_it(classes: tuple[Workshop, Claim]) -> None:
     task, claim = classes
     assert others_rows(13, 2, 1).tolist() == [0, 1, 2, 6, 7, 8]
-    alone = METHOD.left_out(claim, 3, 180)
-    assert alone is not None
-    small, rows = alone
+    small, rows = left_out(claim, 3, 180)
     assert (len(rows), len(small.tensors["owners"])) == (180 - 9, 9)
     twin = task.owner().twins(9)[3]
     assert np.allclose(rows, probabilities(twin, small.queries), atol=1e-5)

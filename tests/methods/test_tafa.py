@@ -10,7 +10,7 @@ from birthmark.claim import Claim, Scores
 from birthmark.errors import AccessError, SettingError, ShapeError
 from birthmark.methods.tafa import Tafa
 from birthmark.oracle import Function, HardLabels, Rounded, TopK
-from birthmark.scoring.kinks import logs, met, second_differences
+from birthmark.scoring.kinks import Rounds, bend_weights, logs, second_differences
 from birthmark.types import Answers
 from birthmark.verify import verify
 from birthmark.workshop.training import outputs, probabilities
@@ -121,8 +121,11 @@ def test_an_api_that_clips_its_inputs_is_noticed() -> None:
     assert "clipped" in claim.tensors
     stolen = task.stolen("quantise", bits=4)
     boxed = outputs(stolen, np.clip(claim.queries, low, high))
-    assert np.array_equal(met(claim.tensors, boxed), claim.tensors["clipped"])
-    assert np.array_equal(met(claim.tensors, outputs(stolen, claim.queries)), claim.tensors["owners"])
+    sent, clipped = claim.tensors["owners"], claim.tensors["clipped"]
+    rounds = Rounds(sent, clipped, True, method.temper, method.ridge)
+    for answers, points in ((boxed, clipped), (outputs(stolen, claim.queries), sent)):
+        expected = bend_weights(points, answers, True, temper=method.temper, ridge=method.ridge)
+        assert np.allclose(rounds.weights([(answers, None)])[0], expected)
     assert rank(method.score(claim, boxed)) == 0.1
     blind = replace(claim, tensors={key: value for key, value in claim.tensors.items() if key != "clipped"})
     assert z(method.score(claim, boxed)) > z(method.score(blind, boxed))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from birthmark.errors import ShapeError
-from birthmark.scoring.kinks import bend_weights, logs, met, others_rows, second_differences
+from birthmark.scoring.kinks import Rounds, bend_weights, logs, others_rows, second_differences
 from birthmark.scoring.mixture import owner_mixture
 
 
@@ -23,11 +23,14 @@ def test_rows_of_the_other_owners_in_whole_rounds() -> None:
 
 
 def test_the_points_met_are_the_nearer_ones() -> None:
-    sent, clipped = np.zeros((2, 4, 1)), np.ones((2, 4, 1))
-    assert met({"owners": sent}, np.ones((3, 1))).shape == (2, 3, 1)
-    assert (met({"owners": sent, "clipped": clipped}, np.full((3, 1), 0.6)) == 1).all()
-    assert (met({"owners": sent, "clipped": clipped}, np.full((3, 1), 0.4)) == 0).all()
-    assert (met({"owners": sent, "clipped": clipped}, np.full((3, 1), 0.5)) == 0).all()
+    random = np.random.default_rng(0)
+    sent, clipped = random.random((4, 12, 1)), 1 + random.random((4, 12, 1))
+    middle = (sent.mean(axis=0) + clipped.mean(axis=0)) / 2
+    for answers, points in ((middle + 0.1, clipped), (middle - 0.1, sent), (0 * middle + 1.5, clipped)):
+        found = Rounds(sent, clipped, True, 0.5, 0.1).weights([(answers, None)])[0]
+        assert np.allclose(found, bend_weights(points, answers, True, temper=0.5, ridge=0.1))
+    alone = Rounds(sent, None, True, 0.5, 0.1).weights([(clipped[2], None)])[0]
+    assert np.allclose(alone, bend_weights(sent, clipped[2], True, temper=0.5, ridge=0.1))
 
 
 def test_logs_are_centred() -> None:

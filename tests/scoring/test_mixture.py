@@ -46,7 +46,7 @@ def test_what_a_suspect_shares_with_independents_is_explained_by_them(owners: np
     common = 4 * random.normal(size=(40, 3))  # errors that all small models make
     suspect = 0.3 * owners[2] + common + 0.2 * random.normal(size=(40, 3))
     others += common
-    plain, cleared = (owner_mixture(owners, suspect, others=known) for known in (None, others))
+    plain, cleared = (owner_mixture(owners, suspect, others=known) for known in ((), others))
 
     def clear(weights: np.ndarray) -> float:
         rest = np.delete(weights, 2)

@@ -1,17 +1,18 @@
 """Parents of methods: owners compared alike and centred by references, and queries crafted for each owner."""
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from birthmark.answers import as_labels
-from birthmark.claim import Claim, Scores
+from birthmark.claim import Candidate, Claim, Scores
 from birthmark.method import Method
-from birthmark.scoring.matching import matches, of_owners
+from birthmark.scoring.matching import Asked, centred, matches, of_owners
 from birthmark.settings import Allowed
 from birthmark.types import Access, Array, Floats
 from birthmark.workshop.owner import Cohort, Owner
@@ -53,14 +54,23 @@ class Centred(Method):
         """The references' answers (r, q', k) in the suspect's form."""
         return references
 
+    def weighed(self, claim: Claim, asked: Sequence[Asked]) -> list[Floats]:
+        """The owners' weights in each of several answers; without an owner that is left out."""
+        return [self.weights(claim, answers) for answers, _ in asked]
+
     def score(self, claim: Claim, answers: Floats) -> Scores:
         """As `Method.score`."""
-        plain = self.weights(claim, answers)
-        if not len(claim.references) or not self.centring:
-            return of_owners(plain, plain[0])
-        known = self.shown(claim.references[:, : len(answers)], answers)
-        common = np.mean([self.weights(claim, theirs) for theirs in known], axis=0)
-        return of_owners(plain - self.centring * common, plain[0])
+        return self.scores(claim, [Candidate(answers)])[0]
+
+    def scores(self, claim: Claim, candidates: Sequence[Candidate]) -> list[Scores]:
+        """As `Method.scores`; what references have of the owners is found once."""
+        known = claim.references[: len(claim.references) if self.centring else 0, : len(candidates[0].answers)]
+        shown, first = list(self.shown(known, candidates[0].answers)), len(claim.tensors.get("owners", ()))
+        for c in candidates:
+            if c.reference is not None and c.row == first + c.reference and shown:
+                shown[c.reference] = c.answers  # the same numbers, weighed once
+        found = centred(candidates, shown, partial(self.weighed, claim), self.centring)
+        return [of_owners(scores, plain[0]) for scores, plain in found]
 
     def claimed(self, owner: Owner, seed: int, tensors: Tensors, answer: "Callable[[nn.Module], Floats]") -> Claim:
         """The claim of these tensors, with what `answer` says of each reference."""

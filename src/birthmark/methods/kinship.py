@@ -21,12 +21,13 @@ of the source's own training data, where the source answers the ground truth, an
 fewer.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 
-from birthmark.claim import Claim, Scores
+from birthmark.claim import Candidate, Claim, Scores
 from birthmark.crafting.parents import Tensors, answers_of
 from birthmark.errors import ShapeError
 from birthmark.method import Method, Retired
@@ -67,6 +68,7 @@ class Kinship(Method):
         "eps": "(0, 1)",
         "ridge": "[0, inf)",
     }
+    reruns: ClassVar[bool] = True
     retired: ClassVar[Retired] = {"regress": True, "affine": True, "centring": CENTRING, "centring_from": CENTRING_FROM}
 
     queries: int = 500
@@ -94,17 +96,13 @@ class Kinship(Method):
         return Claim(self.name, asdict(self), owner.task, seed, tensors)
 
     def score(self, claim: Claim, answers: Floats) -> Scores:
-        q = len(answers)
-        expected = claim.tensors["owners"][:, :q].shape[1:]
-        if answers.shape != expected:
-            raise ShapeError(f"kinship: expected answers of shape {expected}, got {answers.shape}")
-        how = self.how if q >= CENTRING_FROM else replace(self.how, centring=0.0)
-        scores, plain = centred_closeness(claim, answers, slice(q), how)
-        return of_owners(scores, plain[0])
+        return self.scores(claim, [Candidate(answers)])[0]
 
-    def left_out(self, claim: Claim, place: int, q: int) -> tuple[Claim, Floats] | None:
-        owners = claim.tensors["owners"]
-        if len(owners) < 4:
-            return None
-        rest = {**claim.tensors, "owners": np.delete(owners, place + 1, axis=0)}
-        return replace(claim, tensors=rest), owners[place + 1, :q]
+    def scores(self, claim: Claim, candidates: Sequence[Candidate]) -> list[Scores]:
+        q, width = len(candidates[0].answers), claim.tensors["owners"].shape[1:]
+        expected = (min(max(q, 1), width[0]), width[1])
+        if odd := [c.answers.shape for c in candidates if c.answers.shape != expected]:
+            raise ShapeError(f"kinship: expected answers of shape {expected}, got {odd[0]}")
+        how = self.how if q >= CENTRING_FROM else replace(self.how, centring=0.0)
+        found = centred_closeness(claim, candidates, np.arange(q), how)
+        return [of_owners(scores, plain[0]) for scores, plain in found]

@@ -16,19 +16,20 @@ labels alone kinship asks better. What kinks find stems from a shared initialisa
 model must start from the same public weights.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 
 from birthmark.answers import is_labels
-from birthmark.claim import Claim, Scores
+from birthmark.claim import Candidate, Claim, Scores
 from birthmark.crafting.parents import Tensors, answers_of
 from birthmark.errors import SettingError, ShapeError
 from birthmark.method import Method, Retired
-from birthmark.scoring.kinks import KINKS, bend_weights, met, others_rows
+from birthmark.scoring.kinks import KINKS, Rounds
 from birthmark.scoring.likeness import CENTRING, How, centred_closeness, disagreement
-from birthmark.scoring.matching import of_owners
+from birthmark.scoring.matching import centred, of_owners
 from birthmark.settings import Allowed
 from birthmark.types import Access, Floats, Labels
 from birthmark.workshop.owner import Owner, independents
@@ -63,6 +64,7 @@ class Lineage(Method):
         "share": "(0, 1]",
         "eps": "(0, 1)",
     }
+    reruns: ClassVar[bool] = True
     retired: ClassVar[Retired] = {"regress": True, "affine": True, "centring": CENTRING}
 
     queries: int = 600
@@ -114,54 +116,35 @@ class Lineage(Method):
         return Claim(self.name, asdict(self), owner.task, seed, tensors)
 
     def score(self, claim: Claim, answers: Floats) -> Scores:
-        owners = claim.tensors["owners"]
+        return self.scores(claim, [Candidate(answers)])[0]
+
+    def scores(self, claim: Claim, candidates: Sequence[Candidate]) -> list[Scores]:
+        owners, answers = claim.tensors["owners"], candidates[0].answers
         if answers.ndim != 2 or answers.shape[1] != owners.shape[2]:
             raise ShapeError(f"lineage: expected answers of {owners.shape[2]} outputs, got shape {answers.shape}")
         kink = claim.tensors["kink"][: len(answers)].astype(bool)
         parts = []
         if (~kink).any():
-            parts.append(centred_closeness(claim, answers[~kink], np.flatnonzero(~kink), self.how))
+            parts.append(centred_closeness(claim, candidates, np.flatnonzero(~kink), self.how))
         whole = int(kink.sum()) // (3 * len(owners)) * 3 * len(owners)
         if whole and (claim.task.values or not is_labels(answers)):
-            parts.append(self._bends(claim, answers, np.flatnonzero(kink)[:whole]))
+            parts.append(self._bends(claim, candidates, np.flatnonzero(kink)[:whole]))
         if not parts:
             raise ShapeError(
                 f"lineage: expected answers to plain queries or to a whole round of kinks, got {len(answers)} "
                 "answers; ask more"
             )
-        scores = np.sum([_standard(weights) for weights, _ in parts], axis=0)
-        return of_owners(scores, sum(plain[0] for _, plain in parts))
+        return [
+            of_owners(np.sum([_standard(weights) for weights, _ in both], axis=0), sum(plain[0] for _, plain in both))
+            for both in zip(*parts, strict=True)
+        ]
 
-    def _bends(self, claim: Claim, answers: Floats, places: Labels) -> tuple[Floats, Floats]:
+    def _bends(self, claim: Claim, candidates: Sequence[Candidate], places: Labels) -> list[tuple[Floats, Floats]]:
         """The owners' weights (m,), centred and plain, in answers to whole rounds of kinks."""
-        tensors = {"owners": claim.tensors["owners"][:, places]}
-        tensors |= {key: claim.tensors[key] for key in ("clipped",) if key in claim.tensors}
-
-        def weights(bends: Floats) -> Floats:
-            shown = met(tensors, bends)
-            return bend_weights(shown, bends, claim.task.values, temper=self.temper, ridge=self.ridge)
-
-        plain = weights(answers[places])
-        if not len(claim.references):
-            return plain, plain
-        return plain - CENTRING * np.mean([weights(theirs[places]) for theirs in claim.references], axis=0), plain
-
-    def left_out(self, claim: Claim, place: int, q: int) -> tuple[Claim, Floats] | None:
-        owners, kink = claim.tensors["owners"], claim.tensors["kink"].astype(bool)
-        if len(owners) < 4:
-            return None
-        bends = others_rows(int(kink[:q].sum()), len(owners), place + 1)
-        kept = np.sort(np.concatenate([np.flatnonzero(~kink[:q]), np.flatnonzero(kink)[bends]]))
-        rest = {
-            "queries": claim.queries[kept],
-            "kink": claim.tensors["kink"][kept],
-            "owners": np.delete(owners, place + 1, axis=0)[:, kept],
-            "references": claim.references[:, kept],
-            "treated": claim.treated[:, :, kept],
-        }
-        if "clipped" in claim.tensors:
-            rest["clipped"] = np.delete(claim.tensors["clipped"], place + 1, axis=0)[:, bends]
-        return replace(claim, tensors=rest), owners[place + 1, kept]
+        clipped = claim.tensors["clipped"][:, : len(places)] if "clipped" in claim.tensors else None
+        rounds = Rounds(claim.tensors["owners"][:, places], clipped, claim.task.values, self.temper, self.ridge)
+        asked = [replace(c, answers=c.answers[places]) for c in candidates]
+        return centred(asked, [rows[places] for rows in claim.references], rounds.weights, CENTRING)
 
 
 def _standard(weights: Floats) -> Floats:

@@ -44,7 +44,8 @@ from birthmark.claim import Claim
 from birthmark.crafting.images import cutmix, eight_bit, jpeg
 from birthmark.crafting.parents import Centred, Tensors
 from birthmark.errors import DataError, ShapeError
-from birthmark.scoring.correlation import closeness
+from birthmark.scoring.correlation import closenesses
+from birthmark.scoring.matching import Asked
 from birthmark.settings import Allowed
 from birthmark.types import Array, Floats, Labels
 from birthmark.workshop.owner import Owner
@@ -90,6 +91,11 @@ class Sac(Centred):
         Raises:
             ShapeError: some owner has fewer than two queries of its own among those answered.
         """
+        return self.weighed(claim, [(answers, None)])[0]
+
+    def weighed(self, claim: Claim, asked: Sequence[Asked]) -> list[Floats]:
+        """As `weights`, of several answers."""
+        answers, owners = asked[0][0], claim.tensors["owners"]
         belongs = claim.tensors["belongs"][:, : len(answers)]
         least = int(belongs.sum(axis=1).min()) if len(answers) else 0
         if answers.ndim != 2 or least < 2:
@@ -97,13 +103,15 @@ class Sac(Centred):
                 f"{self.name}: {len(answers)} queries leave {least} of its own to some owner, and correlations take 2; "
                 "ask more"
             )
-        places = [np.flatnonzero(own)[:least] for own in belongs]
-        return np.array(
-            [
-                closeness(rows[own], answers[own], self.outputs, self.kernel)
-                for rows, own in zip(claim.tensors["owners"], places, strict=True)
-            ]
-        )
+        places = np.stack([np.flatnonzero(own)[:least] for own in belongs])
+        unique = {id(rows): rows for rows, _ in asked}  # references are asked twice: as innocents and to centre
+        found = np.empty((len(unique), len(owners)))
+        for own in np.unique(places, axis=0):
+            alike = np.flatnonzero((places == own).all(axis=1))
+            mine, theirs = [owners[j][own] for j in alike], [rows[own] for rows in unique.values()]
+            found[:, alike] = closenesses(mine, theirs, self.outputs, self.kernel)
+        by_rows = dict(zip(unique, found, strict=True))
+        return [by_rows[id(rows)] for rows, _ in asked]
 
     def with_answers(
         self, owner: Owner, owners: "Sequence[nn.Module]", queries: Array, belongs: Bools, seed: int

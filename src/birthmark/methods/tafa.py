@@ -20,15 +20,15 @@ It finds lineage of the weights: also of weights that only share an initialisati
 model must start from the same public weights. It finds nothing in extracted classifiers. Use kinship for those.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
-
-import numpy as np
 
 from birthmark.claim import Claim
 from birthmark.crafting.parents import Centred, Tensors, answers_of
 from birthmark.errors import SettingError, ShapeError
-from birthmark.scoring.kinks import KINKS, bend_weights, met, others_rows
+from birthmark.scoring.kinks import KINKS, Rounds
+from birthmark.scoring.matching import Asked
 from birthmark.scoring.mixture import attractors
 from birthmark.settings import Allowed
 from birthmark.types import Access, Floats
@@ -55,6 +55,7 @@ class Tafa(Centred):
     needs: ClassVar[Access] = Access.PROBS
     tasks: ClassVar[frozenset[str]] = frozenset({"classification", "values"})
     source_paper: ClassVar[str] = "after Pan et al. 2022 (reconstruction: ours)"
+    reruns: ClassVar[bool] = True
     allowed: ClassVar[Allowed] = {**KINKS, "placebos": "[2, inf)"}
 
     queries: int = 600
@@ -80,11 +81,15 @@ class Tafa(Centred):
         queries, clipped = kinks.rounds(owner, owners, self.queries // (3 * len(owners)), where, seed=seed)
         tensors: Tensors = {"queries": queries, **kinks.answered(queries, clipped, owners, answer)}
         claim = self.claimed(owner, seed, tensors, lambda model: answer(model, queries))
-        return replace(claim, facts=attractors([self.weights(claim, rows) for rows in claim.references]))
+        return replace(claim, facts=attractors(self.weighed(claim, [(rows, None) for rows in claim.references])))
 
     def weights(self, claim: Claim, answers: Floats) -> Floats:
         """Each owner's share (m,) in answers (q, k) to the first q queries; whole rounds count."""
-        owners = claim.tensors["owners"]
+        return self.weighed(claim, [(answers, None)])[0]
+
+    def weighed(self, claim: Claim, asked: Sequence[Asked]) -> list[Floats]:
+        """As `weights`, of several answers."""
+        owners, answers = claim.tensors["owners"], asked[0][0]
         whole = 3 * len(owners)
         q = len(answers) // whole * whole
         if q == 0:
@@ -94,17 +99,7 @@ class Tafa(Centred):
             )
         if answers.ndim != 2 or answers.shape[1] != owners.shape[2]:
             raise ShapeError(f"tafa: expected answers of {owners.shape[2]} outputs, got shape {answers.shape}")
-        answers = answers[:q]
-        return bend_weights(
-            met(claim.tensors, answers), answers, claim.task.values, temper=self.temper, ridge=self.ridge
-        )
-
-    def left_out(self, claim: Claim, place: int, q: int) -> tuple[Claim, Floats] | None:
-        owners = claim.tensors["owners"]
-        if len(owners) < 4:
-            return None
-        kept = others_rows(q, len(owners), place + 1)
-        theirs = {key: claim.tensors[key] for key in ("owners", "clipped") if key in claim.tensors}
-        rest = {key: np.delete(rows, place + 1, axis=0)[:, kept] for key, rows in theirs.items()}
-        tensors: Tensors = {"queries": claim.queries[kept], "references": claim.references[:, kept], **rest}
-        return replace(claim, tensors=tensors), owners[place + 1, kept]
+        clipped = claim.tensors["clipped"][:, :q] if "clipped" in claim.tensors else None
+        rounds = Rounds(owners[:, :q], clipped, claim.task.values, self.temper, self.ridge)
+        heads = {id(rows): rows[:q] for rows, _ in asked}
+        return rounds.weights([(heads[id(rows)], twin) for rows, twin in asked])

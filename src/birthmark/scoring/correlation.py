@@ -1,5 +1,7 @@
 """Correlations between a model's answers to pairs of inputs: what SAC compares. NumPy only."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from birthmark.answers import as_labels, is_labels, rounding_step, softmax
@@ -7,6 +9,7 @@ from birthmark.errors import ShapeError
 from birthmark.types import Floats
 
 EPS = 1e-4  # floor of probabilities in the logarithm
+CHUNK = 1 << 18  # numbers compared at a time: about what a processor's cache holds
 
 
 def features(answers: Floats, outputs: str) -> Floats:
@@ -24,10 +27,8 @@ def features(answers: Floats, outputs: str) -> Floats:
 
 def correlation(rows: Floats, kernel: str = "cosine") -> Floats:
     """C (n, n) of rows (n, k): (1 - cos(o_i, o_j)) / 2 for "cosine", exp(-|o_i/|o_i| - o_j/|o_j||^2) for "rbf"."""
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    unit = rows / np.where(norms > 0, norms, 1)
-    cos = np.clip(unit @ unit.T, -1, 1)
-    return np.asarray((1 - cos) / 2 if kernel == "cosine" else np.exp(2 * cos - 2))
+    unit = _unit(rows)
+    return _kernel(unit @ unit.T, kernel)
 
 
 def closeness(owner: Floats, suspect: Floats, outputs: str, kernel: str) -> float:
@@ -43,5 +44,41 @@ def closeness(owner: Floats, suspect: Floats, outputs: str, kernel: str) -> floa
         raise ShapeError(
             f"expected answers to the same 2 or more queries, got {len(suspect)} and the owner's {len(owner)}"
         )
-    mine, yours = features(as_labels(owner) if is_labels(suspect) else owner, outputs), features(suspect, outputs)
-    return -float(np.abs(correlation(yours, kernel) - correlation(mine, kernel)).mean())
+    return float(closenesses([owner], [suspect], outputs, kernel)[0, 0])
+
+
+def closenesses(owners: Sequence[Floats], suspects: Sequence[Floats], outputs: str, kernel: str) -> Floats:
+    """`closeness` (s, m) of each suspect's answers to each owner's; every correlation is taken once.
+
+    Matrices are symmetric, so that half of each is compared, a few rows at a time.
+    """
+    found = np.zeros((len(suspects), len(owners)))
+    for labels in (False, True):
+        numbers = [i for i, rows in enumerate(suspects) if is_labels(rows) == labels]
+        if numbers:
+            mine = [_unit(features(as_labels(rows) if labels else rows, outputs)) for rows in owners]
+            found[numbers] = _gaps(mine, [_unit(features(suspects[i], outputs)) for i in numbers], kernel)
+    return -found
+
+
+def _unit(rows: Floats) -> Floats:
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.where(norms > 0, norms, 1))
+
+
+def _kernel(cos: Floats, kernel: str) -> Floats:
+    np.clip(cos, -1, 1, out=cos)
+    return np.asarray((1 - cos) / 2 if kernel == "cosine" else np.exp(2 * cos - 2))
+
+
+def _gaps(owners: Sequence[Floats], suspects: Sequence[Floats], kernel: str) -> Floats:
+    """Mean |C_suspect - C_owner| (s, m) of unit rows."""
+    n, total = len(owners[0]), np.zeros((len(suspects), len(owners)))
+    size = max(1, CHUNK // (len(owners) * n))
+    for start in range(0, n, size):
+        end = min(start + size, n)
+        mine = _kernel(np.stack([rows[start:end] @ rows[start:].T for rows in owners]), kernel)
+        for i, rows in enumerate(suspects):
+            gap = np.abs(mine - _kernel(rows[start:end] @ rows[start:].T, kernel))
+            total[i] += 2 * gap.sum(axis=(1, 2)) - gap[:, :, : end - start].sum(axis=(1, 2))
+    return total / n**2

@@ -1,14 +1,16 @@
 """Claims whose queries are scored one by one: each owner's score is the mean over its own queries. NumPy only."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from birthmark.claim import Claim, Scores
+from birthmark.claim import Candidate, Claim, Scores
 from birthmark.errors import ShapeError
 from birthmark.types import Floats
+
+Asked = tuple[Floats, int | None]  # answers (q, k), and the owner left out, if any
 
 
 def interleaved(parts: Sequence[Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
@@ -31,6 +33,30 @@ def interleaved(parts: Sequence[Mapping[str, NDArray[Any]]]) -> dict[str, NDArra
 def of_owners(scores: Floats, raw: float) -> Scores:
     """Scores from those of all owners (m,), the source's first."""
     return Scores(float(scores[0]), tuple(float(score) for score in scores[1:]), float(raw))
+
+
+def centred(
+    candidates: Sequence[Candidate],
+    references: Sequence[Floats],
+    weighed: Callable[[Sequence[Asked]], list[Floats]],
+    share: float,
+) -> list[tuple[Floats, Floats]]:
+    """Of each candidate the owners' weights, less a share of what the other references have of each owner, and plain.
+
+    Args:
+        references: their answers, as weights are taken of them.
+        weighed: the owners' weights in each of several answers, together with the owner that each leaves out.
+    """
+    twins = list(dict.fromkeys(c.twin for c in candidates))
+    found = weighed(
+        [*((c.answers, c.twin) for c in candidates), *((rows, twin) for twin in twins for rows in references)]
+    )
+    both = []
+    for c, plain in zip(candidates, found, strict=False):
+        first = len(candidates) + twins.index(c.twin) * len(references)
+        known = [found[first + i] for i in range(len(references)) if i != c.reference]
+        both.append((plain - share * np.mean(known, axis=0) if known else plain, plain))
+    return both
 
 
 def fitting(claim: Claim, answers: Floats) -> Floats:

@@ -3,9 +3,13 @@
 Ours. Residuals of the owners (source and twins) from their mean are the regressors, the suspect's residual the
 response. Correlating the suspect with one owner at a time fails where one odd twin makes all other pairs correlate; the
 joint fit removes that.
+
+The regression takes inner products alone. Those of all owners, independents and suspects are summed up once, chunk by
+chunk; a test without one reference is a sub-block of them, one without a twin a sub-block about another mean.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,20 +21,116 @@ from birthmark.types import Floats
 LEAST_AFFINE = 20  # queries; of fewer, two columns an output would leave little
 
 
+@dataclass(frozen=True)
+class Products:
+    """Inner products of residuals from the owners' mean.
+
+    Attributes:
+        owners: m, the first of the regressors.
+        total: (n, n + c) of the n regressors with each other and with c more columns.
+        alone: by owner, the part of it from entries on which that owner alone differs from the others.
+    """
+
+    owners: int
+    total: Floats
+    alone: Mapping[int, Floats]
+
+    def weights(self, column: int, ridge: float, *, twin: int | None = None, others: Sequence[int] = ()) -> Floats:
+        """The owners' weights in a column, as `owner_mixture` has them.
+
+        Args:
+            twin: the owner left out, from 1; it is then missing in the weights as well.
+            others: regressors beside the owners, by number from m on.
+        """
+        sums = self.total if twin is None else self._without(twin)
+        owners = [j for j in range(self.owners) if j != twin]
+        kept, m = [*owners, *others], len(owners)
+        gram = sums[np.ix_(kept, kept)]
+        size = np.trace(gram[:m, :m])
+        if size == 0:
+            return np.zeros(m)
+        return np.asarray(np.linalg.solve(gram + ridge * size / m * np.eye(len(kept)), sums[kept, column])[:m])
+
+    def _without(self, twin: int) -> Floats:
+        """The sums about the mean of the other owners, over the entries on which those differ."""
+        sums, rest = self.total - self.alone.get(twin, 0.0), self.owners - 1
+        return np.asarray(sums + (sums[:, [twin]] + sums[twin]) / rest + sums[twin, twin] / rest**2)
+
+
+def products(blocks: Iterable[Floats], m: int, n: int) -> Products:
+    """Products of answers as they are.
+
+    Args:
+        blocks: chunks (n + c, entries), overwritten: m owners, n - m independents, c columns; entries on which all
+            owners answer alike count for nothing.
+
+    Raises:
+        ShapeError: fewer than three owners, or values that are not finite.
+    """
+    total: Any = 0.0
+    alone = dict[int, Any]()
+    for x in blocks:
+        same = x[:m] == x[0]
+        agreeing = same.sum(axis=0)
+        x -= x[:m].mean(axis=0)
+        if (alike := agreeing == m).any():
+            x[:, alike] = 0
+        total = total + _sums(x, n)
+        odd = np.flatnonzero(agreeing == m - 1)
+        who = same[:, odd].argmin(axis=0)
+        for twin in map(int, np.unique(who)):
+            alone[twin] = alone.get(twin, 0.0) + _sums(x[:, odd[who == twin]], n)
+    _check(m, total)
+    return Products(m, np.asarray(total), alone)
+
+
+def scaled_products(
+    owners: Floats, others: Sequence[Floats], columns: Sequence[Floats], *, floor: float = 0.02, affine: bool = False
+) -> Products:
+    """Products of answers (q, k), each entry divided by the owners' spread there: see `owner_mixture`.
+
+    Args:
+        owners: (m, q, k); others: independents (q, k) that may be regressors; columns: (q, k) of suspects.
+
+    Raises:
+        ShapeError: as `owner_mixture`.
+        LinAlgError: numbers too large to be squared.
+    """
+    if odd := [rows.shape for rows in (*others, *columns) if rows.shape != owners.shape[1:]]:
+        raise ShapeError(f"expected finite answers of shape {owners.shape[1:]} from the suspect, got {odd[0]}")
+    _check(len(owners), owners, *others, *columns)
+    mean = owners.mean(axis=0)
+    spread = np.sqrt(((owners - mean) ** 2).mean(axis=0))
+    scale = np.maximum(spread, floor * np.median(spread))
+    alive = scale > 0
+    unit = alive / np.where(alive, scale, 1)
+    if alive.any() and not unit.any():  # every spread is too large to be squared
+        raise np.linalg.LinAlgError("Singular matrix")
+    fixed = _basis(mean * unit, unit) if affine and len(mean) >= LEAST_AFFINE else []
+
+    def residual(answers: Floats) -> Floats:
+        rest = (answers - mean) * unit
+        for column in fixed:
+            rest = rest - column * (rest * column).sum(axis=0)
+        return np.asarray(rest.ravel())
+
+    x = np.stack([residual(rows) for rows in (*owners, *others, *columns)])
+    return Products(len(owners), _sums(x, len(owners) + len(others)), {})
+
+
 def owner_mixture(
     owners: Floats,
     suspect: Floats,
     *,
-    others: Floats | None = None,
+    others: Sequence[Floats] = (),
     ridge: float = 0.1,
     floor: float = 0.02,
-    scaled: bool = True,
     affine: bool = False,
 ) -> Floats:
     """Weights of the owners in a suspect's answers.
 
     With A the owners' answers, mu their mean and R = A - mu: each entry is divided by W, the root mean square over
-    owners (floored at `floor` of its median), or left as it is if `scaled` is false;
+    owners (floored at `floor` of its median);
     w = (X X' + ridge * mean eigenvalue of R R' * I)^-1 X (suspect - mu), X = R with the residuals of `others` below it;
     the owners' part of w. What a suspect has in common with any independent model is explained by those, not by an
     owner.
@@ -52,31 +152,21 @@ def owner_mixture(
     Raises:
         ShapeError: fewer than three owners, other shapes, or values that are not finite.
     """
-    if len(owners) < 3:
-        raise ShapeError(f"expected a source and at least 2 twins, got {len(owners)} owners")
-    if owners.shape[1:] != suspect.shape or not (np.isfinite(owners).all() and np.isfinite(suspect).all()):
-        raise ShapeError(f"expected finite answers of shape {owners.shape[1:]} from the suspect, got {suspect.shape}")
-    mean = owners.mean(axis=0)
-    residuals = owners - mean
-    spread = np.sqrt((residuals**2).mean(axis=0))
-    scale = np.maximum(spread, floor * np.median(spread)) if scaled else (spread > 0).astype(float)
-    alive = scale > 0
-    if not alive.any():
-        return np.zeros(len(owners))
-    unit = alive / np.where(alive, scale, 1)
-    fixed = _basis(mean * unit, unit) if affine and len(mean) >= LEAST_AFFINE else []
+    m, n = len(owners), len(owners) + len(others)
+    found = scaled_products(owners, others, [suspect], floor=floor, affine=affine)
+    return found.weights(n, ridge, others=range(m, n))
 
-    def rows(answers: Floats) -> Floats:
-        rest = (answers - mean) * unit
-        for column in fixed:
-            rest = rest - column * (rest * column).sum(axis=-2, keepdims=True)
-        return np.asarray(rest.reshape(*rest.shape[:-2], -1))
 
-    m = len(owners)
-    x = rows(owners) if others is None or not len(others) else np.concatenate([rows(owners), rows(others)])
-    gram = x @ x.T
-    penalty = ridge * np.trace(gram[:m, :m]) / m
-    return np.asarray(np.linalg.solve(gram + penalty * np.eye(len(x)), x @ rows(suspect))[:m])
+def _sums(x: Floats, n: int) -> Floats:
+    """Inner products (n, n + c) of rows; column by column, so that none depends on how many there are."""
+    return np.column_stack([x[:n] @ x[:n].T, *(x[:n] @ column for column in x[n:])])
+
+
+def _check(owners: int, *finite: Any) -> None:
+    if owners < 3:
+        raise ShapeError(f"expected a source and at least 2 twins, got {owners} owners")
+    if not all(np.isfinite(rows).all() for rows in finite):
+        raise ShapeError("expected finite answers from owners, independents and suspect, got NaN or infinity")
 
 
 def _basis(mean: Floats, constant: Floats) -> list[Floats]:

@@ -10,11 +10,13 @@ what such a suspect was ranked by is not what it said.
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from birthmark.claim import Claim
-from birthmark.types import Floats
+from birthmark.types import Floats, Labels
 
 LEAST_QUERIES, LEAST_REFERENCES = 20, 3
+NAMED = 1000  # classes, at most, whose order a message spells out
 FAR, ALIKE = 1000.0, 1e-9  # times the range of the references' answers
 
 
@@ -65,25 +67,25 @@ def doubt(claim: Claim, answers: Floats) -> Doubt:
     references = claim.references[:, :q]
     if claim.task.values or k != claim.task.outputs or k < 2 or q < LEAST_QUERIES or len(references) < LEAST_REFERENCES:
         return Doubt()
-    votes = np.eye(k)[references.argmax(axis=2)]  # (r, q, k)
-    typical = float(
-        np.mean([agreement(votes[i].argmax(axis=1), votes.sum(axis=0) - votes[i]) for i in range(len(votes))])
-    )
+    tops, votes = references.argmax(axis=2), np.zeros((q, k), dtype=np.int16)
+    for top in tops:
+        votes[np.arange(q), top] += 1
+    typical = float(np.mean([agreement(top, votes, less=top) for top in tops]))
     if typical < max(0.3, 3 / k):  # such queries tell nothing: the references themselves disagree
         return Doubt()
     mine = answers.argmax(axis=1)
-    found = agreement(mine, votes.sum(axis=0))
+    found = agreement(mine, votes)
     if found >= 0.5 * typical:
         return Doubt()
     facts = (
         f"the suspect's top class is that of the owner's independent models on {found:.0%} of queries, where those "
         f"agree on {typical:.0%}"
     )
-    order = matched_order(mine, votes.sum(axis=0).argmax(axis=1), k)
-    if float((np.argsort(order)[mine] == votes.sum(axis=0).argmax(axis=1)).mean()) >= max(0.75 * typical, 2 * found):
+    order = matched_order(mine, usual := votes.argmax(axis=1), k)
+    if float((np.argsort(order)[mine] == usual).mean()) >= max(0.75 * typical, 2 * found):
         said = (
-            f"with its classes in about the order {list(map(int, order))} it would agree as they do: its classes seem "
-            "shuffled, declare order or labels"
+            f"with its classes in about the order {list(map(int, order[:NAMED]))} it would agree as they do: its "
+            "classes seem shuffled, declare order or labels"
         )
         return Doubt(f"{facts}; {said}", shuffled=True)
     return Doubt(
@@ -92,17 +94,26 @@ def doubt(claim: Claim, answers: Floats) -> Doubt:
     )
 
 
-def agreement(labels: np.ndarray[tuple[int], np.dtype[np.int64]], votes: Floats) -> float:
-    """Share of queries on which labels (q,) are those with most votes (q, k)."""
+def agreement(labels: Labels, votes: NDArray[np.int16], less: Labels | None = None) -> float:
+    """Share of queries on which labels (q,) are those with most votes (q, k), one vote for `less` (q,) not counted."""
+    if less is not None:
+        votes = votes.copy()
+        votes[np.arange(len(less)), less] -= 1
     return float((labels == votes.argmax(axis=1)).mean())
 
 
-def matched_order(
-    mine: np.ndarray[tuple[int], np.dtype[np.int64]], theirs: np.ndarray[tuple[int], np.dtype[np.int64]], k: int
-) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """For each class of theirs (k,) the class of mine that stands for it: the assignment with most matches."""
+def matched_order(mine: Labels, theirs: Labels, k: int) -> Labels:
+    """For each class of theirs (k,) the class of mine that stands for it: the assignment with most matches.
+
+    Classes that nobody names stand for each other in order.
+    """
     from scipy.optimize import linear_sum_assignment
 
-    counts = np.zeros((k, k))
-    np.add.at(counts, (theirs, mine), 1)
-    return np.asarray(linear_sum_assignment(-counts)[1])
+    (rows, row), (columns, column) = (np.unique(named, return_inverse=True) for named in (theirs, mine))
+    counts = np.zeros((len(rows), len(columns)))
+    np.add.at(counts, (row, column), 1)
+    chosen = linear_sum_assignment(-counts)
+    order = np.full(k, -1)
+    order[rows[chosen[0]]] = columns[chosen[1]]
+    order[order < 0] = np.setdiff1d(np.arange(k), order)
+    return order

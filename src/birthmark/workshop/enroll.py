@@ -19,7 +19,7 @@ from birthmark.evidence import plain_data
 from birthmark.method import Method
 from birthmark.oracle import Function, Probabilities
 from birthmark.types import Answers, Floats, Plain, Samples
-from birthmark.verdict import LEAST_REFERENCES, Nulls, conclude, without
+from birthmark.verdict import LEAST_REFERENCES, Nulls, conclude
 from birthmark.workshop.card import Card
 from birthmark.workshop.cohort import reference_cards, surrogate_cards, treated_cards
 from birthmark.workshop.owner import Owner
@@ -132,7 +132,7 @@ def self_check(claim: Claim) -> dict[str, Any]:
     rows = list[dict[str, float]]()
     for i, answers in enumerate(claim.references):
         try:
-            found = conclude(without(claim, i), answers, 0.05, "placebos", nulls=Nulls()).standing
+            found = conclude(claim.without(i), answers, 0.05, "placebos", nulls=Nulls()).standing
         except NullError:
             rows.append({})  # no placebos: nothing to rank among
         else:
