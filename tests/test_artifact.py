@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors import SafetensorError
 
 from birthmark.artifact import digest_of, load_folder, save_folder, write_atomically
 from birthmark.errors import ArtifactError, BirthmarkError
@@ -81,6 +82,27 @@ def test_a_full_disk_is_one_clear_line_and_leaves_the_old_file(tmp_path: Path, m
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_more_than_can_be_read_again_is_refused_before_it_is_written(tmp_path: Path) -> None:
+    huge = np.broadcast_to(np.zeros(1), (1 << 29, 2))  # 8 GiB that take no memory
+    with pytest.raises(
+        BirthmarkError, match=r"8\.0 GiB of answers and queries, and at most 4 GiB can be read; .* fewer queries"
+    ):
+        save_folder(tmp_path / "a", FORMAT, {}, {"t": huge})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_disk_that_fills_up_while_tensors_are_written_is_one_clear_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(tensors: object, path: Path) -> None:
+        raise SafetensorError("I/O error: No space left on device")
+
+    monkeypatch.setattr("birthmark.artifact.save_file", full)
+    with pytest.raises(BirthmarkError, match=r"cannot write .*No space left on device; free some space"):
+        save_folder(tmp_path / "a", FORMAT, {}, {"t": np.zeros(1)})
+    assert not list(tmp_path.iterdir())
 
 
 def test_digest_does_not_depend_on_key_order() -> None:

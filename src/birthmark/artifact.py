@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import rfc8785
 from safetensors import SafetensorError
-from safetensors.numpy import load, save
+from safetensors.numpy import load, save_file
 
 from birthmark.errors import ArtifactError, BirthmarkError, SettingError
 
@@ -160,22 +160,18 @@ def save_folder(folder: Path, format: str, data: Any, tensors: Mapping[str, np.n
         format: "birthmark/<noun>/<version>".
 
     Raises:
-        BirthmarkError: the disk is full or the place is not writable.
+        BirthmarkError: the disk is full, the place is not writable, or the tensors are more than `load_folder` reads.
     """
-    files = {
-        "data.json": canonical(data),
-        "tensors.safetensors": save({key: np.ascontiguousarray(value) for key, value in tensors.items()}),
-    }
-    manifest = {
-        "format": format,
-        "files": {name: {"sha256": sha256(blob).hexdigest(), "bytes": len(blob)} for name, blob in files.items()},
-    }
+    checked_size(sum(value.nbytes for value in tensors.values()), str(folder))
     with disk_errors(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
         try:
-            for name, blob in {**files, "manifest.json": canonical(manifest)}.items():
-                (fresh / name).write_bytes(blob)
+            (fresh / "data.json").write_bytes(canonical(data))
+            _write_tensors(fresh / "tensors.safetensors", tensors)
+            about = {path.name: {"sha256": file_digest(path), "bytes": path.stat().st_size} for path in fresh.iterdir()}
+            manifest = canonical({"format": format, "files": about})
+            (fresh / "manifest.json").write_bytes(manifest)
             os.chmod(fresh, 0o755)
             if folder.exists():
                 if not (folder / "manifest.json").exists() and any(folder.iterdir()):
@@ -184,7 +180,24 @@ def save_folder(folder: Path, format: str, data: Any, tensors: Mapping[str, np.n
             os.replace(fresh, folder)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
-    return sha256(canonical(manifest)).hexdigest()
+    return sha256(manifest).hexdigest()
+
+
+def checked_size(size: int, name: str) -> None:
+    """Raise BirthmarkError for more bytes of tensors than `load_folder` reads; 1 MiB is left for their names."""
+    if size > LARGEST - (1 << 20):
+        raise BirthmarkError(
+            f"{name}: {size / 2**30:.1f} GiB of answers and queries, and at most {LARGEST >> 30} GiB can be read; "
+            "enrol with fewer queries (--set queries=), twins or references"
+        )
+
+
+def _write_tensors(path: Path, tensors: Mapping[str, np.ndarray[Any, Any]]) -> None:
+    try:
+        save_file({key: np.ascontiguousarray(value) for key, value in tensors.items()}, path)
+    except SafetensorError as error:
+        raise OSError(str(error)) from None
+    os.chmod(path, 0o644)
 
 
 def load_folder(folder: Path, format: str) -> Artifact:

@@ -149,12 +149,14 @@ def bootstrap_auc(
     ]
     if not pairs:
         return np.nan, np.nan, np.nan
-    above = [(a[:, None] > b) + 0.5 * (a[:, None] == b) for a, b in pairs]  # 1: the positive is higher, 1/2: ties
+    # 1: the positive is higher, 1/2: ties; with whole counts their sums are exact in single precision
+    above = [(a[:, None] > b) + np.float32(0.5) * (a[:, None] == b) for a, b in pairs]
     draws = np.zeros((rounds, len(pairs)))
     for table, (where, rows, columns) in zip(above, _redrawn(tuple(t.shape for t in above), seed, rounds), strict=True):
-        draws[where] = (rows @ table * columns).sum(axis=1) / table.size
+        draws[where] = np.einsum("ij,ij->i", rows @ table, columns) / table.size
     low, high = np.quantile(draws.mean(axis=1), [(1 - level) / 2, (1 + level) / 2])
-    return float(np.mean([table.mean() for table in above])), float(low), float(high)
+    mean = float(np.mean([table.mean(dtype=np.float64) for table in above]))
+    return mean, float(low), float(high)
 
 
 @lru_cache(maxsize=64)
