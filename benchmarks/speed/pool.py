@@ -27,7 +27,7 @@ from torch.nn import functional
 from birthmark import data
 from birthmark.bench.jobs import machine
 from birthmark.workshop import architectures
-from birthmark.workshop.training import has_bf16
+from birthmark.workshop.devices import has_bf16
 from birthmark.zoo.build import build
 from birthmark.zoo.catalogue import read
 from birthmark.zoo.executors import Pool

@@ -225,6 +225,14 @@ def test_attack_on_files(files: Path, tmp_path: Path) -> None:
     )
     assert code == 0, err
     assert json.loads(out)["agreement"] > 0.8
+    there = ("--target", files / "source.safetensors", "--out", tmp_path / "p.safetensors", "--set", "bits=4")
+    code, found, err = run("attack", "quantise", *there, "--executor", "local", "--device", "cpu", "--json")
+    assert code == 0, err
+    assert {**json.loads(found), "model": "", "seconds": 0} == {**json.loads(out), "model": "", "seconds": 0}
+    assert (tmp_path / "p.safetensors").read_bytes() == (tmp_path / "q.safetensors").read_bytes()
+    code, _, err = run("attack", "quantise", *there, "--device", "cuda:77")
+    assert code == 2
+    assert "torch sees" in err
     code, out, err = run(
         "attack",
         "retrain",

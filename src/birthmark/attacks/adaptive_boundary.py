@@ -16,7 +16,8 @@ from birthmark.settings import Allowed
 from birthmark.theft.parents import Adaptive
 from birthmark.theft.weights import fits
 from birthmark.types import Array, Labels, Samples
-from birthmark.workshop.training import device, fit, outputs, pgd, seeded
+from birthmark.workshop.devices import device
+from birthmark.workshop.training import fit, outputs, pgd, seeded
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from birthmark.settings import Allowed
 from birthmark.theft.parents import Adaptive
 from birthmark.theft.weights import fits
 from birthmark.types import Samples
-from birthmark.workshop.training import device, fit
+from birthmark.workshop.devices import device
+from birthmark.workshop.training import fit
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from torch import nn
 from birthmark.settings import Allowed
 from birthmark.theft.parents import Asked, Rounds
 from birthmark.types import Array, Labels, Samples
-from birthmark.workshop.training import Training, device, pgd, seeded
+from birthmark.workshop.devices import device
+from birthmark.workshop.training import Training, pgd, seeded
 
 PRESETS = {"sac": {"epsilon": 4 / 256, "steps": 30, "epochs": 60}, "wrt": {"epsilon": 0.25, "steps": 40, "epochs": 60}}
 

@@ -20,7 +20,8 @@ from birthmark.oracle import Oracle
 from birthmark.settings import Allowed
 from birthmark.theft.asking import affordable, ask, labelled, new_student
 from birthmark.types import Access, Answers, Array, Floats, Samples
-from birthmark.workshop.training import Training, device, fit, seeded
+from birthmark.workshop.devices import device
+from birthmark.workshop.training import Training, fit, seeded
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from birthmark.settings import Allowed
 from birthmark.theft.asking import ask, at_least, labelled
 from birthmark.theft.parents import Extraction
 from birthmark.types import Answers, Array, Samples
-from birthmark.workshop.training import Training, augment, device, fit
+from birthmark.workshop.devices import device
+from birthmark.workshop.training import Training, augment, fit
 
 PRESETS = {"supervised": {"unlabelled": 0.0}}
 

@@ -22,7 +22,8 @@ from birthmark.settings import Allowed
 from birthmark.theft.asking import affordable, ask
 from birthmark.theft.parents import Extraction
 from birthmark.types import Answers, Array, Floats, Labels, Samples
-from birthmark.workshop.training import device, outputs, seeded
+from birthmark.workshop.devices import device
+from birthmark.workshop.training import outputs, seeded
 
 PRESETS = {
     "paper": {"epochs": 200, "rate": 1e-2, "least_steps": 0, "explore": 0.0},

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from birthmark.cli.edge import say, say_json
-from birthmark.cli.options import Alpha, DataDir, Json, Workers, command, noun, settings_of
+from birthmark.cli.options import Alpha, DataDir, EngineChoice, Json, command, noun, settings_of
 from birthmark.cli.tables import table
 from birthmark.errors import SettingError
 from birthmark.types import Plain
 
 if TYPE_CHECKING:
     from birthmark.zoo.crew import Progress
-    from birthmark.zoo.executors import Executor
     from birthmark.zoo.plan import Plan
 
 zoo = typer.Typer(help="Build a plan's models, or list them.", no_args_is_help=True)
@@ -50,28 +49,6 @@ class PlanChoice:
         from birthmark.zoo.catalogue import read
 
         return read(self.name)
-
-
-@noun(
-    {
-        "executor": Annotated[
-            str,
-            typer.Option("--executor", help="local: a pool of processes; ray: a cluster, address from RAY_ADDRESS."),
-        ],
-        "workers": Workers,
-    }
-)
-@dataclass(frozen=True)
-class EngineChoice:
-    """What carries out the jobs."""
-
-    executor: str = "local"
-    workers: int = 0
-
-    def open(self) -> "Executor":
-        from birthmark.zoo.catalogue import executor
-
-        return executor(self.executor, self.workers or None)
 
 
 @noun(

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +13,7 @@ from birthmark.cli import bench, compare, gateway, notary
 from birthmark.cli.edge import Commands, main, say, say_json
 from birthmark.cli.options import (
     Alpha,
+    EngineChoice,
     Json,
     Out,
     Report,
@@ -26,10 +27,13 @@ from birthmark.cli.options import (
     noun,
     settings_of,
 )
+from birthmark.errors import BirthmarkError
+from birthmark.types import Plain
 from birthmark.workshop.choices import DataChoice, Making, ModelFile
 
 if TYPE_CHECKING:
     from birthmark.method import Method
+    from birthmark.zoo.executors import Executor
 
 __all__ = ["app", "main"]
 
@@ -140,14 +144,10 @@ def enroll(
     from birthmark.notary.planning import drawn_owner, says_draw
     from birthmark.workshop.enroll import enroll as make_claim
     from birthmark.workshop.opening import open_owner
-    from birthmark.zoo.catalogue import executor
 
     torch.set_num_threads(1)
     made, found = choice.made(), list[dict[str, Any]]()
-    with (
-        closing(executor("local", place.workers or None)) as engine,
-        bar(f"enrolling with {', '.join(choice.methods)}", quiet=as_json) as progress,
-    ):
+    with closing(place.open()) as engine, bar(f"enrolling with {', '.join(choice.methods)}", quiet=as_json) as progress:
         owner, test = open_owner(source, making, data, cache=place.cache, engine=engine, progress=progress)
         drawn = Drawn.read(choice.drawn.read_bytes(), str(choice.drawn)) if choice.drawn else None
         owner, seed = (drawn_owner(owner, drawn), 0) if drawn else (owner, choice.seed)
@@ -249,23 +249,21 @@ def attack(
     out: Annotated[Path, typer.Option("--out", help="Safetensors file for the stolen model.")],
     data: DataChoice = DataChoice(),
     theft: TheftChoice = TheftChoice(),
+    engine: EngineChoice = EngineChoice("serial"),
     as_json: Json = False,
 ) -> None:
     """Steal a model, to see whether your claim would notice."""
-    from birthmark import data as datasets
     from birthmark import registry
-    from birthmark.claim import Task
-    from birthmark.workshop.opening import Theft, steal
 
     settings = {
         **(registry.preset("attacks", name, theft.preset) if theft.preset else {}),
         **settings_of(list(theft.settings)),
     }
     registry.make("attacks", name, settings)
-    parts = datasets.load(data.name, seed=data.seed, directory=data.directory)
-    oracle = target.open(Task(parts.shape, parts["test"].outputs, not parts.classes), weights=True)
-    plan = Theft(name, settings, split=theft.split, budget=theft.budget, seed=theft.seed)
-    found = steal(plan, oracle, out, parts)
+    plan = {"attack": name, "settings": settings, "split": theft.split, "budget": theft.budget, "seed": theft.seed}
+    work: dict[str, Any] = {"target": asdict(target), "plan": plan, "out": out.absolute(), "data": asdict(data)}
+    with closing(engine.open()) as crew:
+        found = stolen(**work) if engine.executor == "serial" else _elsewhere(crew, work)
     if as_json:
         say_json(found)
         return
@@ -274,6 +272,37 @@ def attack(
         f"{name}: {out}  accuracy {found['accuracy']:.3f} (target {found['target_accuracy']:.3f}{failed})  agreement "
         f"{found['agreement']}  {found['queries']} queries  {found['seconds']} s"
     )
+
+
+def stolen(target: Plain, plan: Plain, out: Path | str, data: Plain) -> dict[str, Any]:
+    """Carry out a theft, here or on a worker; raises as `birthmark.workshop.opening.steal`."""
+    from birthmark import data as datasets
+    from birthmark.claim import Task
+    from birthmark.workshop.opening import Theft, steal
+
+    parts = datasets.load(data["name"], seed=data["seed"], directory=data["directory"] and Path(data["directory"]))
+    said = {**target, "spec": target["spec"] and Path(target["spec"]), "shape": tuple(target["shape"])}
+    oracle = TargetChoice(**said).open(Task(parts.shape, parts["test"].outputs, not parts.classes), weights=True)
+    return steal(Theft(**plan), oracle, Path(out), parts)
+
+
+def _elsewhere(crew: "Executor", work: Plain) -> dict[str, Any]:
+    """A theft as a job. The worker must see the files that are named, and the folder that the model is written to."""
+    from birthmark.zoo.executors import Job
+
+    def plain(value: object) -> object:
+        if isinstance(value, dict):
+            return {key: plain(item) for key, item in value.items()}
+        return str(value.absolute()) if isinstance(value, Path) else value
+
+    target = work["target"]["target"]
+    named = str(Path(target).absolute()) if Path(target).exists() else target
+    arguments = {**work, "target": {**work["target"], "target": named}}
+    crew.submit(Job("attack", "birthmark.cli.commands:stolen", {k: plain(v) for k, v in arguments.items()}))
+    outcome = crew.wait()
+    if outcome.error:
+        raise BirthmarkError(outcome.error)
+    return dict(outcome.result)
 
 
 @command(app, "list")

@@ -119,9 +119,8 @@ def _keyring(
     from birthmark.cli.progress import bar
     from birthmark.workshop.marking import make_keyring
     from birthmark.workshop.opening import open_owner
-    from birthmark.zoo.catalogue import executor
 
-    with closing(executor("local", place.workers or None)) as engine, bar("training references", quiet=quiet) as share:
+    with closing(place.open()) as engine, bar("training references", quiet=quiet) as share:
         known = replace(making, start=making.start or "0")  # placebos are keys here: where a model started is no matter
         owner, _ = open_owner(source, known, data, cache=place.cache, engine=engine, progress=share)
         return make_keyring(

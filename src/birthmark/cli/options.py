@@ -20,6 +20,7 @@ from birthmark.workshop.choices import DataChoice, Making, ModelFile
 if TYPE_CHECKING:
     from birthmark.claim import Task
     from birthmark.oracle import Oracle
+    from birthmark.zoo.executors import Executor
 
 
 def shape_of(text: str) -> tuple[int, ...]:
@@ -81,11 +82,27 @@ class TargetChoice(SuspectChoice):
 
 
 @dataclass(frozen=True)
-class Workplace:
-    """Where trained models are kept, and how many train side by side."""
+class EngineChoice:
+    """What carries out the jobs, where, and how many of them side by side."""
+
+    executor: str = "local"
+    workers: int = 0
+    device: str = "auto"
+    gpus: float = 0.0
+
+    def open(self) -> "Executor":
+        from birthmark.workshop.devices import use
+        from birthmark.zoo.catalogue import executor
+
+        use(self.device)
+        return executor(self.executor, self.workers or None, self.gpus)
+
+
+@dataclass(frozen=True)
+class Workplace(EngineChoice):
+    """The same, and where trained models are kept."""
 
     cache: Path = Path("zoo")
-    workers: int = 0
 
 
 @dataclass(frozen=True)
@@ -144,6 +161,23 @@ _DECLARED: Mapping[str, Any] = {
     "classes": Classes,
 }
 
+_ENGINE: Mapping[str, Any] = {
+    "executor": Annotated[
+        str,
+        typer.Option(
+            "--executor",
+            help="local: a pool of processes; ray: a cluster, address from RAY_ADDRESS; serial: this process.",
+        ),
+    ],
+    "workers": Workers,
+    "device": Annotated[
+        str, typer.Option("--device", help="Where networks are trained and asked: cpu, cuda, cuda:1, mps or auto.")
+    ],
+    "gpus": Annotated[
+        float, typer.Option("--gpus", min=0, help="GPUs, or the share of one, that a job takes on a cluster.")
+    ],
+}
+
 NOUNS: dict[type, Mapping[str, Any]] = {
     DataChoice: {
         "name": Annotated[
@@ -194,9 +228,10 @@ NOUNS: dict[type, Mapping[str, Any]] = {
         **_DECLARED,
     },
     TargetChoice: {"target": Annotated[str, typer.Option("--target", help="A model file, or a URL.")], **_DECLARED},
+    EngineChoice: _ENGINE,
     Workplace: {
+        **_ENGINE,
         "cache": Annotated[Path, typer.Option("--cache", help="Folder of trained models; a rerun continues from it.")],
-        "workers": Workers,
     },
     KeyFiles: {
         "keyring": Annotated[Path, typer.Option("--keyring", help="The keyring's folder, made by birthmark key new.")],

@@ -26,8 +26,9 @@ from birthmark.scoring.matching import interleaved
 from birthmark.types import Array, Floats, Labels, Samples
 from birthmark.workshop.code import code_digest
 from birthmark.workshop.cohort import recipe
+from birthmark.workshop.devices import has_bf16
 from birthmark.workshop.owner import Cohort, Owner, gather
-from birthmark.workshop.training import accuracy, autocast, has_bf16, outputs, probabilities, seeded
+from birthmark.workshop.training import accuracy, autocast, outputs, probabilities, seeded
 
 SCRATCH = "birthmark/crafted/1"
 WEAK = 0.5  # a source below this accuracy has no decision regions worth remembering

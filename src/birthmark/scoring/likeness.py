@@ -3,8 +3,9 @@
 Ours. See `birthmark.methods.kinship`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import chain
 from typing import NamedTuple
 
@@ -95,27 +96,35 @@ def centred_closeness(
         claim: with "owners" (m, q, k), "references" and "treated".
         places: of the queries among the claim's that are compared.
     """
-    shown: dict[bool, list[tuple[_View, Floats]]] = {}
-    groups = []
-    for c in candidates:
-        view = _view(c.answers[places], claim.task.values, how)
-        labels = view.kind == "labels"
-        if view.kind == "top":
-            c, view = replace(c, answers=as_labels(c.answers), row=None), _View("labels")
-        if how.regress and not labels:
-            groups.append([_regressing(claim, c, view, len(places))])
-            continue
-        if labels not in shown and how.centring:
-            known = as_labels(claim.references) if labels else claim.references
-            shown[labels] = [(_view(rows[places], claim.task.values, how), rows) for rows in known]
-        common = [of for i, of in enumerate(shown.get(labels, ())) if i != c.reference]
-        groups.append([_Question(*of, twin=c.twin) for of in ((view, c.answers), *common)])
+
+    @cache
+    def known(labels: bool) -> list[_Question]:
+        shown = as_labels(claim.references) if labels else claim.references
+        return [_Question(_view(rows[places], claim.task.values, how), rows) for rows in shown]
+
+    groups = [_questions(claim, c, places, how, known) for c in candidates]
     weights = iter(_weights(claim, list(chain(*groups)), places, how))
-    found = []
-    for group in groups:
-        first, *others = (next(weights) for _ in group)
-        found.append((first - how.centring * np.mean(others, axis=0) if others else first, first))
-    return found
+    return [_less([next(weights) for _ in group], how.centring) for group in groups]
+
+
+def _questions(
+    claim: Claim, c: Candidate, places: Labels, how: How, known: Callable[[bool], list[_Question]]
+) -> list[_Question]:
+    """A candidate's question, and those of the references that centre it, all without the same twin."""
+    view = _view(c.answers[places], claim.task.values, how)
+    labels = view.kind == "labels"
+    if view.kind == "top":
+        c, view = replace(c, answers=as_labels(c.answers), row=None), _View("labels")
+    if how.regress and not labels:
+        return [_regressing(claim, c, view, len(places))]
+    others = [one for i, one in enumerate(known(labels)) if i != c.reference] if how.centring else []
+    return [one._replace(twin=c.twin) for one in (_Question(view, c.answers), *others)]
+
+
+def _less(weights: Sequence[Floats], share: float) -> tuple[Floats, Floats]:
+    """The first of the weights less a share of the others' mean, and the first."""
+    first, *others = weights
+    return (first - share * np.mean(others, axis=0) if others else first), first
 
 
 def _regressing(claim: Claim, c: Candidate, view: _View, q: int) -> _Question:

@@ -29,6 +29,7 @@ from birthmark.types import Access, Answers, Array, Floats
 MEMORY = 4 << 30  # bytes a child may take beyond its libraries, and GROWTH times the file's own
 GROWTH = 6
 STEP = 500  # queries in one message, unless `batch` is declared
+MESSAGE = 64 << 20  # bytes of queries in one message
 WIDEST = 1 << 24  # numbers in a row
 LOADING = 120.0  # seconds for libraries to be imported, before the file is touched
 OPENING = 20 << 20  # bytes of a file that get one more second to be opened
@@ -72,7 +73,8 @@ class Sandboxed(Oracle):
         return self._remarks
 
     def __call__(self, inputs: Array) -> Floats:
-        parts = [self._asked(inputs[i : i + self.step]) for i in range(0, len(inputs), self.step)]
+        step = max(1, min(self.step, MESSAGE // max(1, inputs[:1].nbytes)))
+        parts = [self._asked(inputs[i : i + step]) for i in range(0, len(inputs), step)]
         if len({part.shape[1] for part in parts}) > 1:
             raise OracleError(f"{self.name}: answers rows of different lengths")
         return np.concatenate(parts) if parts else np.zeros((0, 0))
@@ -125,6 +127,7 @@ def _started() -> "subprocess.Popen[bytes]":
         "TORCHINDUCTOR_CACHE_DIR": "/",
         "HF_HUB_OFFLINE": "1",
         "TRANSFORMERS_VERBOSITY": "error",
+        "BIRTHMARK_DEVICE": "cpu",  # a GPU's driver maps more memory than any limit would allow
     }
     return subprocess.Popen(
         [sys.executable, "-P", child.__file__],

@@ -17,6 +17,7 @@ from torch.nn import functional
 from birthmark.answers import softmax
 from birthmark.errors import BirthmarkError, DataError, SettingError
 from birthmark.types import Array, Floats, Samples
+from birthmark.workshop.devices import device, has_bf16, in_batches
 from birthmark.workshop.seeds import sow
 
 Penalty = Callable[[nn.Module, Tensor, Tensor], Tensor]
@@ -66,18 +67,6 @@ class Training:
             raise SettingError(
                 f"expected epochs >= 0, batch >= 1 and rate > 0, got {self.epochs}, {self.batch}, {self.rate}"
             )
-
-
-def has_bf16() -> bool:
-    """Whether this machine multiplies bfloat16 in hardware."""
-    if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported()
-    return bool(torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported())
-
-
-def device() -> torch.device:
-    """Where networks are trained: the first GPU, or the processor."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 @contextmanager
@@ -296,16 +285,25 @@ def pgd(
 
 @torch.no_grad()
 def outputs(model: nn.Module, inputs: Array, batch: int = 1000) -> Floats:
-    """The model's own outputs (n, k), float64, in eval mode; flattened to one row an input."""
-    mode = model.training
+    """The model's own outputs (n, k), float64, in eval mode; flattened to one row an input.
+
+    It is asked on the device, in batches that fit its memory, and is afterwards where it was.
+    """
+    mode, home, where = model.training, next((p.device for p in model.parameters()), None), device()
     model.eval()
-    where = next((p.device for p in model.parameters()), torch.device("cpu"))
-    rows = [
-        model(torch.from_numpy(inputs[i : i + batch]).to(where)).float().reshape(len(inputs[i : i + batch]), -1).cpu()
-        for i in range(0, len(inputs), batch)
-    ]
-    model.train(mode)
+    if home is not None and home != where:
+        model.to(where)
+    try:
+        rows = in_batches(lambda part: _rows(model, part, where), inputs, batch)
+    finally:
+        model.train(mode)
+        if home is not None and home != where:
+            model.to(home)
     return torch.cat(rows).double().numpy() if rows else np.zeros((0, 0))
+
+
+def _rows(model: nn.Module, inputs: Array, where: torch.device) -> Tensor:
+    return model(torch.from_numpy(inputs).to(where)).float().reshape(len(inputs), -1).cpu()
 
 
 def probabilities(model: nn.Module, inputs: Array) -> Floats:

@@ -90,8 +90,13 @@ def _check(card: Card, store: Store, data: Data) -> None:
             f"card {card.key} is about other data than {data.name!r} as it is now: expected "
             f"{data.about(card.split)}, the card says {dict(card.data)}; make the card with Data.about"
         )
+    _check_code(card, store)
+
+
+def _check_code(card: Card, store: Store) -> None:
+    """Raise SettingError if the recipe's code here, on whichever machine, is not the card's."""
     if card.own_code and card.code != code_digest(card.recipe, *store.trusted):
-        raise SettingError(f"card {card.key}: the code of {card.recipe} is not what it was when the card was made")
+        raise SettingError(f"card {card.key}: the code of {card.recipe} here is not what it was when the card was made")
 
 
 def _ready(
@@ -114,6 +119,7 @@ def _ready(
 def make_card(card: Plain, folder: str, data: str, trusted: Sequence[str]) -> dict[str, Any]:
     """Make one card's model in a store, its parents being there; what a pool's worker runs."""
     store, one = Store(folder, tuple(trusted)), as_card(card)
+    _check_code(one, store)
     return _make(one, store, _mapped(folder, data), {})
 
 

@@ -44,15 +44,18 @@ def read(name: str) -> Plan:
         raise SettingError(f"plan {path.stem}: a value is of another kind than its key wants ({what})") from None
 
 
-def executor(name: str, workers: int | None = None) -> Executor:
+def executor(name: str, workers: int | None = None, gpus: float = 0.0) -> Executor:
     """The executor "local", "ray" or "serial".
+
+    Args:
+        gpus: GPUs, or the share of one, that a job takes on a cluster if it does not say so itself.
 
     Raises:
         UnknownName: another name.
         SettingError: Ray is not installed, or its cluster does not answer.
     """
     if name == "ray":
-        return Ray()
+        return Ray(gpus=gpus)
     if name not in ("local", "serial"):
         raise nearest("executor", name, ("local", "ray", "serial"))
     return Pool(workers) if name == "local" else Serial()

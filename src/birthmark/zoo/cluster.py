@@ -17,13 +17,14 @@ class Ray:
     """Runs jobs on Ray core.
 
     Args:
+        gpus: what a job takes that does not say so itself.
         retries: how often a job is given out again after its worker died.
 
     Raises:
         SettingError: Ray is not installed, or the cluster does not answer.
     """
 
-    def __init__(self, *, retries: int = 3) -> None:
+    def __init__(self, *, gpus: float = 0.0, retries: int = 3) -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         os.environ.setdefault(
@@ -34,7 +35,7 @@ class Ray:
         except ImportError:
             raise SettingError("the executor 'ray' needs Ray; install birthmark[ray]") from None
         self.ray: Any = ray
-        self.retries = retries
+        self.gpus, self.retries = gpus, retries
         self.started = not ray.is_initialized()
         if self.started:
             address = os.environ.get("RAY_ADDRESS")
@@ -43,6 +44,9 @@ class Ray:
                 if address
                 else {"num_cpus": os.cpu_count(), "object_store_memory": 100 << 20, "include_dashboard": False}
             )
+            chosen = {key: os.environ[key] for key in ("BIRTHMARK_DEVICE",) if key in os.environ}
+            if chosen:
+                local["runtime_env"] = {"env_vars": chosen}
             try:
                 ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **local)
             except Exception as error:
@@ -56,16 +60,15 @@ class Ray:
 
     def submit(self, job: Job) -> None:
         """Raise SettingError at once if no node could ever run the job: Ray itself would wait for ever."""
-        for name, wanted in (("CPU", job.cpus), ("GPU", job.gpus)):
+        gpus = job.gpus or self.gpus
+        for name, wanted in (("CPU", job.cpus), ("GPU", gpus)):
             most = max((node["Resources"].get(name, 0.0) for node in self.ray.nodes() if node["Alive"]), default=0.0)
             if wanted > most:
                 raise SettingError(
                     f"{job.name} asks for {wanted:g} {name}, and the largest node of this Ray cluster has {most:g}; "
                     "ask for less, or add a node"
                 )
-        self.running[
-            self.perform.options(num_cpus=job.cpus, num_gpus=job.gpus, max_retries=self.retries).remote(job)
-        ] = job
+        self.running[self.perform.options(num_cpus=job.cpus, num_gpus=gpus, max_retries=self.retries).remote(job)] = job
 
     def wait(self) -> Outcome:
         (done,), _ = self.ray.wait(list(self.running), num_returns=1)

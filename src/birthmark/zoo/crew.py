@@ -79,6 +79,9 @@ class Crew:
                     self.executor.submit(job)
                 outcome = self.executor.wait()
                 job = self.running.pop(outcome.name)
+                if self._crowded(outcome):
+                    waiting.insert(0, job)
+                    continue
                 self._note(job, outcome)
                 waiting = sorted([*waiting, *after(outcome)], key=lambda job: job.rank)
                 self.report(f"{_told(outcome)} {job.title or job.name}")
@@ -86,6 +89,14 @@ class Crew:
             self.executor.close()
             raise
         return self.failures
+
+    def _crowded(self, outcome: Outcome) -> bool:
+        """Whether a job ran out of memory beside others: then half as many run at a time, and it runs again."""
+        crowded = outcome.crowded and (self.executor.slots > 1 or bool(self.running))
+        if crowded:
+            self.executor.slots = max(1, self.executor.slots // 2)
+            self.report(f"memory ran out; {self.executor.slots} at a time from here on")
+        return crowded
 
     def _note(self, job: Job, outcome: Outcome) -> None:
         if not outcome.error:

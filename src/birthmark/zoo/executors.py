@@ -45,13 +45,15 @@ class Job:
 class Outcome:
     """How a job ended: its result, or one line of error.
 
-    `fatal` errors (a full disk) would meet every other job too.
+    `fatal` errors (a full disk) would meet every other job too; `crowded` ones (no memory left) need not meet the job
+    when fewer run beside it.
     """
 
     name: str
     result: Mapping[str, Any] = field(default_factory=dict)
     error: str = ""
     fatal: bool = False
+    crowded: bool = False
 
 
 class Executor(Protocol):
@@ -74,6 +76,8 @@ def perform(job: Job) -> Outcome:
     """Run a job in this process, with one torch thread."""
     import torch
 
+    from birthmark.workshop.devices import free, short_of_memory
+
     module, _, function = job.function.partition(":")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -82,9 +86,11 @@ def perform(job: Job) -> Outcome:
     except BirthmarkError as error:
         return Outcome(job.name, error=str(error), fatal=isinstance(error.__cause__, OSError))
     except Exception as error:
-        return Outcome(job.name, error=f"{type(error).__name__}: {error}")
+        said = f"{type(error).__name__}: {error}"
+        return Outcome(job.name, error=said, crowded=isinstance(error, MemoryError) or short_of_memory(said))
     finally:
         torch.set_num_threads(threads)
+        free()
 
 
 class Serial:
@@ -178,6 +184,7 @@ class Pool:
             "OMP_NUM_THREADS": "1",
             "MKL_NUM_THREADS": "1",
             "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
+            "BIRTHMARK_WORKER": str(len(self.workers)),
         }
         process = subprocess.Popen(
             [sys.executable, "-m", "birthmark.zoo.worker"],
