@@ -100,7 +100,7 @@ def _no_sigmoid(rows: Floats) -> Likeness | str:
 
 def _no_probabilities(rows: Floats) -> Likeness | str:
     total = rows.sum(axis=1)
-    if total.max() > 1 + _slack(rows):
+    if total.max() > 1 + COARSE and total.max() > 1 + _slack(rows):  # the slack takes a sort of all numbers
         return Likeness("sigmoid")
     if len(rows) >= ENOUGH and rows.min() > 0 and total.max() < 0.5:
         return "these are too small; divide by the scale they have"
