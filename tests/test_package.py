@@ -24,7 +24,8 @@ LAYERS = (
     "stats artifact answers oracle transcript evidence workshop.card workshop.seeds",
     "claim scoring",
     # what an owner trains and how, and on what
-    "data workshop.architectures workshop.families workshop.networks workshop.training workshop.code workshop.choices",
+    "data workshop.architectures workshop.families workshop.networks workshop.devices workshop.training workshop.code "
+    "workshop.choices",
     "workshop.cohort workshop.modelfile workshop.whitebox",
     "workshop.owner",
     # methods, watermarks, attacks, and what they share
