@@ -28,14 +28,13 @@ from dataclasses import dataclass, field, fields
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from birthmark.claim import Claim, Scores
 from birthmark.errors import DataError, SettingError, ShapeError
-from birthmark.marks.field import Ground, Waves, aligned
-from birthmark.marks.keyring import ClientKey, lenient
+from birthmark.marks import soft
+from birthmark.marks.keyring import ClientKey
 from birthmark.marks.rule import mark_rows
-from birthmark.marks.ties import Ties, divided, surprise
+from birthmark.marks.ties import Ties, divided
 from birthmark.types import Access, Array, Floats
 from birthmark.watermark import Watermark
 
@@ -144,29 +143,11 @@ class DynaMarks(Watermark):
 
         It holds the client's secret: keep it as you keep the key.
         """
-        key = self._key()
-        ring = key.ring
-        return Claim(
-            self.name,
-            self._settings(),
-            ring.task,
-            ring.seed,
-            {**self._secret_tensors(), "queries": ring.queries, "source": ring.source, "references": ring.references},
-            self._facts(),
-        )
+        return soft.claim(self.name, self._settings(), self._key(), self.placebos)
 
     def score(self, claim: Claim, answers: Floats) -> Scores:
         """Correlation of what is left of the suspect's answers with the key's field, and with every placebo key's."""
-        n = len(answers)
-        if n < 20:
-            raise ShapeError(f"{self.name} needs answers to at least 20 queries, got {n}")
-        if answers.shape[1] != claim.task.outputs:
-            raise ShapeError(f"expected answers of width {claim.task.outputs}, got {answers.shape[1]}")
-        ground = Ground(
-            claim.tensors["coordinates"][:n], claim.tensors["source"][:n], claim.references[:, :n], claim.task.values
-        )
-        found = aligned(ground, ground.residual(answers)[None], _waves(claim), float(claim.tensors["omega"][0]))[0]
-        return _scores(found)
+        return soft.score(claim, answers)
 
     def _key(self) -> ClientKey:
         if self.key is None:
@@ -175,28 +156,6 @@ class DynaMarks(Watermark):
 
     def _settings(self) -> dict[str, object]:
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "key"}
-
-    def _secret_tensors(self) -> dict[str, NDArray[np.generic]]:
-        """The key's waves, then the placebos': whoever reads them can undo the mark."""
-        key = self._key()
-        waves = key.ring.expand([key.secret, *(key.ring.placebo(i) for i in key.ring.placebos[: self.placebos])])
-        return {
-            "directions": waves.directions,
-            "phases": waves.phases,
-            "codes": waves.codes.astype(np.int8),
-            "coordinates": key.ring.whitening(key.ring.queries),
-            "omega": np.array([key.ring.omega]),
-        }
-
-    def _facts(self) -> dict[str, object]:
-        key = self._key()
-        return {
-            "client": key.client,
-            "key": key.secret.fingerprint,
-            "screened_by": len(key.ring.references),
-            "screened_at_z": round(lenient(len(key.ring.references)), 3),
-            "secret": "this claim holds a client's secret key: publish its digest, not its content",
-        }
 
 
 @dataclass(frozen=True)
@@ -245,33 +204,18 @@ class DynaMarksTies(DynaMarks):
         chosen = ties.rows[divided(ties, ring.references[:, ties.rows])[: self.most]]
         asked = ring.queries[chosen]
         tensors = {
-            **self._secret_tensors(),
+            **soft.secret_tensors(key, self.placebos),
             "queries": asked,
             "coordinates": ring.whitening(asked),
             "source": ring.source[chosen],
             "references": ring.references[:, chosen],
         }
         return Claim(
-            self.name, self._settings(), ring.task, ring.seed, tensors, {**self._facts(), "near_ties": len(ties.rows)}
+            self.name, self._settings(), ring.task, ring.seed, tensors, {**soft.facts(key), "near_ties": len(ties.rows)}
         )
 
     def score(self, claim: Claim, answers: Floats) -> Scores:
         """Sum over near-ties of how far the suspect leans, beyond what unmarked models foretell, to the side that the
         key, or each placebo key, prefers.
         """
-        n = len(answers)
-        if n < LEAST:
-            raise ShapeError(f"{self.name} needs answers to at least {LEAST} near-ties, got {n}")
-        source = claim.tensors["source"][:n]
-        ties = Ties.of(source, 2.0)
-        unmarked = np.stack([ties.leaning(rows) for rows in (source, *claim.references[:, :n])])
-        sides = ties.sides(claim.tensors["coordinates"][:n], _waves(claim), float(claim.tensors["omega"][0]))
-        return _scores(sides @ surprise(ties.leaning(answers), unmarked) / np.sqrt(n))
-
-
-def _waves(claim: Claim) -> Waves:
-    return Waves(claim.tensors["directions"], claim.tensors["phases"], claim.tensors["codes"].astype(np.float64))
-
-
-def _scores(found: Floats) -> Scores:
-    return Scores(float(found[0]), tuple(float(value) for value in found[1:]), float(found[0]))
+        return soft.score_ties(claim, answers)

@@ -1,22 +1,26 @@
 """One card -> one network: the only place where a card's words become training."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import fields
+from typing import cast
 
+import numpy as np
 from torch import nn
 
 from birthmark import data as datasets
 from birthmark import registry
 from birthmark.errors import SettingError
+from birthmark.imprint import Imprint, mixtures, targets, tilted
+from birthmark.imprint.tuning import Tuning, tuned
 from birthmark.oracle import Oracle
-from birthmark.types import Answers
+from birthmark.types import Answers, Floats, Samples
 from birthmark.workshop import architectures
 from birthmark.workshop.card import Card
 from birthmark.workshop.code import trainer
-from birthmark.workshop.training import Training, fit
+from birthmark.workshop.training import Training, fit, probabilities
 from birthmark.workshop.whitebox import Open
-from birthmark.zoo.marked import seen
+from birthmark.zoo.marked import seen, watermark
 
 OWN_SEEDS = 2**32  # seeds of the user's recipes: what torch.manual_seed uses of a larger one, and np.random.seed takes
 
@@ -40,6 +44,8 @@ def make(card: Card, parents: Mapping[str, nn.Module], data: datasets.Data) -> n
         )
     if card.kind == "stolen":
         return _stolen(card, parents, data)
+    if card.shown:
+        return _imprinted(card, parents, data)
     start = deepcopy(parents[card.parents[0]]) if card.parents else None
     if card.own_code:
         return trainer(card.recipe)(card.course % OWN_SEEDS, card.start % OWN_SEEDS if start is None else start)
@@ -55,6 +61,31 @@ def _stolen(card: Card, parents: Mapping[str, nn.Module], data: datasets.Data) -
     if card.shown:
         target = seen(target, card.shown, [parents[key] for key in card.parents], data, card.course)
     return attack.steal(target, samples, seed=card.course)
+
+
+def _imprinted(card: Card, parents: Mapping[str, nn.Module], data: datasets.Data) -> nn.Module:
+    """The source trained on keyed targets, or tuned towards its own marked answers."""
+    samples, models = data[card.split], [parents[key] for key in card.parents]
+    mark = cast(Imprint, watermark(card.shown, models, data))
+    if card.shown["imprint"] == "answers":
+        return tuned(models[0], mark, samples, Tuning(**card.training), seed=card.course).module
+    network = architectures.build(card.recipe, samples.shape, samples.outputs, seed=card.start)
+    soft = targets(mark.signed, samples.inputs, samples.targets, mark.eps)
+    if mark.tilt:
+        samples, soft = _with_mixtures(samples, soft, mark, models[1:], card.course)
+    if not samples.classes:
+        return fit(network, Samples(samples.inputs, soft.astype(np.float32), 0), training(card), seed=card.course)
+    return fit(network, samples, training(card), seed=card.course, soft=soft)
+
+
+def _with_mixtures(
+    samples: Samples, soft: Floats, mark: Imprint, unmarked: Sequence[nn.Module], seed: int
+) -> tuple[Samples, Floats]:
+    """Samples and targets, and half as many mixtures that the key tilts."""
+    x = mixtures(samples.inputs, len(samples) // 2, seed=seed)
+    tilts = tilted(mark.signed, x, np.mean([probabilities(model, x) for model in unmarked], axis=0), mark.tilt)
+    labels = np.concatenate([samples.targets, tilts.argmax(axis=1)])
+    return Samples(np.concatenate([samples.inputs, x]), labels, samples.classes), np.concatenate([soft, tilts])
 
 
 def training(card: Card) -> Training:

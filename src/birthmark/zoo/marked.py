@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 import numpy as np
 from torch import nn
 
-from birthmark import registry
+from birthmark import imprint, registry
 from birthmark.attacks.evasion import evade
 from birthmark.data import Data
 from birthmark.errors import SettingError
@@ -28,6 +28,7 @@ from birthmark.zoo.store import architecture_of, tensors_digest
 T = TypeVar("T")
 MASTER = Secret(sha256(b"birthmark/bench/marks").digest())
 FITTED, HELD = 5000, 1000  # inputs that the keyring is fitted to, and that its claims ask
+MIXED = 4000  # mixtures that an imprint's claim on labels chooses among
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,20 @@ def _ring(models: tuple[_Known[nn.Module], ...], fitted: _Known[Array], held: _K
     return Keyring.make(fitted.value, held.value, rows[0], others, seed=0, values=values)
 
 
+def imprint_key(client: str, references: Sequence[nn.Module], data: Data) -> ClientKey:
+    """A key of an imprint, on a keyring that unmarked models alone made."""
+    fitted, held = (_inputs(data[part].inputs[:n]) for part, n in (("owner", FITTED), ("queries", HELD)))
+    return _unmarked_ring(tuple(map(_network, references)), fitted, held, not data.classes).client(MASTER, client)
+
+
+@lru_cache(maxsize=2)
+def _unmarked_ring(
+    models: tuple[_Known[nn.Module], ...], fitted: _Known[Array], held: _Known[Array], values: bool
+) -> Keyring:
+    rows = np.stack([_answered(model, held, values) for model in models])
+    return imprint.keyring(fitted.value, held.value, rows, seed=0, values=values)
+
+
 @lru_cache(maxsize=64)
 def _answered(model: _Known[nn.Module], inputs: _Known[Array], values: bool) -> Floats:
     """Unmarked answers (n, k), kept for the other clients that a worker meets."""
@@ -74,7 +89,9 @@ def watermark(shown: Plain, models: Sequence[nn.Module], data: Data) -> Watermar
     """
     said = dict(shown["watermark"])
     name, client = said.pop("name"), said.pop("client")
-    key = client_key(client, models[0], models[1:], data)
+    source, *references = models
+    imprinted = name == imprint.Imprint.name
+    key = imprint_key(client, references, data) if imprinted else client_key(client, source, references, data)
     return registry.make("watermarks", name, {**said, "key": key})
 
 
@@ -99,8 +116,11 @@ def claimed(
     claiming = registry.make("watermarks", name, {**_settings(mark), **settings})
     if not claiming.logged:
         return claiming
+    if isinstance(claiming, imprint.ImprintLabels):  # its near-ties are mixtures, its ground are unmarked models alone
+        asked, models = imprint.mixtures(data["queries"].inputs, MIXED, seed=0), models[1:]
     rows = np.stack([_answered(_network(model), _inputs(asked), not data.classes) for model in models])
-    return replace(claiming, key=logged(claiming.key, asked, rows[0], rows[1:]))  # type: ignore[type-var, attr-defined]
+    ground = (rows.mean(axis=0), rows) if isinstance(claiming, imprint.ImprintLabels) else (rows[0], rows[1:])
+    return replace(claiming, key=logged(claiming.key, asked, *ground))  # type: ignore[type-var, attr-defined]
 
 
 def fits(name: str, shown: Plain) -> bool:

@@ -5,11 +5,8 @@ written: it is one if and only if it descends from the source. Rules that descen
 sources of the plan. See docs/benchmark.md for the format.
 """
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import product
-from math import prod
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -22,6 +19,7 @@ from birthmark.registry import code_of
 from birthmark.types import Plain
 from birthmark.workshop.card import Card, stolen
 from birthmark.workshop.cohort import reference_cards, surrogate_cards, twin_cards
+from birthmark.zoo.rules import MOST, combinations, filled, known
 
 KEYS = {
     "title",
@@ -37,7 +35,6 @@ KEYS = {
     "gpus",
     "methods",
 }
-MOST = 10_000  # models of one rule, or of one kind in the cohort
 RULE = {
     *("name", "of", "attack", "settings", "recipe", "training", "split", "start", "group", "tier", "each", "count"),
     *("evasion", "watermark", "through"),
@@ -131,7 +128,7 @@ class Plan:
 
 def parse(name: str, said: Plain) -> Plan:
     """A plan from its parsed TOML."""
-    _known(f"plan {name}", said, KEYS)
+    known(f"plan {name}", said, KEYS)
     try:
         recipe, split = said["source"]["recipe"], said["source"]["split"]
         about = {"name": said["data"]}
@@ -174,16 +171,16 @@ class _Family:
 
     def entries(self) -> Iterator[Entry]:
         seed, cohort = self.source.start, self.said.get("cohort", {})
-        _known("[cohort]", cohort, {"twins", "references", "surrogates", "crafting"})
-        references, crafting = cohort.get("references", 0), cohort.get("crafting", cohort.get("references", 0))
-        if not all(map(_countable, cohort.values())):
+        known("[cohort]", cohort, {"twins", "references", "surrogates", "crafting", "architectures"})
+        crafting = cohort.get("crafting", cohort.get("references", 0))
+        if not all(_countable(number) for key, number in cohort.items() if key != "architectures"):
             raise SettingError(f"plan {self.plan}, [cohort]: expected whole numbers from 0 to {MOST}")
         self.made["source"] = Entry("source", self.source, "source", "source", source=seed)
         yield self.made["source"]
         for role, group, cards in (
             ("twin", "twin", twin_cards(self.source, cohort.get("twins", 0))),
             ("craft", "surrogate", surrogate_cards(self.source, cohort.get("surrogates", 0))),
-            ("craft", "reference", reference_cards(self.source, references)),
+            ("craft", "reference", self._references()),
         ):
             for i, card in enumerate(cards):
                 yield Entry(
@@ -200,10 +197,18 @@ class _Family:
         for title in self.rules:
             yield self.entry(title)
 
+    def _references(self) -> list[Card]:
+        """The owner's references, of the plan's own `architectures` if it lists some."""
+        cohort = self.said.get("cohort", {})
+        chosen = tuple(cohort.get("architectures", ()))
+        return reference_cards(
+            self.source, cohort.get("references", 0), **({"architectures": chosen} if chosen else {})
+        )
+
     def _name(self, rule: Plain) -> None:
         """Keep a rule under the name of each model that it makes."""
-        for values in _combinations(rule, self.said.get("lists", {})):
-            title = _filled(rule.get("name", ""), values)
+        for values in combinations(rule, self.said.get("lists", {})):
+            title = filled(rule.get("name", ""), values)
             if not title or title in self.rules or title == "source":
                 raise SettingError(
                     f"plan {self.plan}: expected every model to have a name of its own, got {title!r} twice or none"
@@ -219,20 +224,42 @@ class _Family:
             raise SettingError(f"plan {self.plan}: models are each other's parents: {' -> '.join([*self.open, title])}")
         self.open.append(title)
         rule, values = self.rules[title]
-        _known(f"plan {self.plan}, rule {rule['name']!r}", rule, RULE)
+        known(f"plan {self.plan}, rule {rule['name']!r}", rule, RULE)
         if "of" in rule:
             parents = [
-                self.entry(_filled(parent, values))
+                self.entry(filled(parent, values))
                 for parent in ([rule["of"]] if isinstance(rule["of"], str) else rule["of"])
             ]
         else:
             parents = []
-        self.made[title] = self._stolen(title, rule, values, parents) if parents else self._trained(title, rule, values)
+        if "watermark" in rule and "attack" not in rule:
+            self.made[title] = self._imprinted(title, rule, values)
+        elif parents:
+            self.made[title] = self._stolen(title, rule, values, parents)
+        else:
+            self.made[title] = self._trained(title, rule, values)
         self.open.pop()
         return self.made[title]
 
+    def _imprinted(self, title: str, rule: Plain, values: Plain) -> Entry:
+        """The source trained under a key of its own; with `of`, tuned under it."""
+        training, tuned = filled(rule.get("training", {}), values), "of" in rule
+        card = replace(
+            self.source,
+            course=_seed(title, self.source.start) if tuned else self.source.course,
+            training=training if tuned else {**self.source.training, **training},
+            parents=(self.source.key, *(one.key for one in self._references())),
+            shown={
+                "imprint": "answers" if tuned else "targets",
+                "watermark": {"client": title, **filled(rule["watermark"], values)},
+            },
+        )
+        return Entry(
+            title, card, "positive", filled(rule.get("group", "imprinted"), values), "", self.source.start, (), title
+        )
+
     def _trained(self, title: str, rule: Plain, values: Plain) -> Entry:
-        recipe = _filled(rule.get("recipe", self.source.recipe), values)
+        recipe = filled(rule.get("recipe", self.source.recipe), values)
         alike = recipe == self.source.recipe
         training = dict(
             self.source.training if alike else self.said.get("students", {}).get(recipe, self.source.training)
@@ -242,10 +269,10 @@ class _Family:
         card = replace(
             self.source,
             recipe=recipe,
-            split=_filled(rule.get("split", ""), values),
+            split=filled(rule.get("split", ""), values),
             start=self.source.start if same else _seed(title, 0),
             course=_seed(title, own or 0),
-            training={**training, **_filled(rule.get("training", {}), values)},
+            training={**training, **filled(rule.get("training", {}), values)},
         )
         if not card.split:
             raise SettingError(f"plan {self.plan}: the model {title!r} has no split to be trained on")
@@ -263,29 +290,29 @@ class _Family:
             title,
             self._robbed(title, rule, values, parents, source or 0) if "attack" in rule else parents[0].card,
             "positive" if guilty else "negative",
-            _filled(rule.get("group", rule.get("attack", "")), values),
+            filled(rule.get("group", rule.get("attack", "")), values),
             "" if guilty else rule.get("tier", "attacked copy of an independent"),
             source,
-            tuple(_filled(rule.get("evasion", []), values)),
+            tuple(filled(rule.get("evasion", []), values)),
             client,
         )
 
     def _robbed(self, title: str, rule: Plain, values: Plain, parents: Sequence[Entry], source: int) -> Card:
-        settings = {**_filled(rule.get("settings", {}), values)}
+        settings = {**filled(rule.get("settings", {}), values)}
         if "student" in settings:
             settings = {**self.said.get("students", {}).get(settings["student"], {}), **settings}
-        attack, split = _filled(rule["attack"], values), _filled(rule.get("split", ""), values)
+        attack, split = filled(rule["attack"], values), filled(rule.get("split", ""), values)
         card = stolen(parents[0].card, attack, settings, split, _seed(title, source))
         card = replace(card, parents=tuple(parent.card.key for parent in parents), code=code_of("attacks", attack))
         return self._shown(card, title, rule, values)
 
     def _shown(self, card: Card, title: str, rule: Plain, values: Plain) -> Card:
         """The card of a thief that saw the target's answers marked, keys screened by references, or behind evasions."""
-        through = [_filled(step, values) for step in rule.get("through", ())]
+        through = [filled(step, values) for step in rule.get("through", ())]
         shown, screens = dict[str, Any](), list[Card]()
         if "watermark" in rule:
-            shown["watermark"] = {"client": title, **_filled(rule["watermark"], values)}
-            screens = reference_cards(self.source, self.said.get("cohort", {}).get("references", 0))
+            shown["watermark"] = {"client": title, **filled(rule["watermark"], values)}
+            screens = self._references()
         if through:
             shown["evasion"] = "|".join(through)
         if not shown:
@@ -300,39 +327,6 @@ def _seed(title: str, source: int) -> int:
 
 def _countable(number: object) -> bool:
     return type(number) is int and 0 <= number <= MOST
-
-
-def _combinations(rule: Plain, lists: Plain) -> Iterator[dict[str, Any]]:
-    each = {**rule.get("each", {}), **({"i": range(rule["count"])} if "count" in rule else {})}
-    for values in each.values():
-        if isinstance(values, str) and values not in lists:
-            raise nearest("list of the plan", values, lists)
-    columns = [lists[values] if isinstance(values, str) else values for values in each.values()]
-    if prod(map(len, columns)) > MOST:
-        raise SettingError(f"a rule of the plan makes more than {MOST} models")
-    for row in product(*columns):
-        yield dict(zip(each, row, strict=True))
-
-
-def _filled(value: Any, values: Plain) -> Any:
-    """Values put in place of {names}; a text that is one name alone becomes the value itself, number or text."""
-    if isinstance(value, Mapping):
-        return {key: _filled(item, values) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_filled(item, values) for item in value]
-    if not isinstance(value, str):
-        return value
-    alone = re.fullmatch(r"\{(\w+)\}", value)
-    try:
-        return values[alone[1]] if alone else re.sub(r"\{(\w+)\}", lambda name: str(values[name[1]]), value)
-    except KeyError as error:
-        raise SettingError(f"{value!r} speaks of {error}, which the rule's `each` does not list") from None
-
-
-def _known(where: str, said: Plain, known: set[str]) -> None:
-    unknown = set(said) - known
-    if unknown:
-        raise SettingError(f"{where}: no key {', '.join(sorted(unknown))}; expected some of {', '.join(sorted(known))}")
 
 
 def check_splits(plan: Plan, data: Data) -> None:

@@ -1,0 +1,128 @@
+"""Keyed fine-tune: a finished model learns its own marked answers, on the owner's inputs and mixtures of them."""
+
+from copy import deepcopy
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from birthmark import stats
+from birthmark.errors import SettingError
+from birthmark.imprint.smoothing import mixtures
+from birthmark.types import Array, Floats, Labels, Samples
+from birthmark.watermarks.imprint import Imprint
+from birthmark.workshop.training import Training, fit, outputs, probabilities
+from birthmark.workshop.utility import ece
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """How a finished model is imprinted.
+
+    Attributes:
+        epochs: most passes over the inputs and as many mixtures.
+        rate, batch: of the training loop, at a constant rate.
+        agreement: stop before fewer of the held-out top answers stay than this, 0 to 1.
+        z: stop when the claim's z of the model reaches it.
+    """
+
+    epochs: int = 6
+    rate: float = 1e-3
+    batch: int = 128
+    agreement: float = 0.98
+    z: float = 12.0
+
+
+@dataclass(frozen=True)
+class Change:
+    """What an imprint changes, on held-out inputs; shares from 0 to 1.
+
+    Attributes:
+        agreement: share of top answers that stay; for values 1 - mean squared change / variance.
+        accuracy, accuracy_before: of the model with and without the key; None without labels or for values.
+        l1: mean sum of absolute changes of a row.
+        ece, ece_before: expected calibration error, 15 bins; None likewise.
+        z: of the model under its own key's claim.
+    """
+
+    agreement: float
+    l1: float
+    z: float
+    accuracy: float | None = None
+    accuracy_before: float | None = None
+    ece: float | None = None
+    ece_before: float | None = None
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """The imprinted model, and what every epoch changed."""
+
+    module: "nn.Module"
+    curve: tuple[Change, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON data of the curve; the last point is the model's."""
+        return {**asdict(self.curve[-1]), "epochs": len(self.curve), "curve": [asdict(one) for one in self.curve]}
+
+
+def tuned(module: "nn.Module", mark: Imprint, owner: Samples, how: Tuning = Tuning(), *, seed: int) -> Tuned:
+    """Imprint a copy of the model; it stops at the last epoch that keeps `how.agreement`, or once z is reached.
+
+    Args:
+        mark: with its key, whose keyring holds the unmarked answers to its queries.
+        owner: inputs that it is tuned on; their targets are not used.
+
+    Raises:
+        SettingError: not one epoch keeps the agreement.
+    """
+    ring = mark.signed.ring
+    values = ring.task.values
+    ask = outputs if values else probabilities
+    x = np.concatenate([owner.inputs, mixtures(owner.inputs, len(owner), seed=seed)])
+    teacher = mark.mark(x, ask(module, x))
+    before, claim = ask(module, ring.queries), mark.claim()
+    samples = _samples(x, teacher, values)
+    training = Training(epochs=1, batch=how.batch, rate=how.rate, cycle=False)
+    best, now, curve = None, deepcopy(module), list[Change]()
+    for epoch in range(how.epochs):
+        now = fit(deepcopy(now), samples, training, seed=seed + epoch, soft=None if values else teacher)
+        rows = ask(now, ring.queries)
+        found = replace(change(before, rows, values=values), z=_z(mark, claim, rows))
+        if found.agreement < how.agreement:
+            break
+        best = now
+        curve.append(found)
+        if found.z >= how.z:
+            break
+    if best is None:
+        raise SettingError(
+            f"after one epoch {found.agreement:.3f} of the answers stay, fewer than {how.agreement}; lower the rate "
+            f"({how.rate}) or eps ({mark.eps}), or give more inputs"
+        )
+    return Tuned(best, tuple(curve))
+
+
+def _samples(x: Array, teacher: Floats, values: bool) -> Samples:
+    targets = teacher.astype(np.float32) if values else teacher.argmax(axis=1)
+    return Samples(x, targets, 0 if values else teacher.shape[1])
+
+
+def _z(mark: Imprint, claim: Any, rows: Floats) -> float:
+    scores = mark.score(claim, rows)
+    return stats.standardised(scores.source, scores.placebos)
+
+
+def change(before: Floats, after: Floats, labels: Labels | None = None, *, values: bool = False) -> Change:
+    """What changed from answers (n, k) to others; with class numbers (n,) accuracy and calibration, too."""
+    moved = float(np.abs(after - before).sum(axis=1).mean())
+    if values:
+        return Change(float(1 - ((after - before) ** 2).mean() / max(before.var(), 1e-300)), moved, np.nan)
+    found = Change(float((after.argmax(axis=1) == before.argmax(axis=1)).mean()), moved, np.nan)
+    if labels is None:
+        return found
+    now, was = (float((rows.argmax(axis=1) == labels).mean()) for rows in (after, before))
+    return replace(found, accuracy=now, accuracy_before=was, ece=ece(after, labels), ece_before=ece(before, labels))
