@@ -45,6 +45,8 @@ WATERMARKS: dict[str, dict[str, object]] = {
     "dawn": {"rate": 0.2},
     "dynamarks": {},
     "dynamarks-ties": {"strength": "strong"},
+    "imprint": {},
+    "imprint-labels": {"tilt": 1.0},
 }
 NAMES = (*METHODS, *WATERMARKS)
 

@@ -34,7 +34,7 @@ LAYERS = (
     "methods attacks watermarks",
     "registry verdict",
     # the owner's workshop, and the roads to a verdict
-    "workshop zoo verify trace",
+    "workshop imprint zoo verify trace",
     # the suspect's door
     "suspects compare",
     "bench checks",

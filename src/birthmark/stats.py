@@ -177,6 +177,21 @@ def _redrawn(
     return found
 
 
+def ece(answers: Floats, targets: Labels, bins: int = 15) -> float:
+    """Expected calibration error (Guo et al. 2017), 0 to 1: mean |accuracy - confidence| over equal bins of the top
+    probability of answers (n, k) with true classes (n,).
+    """
+    top, right = answers.max(axis=1), answers.argmax(axis=1) == targets
+    place = np.minimum((top * bins).astype(int), bins - 1)
+    return float(
+        sum(
+            abs(right[place == b].mean() - top[place == b].mean()) * (place == b).mean()
+            for b in range(bins)
+            if (place == b).any()
+        )
+    )
+
+
 def bonferroni(p: float, tests: int) -> float:
     """p corrected for `tests` looks, dependent or not."""
     return min(1.0, p * tests)

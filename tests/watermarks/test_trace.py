@@ -14,7 +14,7 @@ from birthmark.trace import ranked, trace
 from birthmark.types import Samples
 from birthmark.watermarks.dynamarks import DynaMarks
 from birthmark.workshop.training import probabilities
-from birthmark.workshop.utility import ece, plot, utility
+from birthmark.workshop.utility import plot, utility
 from birthmark.workshop.whitebox import Open
 from watermarks.conftest import MASTER, trained
 
@@ -105,4 +105,4 @@ def test_utility_by_strength(
 def test_calibration_error_by_hand() -> None:
     answers = np.array([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.6, 0.4]])
     targets = np.array([0, 1, 0, 0])
-    assert ece(answers, targets) == pytest.approx(0.5 * abs(0.5 - 0.9) + 0.5 * abs(1 - 0.6))
+    assert stats.ece(answers, targets) == pytest.approx(0.5 * abs(0.5 - 0.9) + 0.5 * abs(1 - 0.6))

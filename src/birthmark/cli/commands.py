@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from birthmark import __version__
-from birthmark.cli import bench, compare, gateway, notary
+from birthmark.cli import bench, compare, gateway, imprint, notary
 from birthmark.cli.edge import Commands, main, say, say_json
 from birthmark.cli.options import (
     Alpha,
@@ -332,3 +332,4 @@ app.add_typer(bench.bench, name="bench")
 gateway.mount(app)
 notary.mount(app)
 compare.mount(app)
+imprint.mount(app)

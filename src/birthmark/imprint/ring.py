@@ -9,9 +9,9 @@ from birthmark.errors import SettingError, ShapeError
 from birthmark.marks.keyring import Keyring
 from birthmark.marks.keys import Secret
 from birthmark.types import Array, Floats
-from birthmark.verdict import LEAST_REFERENCES
 
-WAVES, OMEGA = 8, 2.0  # of a key's field, chosen on development sources (docs/imprint.md)
+LEAST = 4  # unmarked models: fewer cannot tell a mark from what all models do
+WAVES, OMEGA = 16, 1.5  # of a key's field, chosen on development sources (docs/imprint.md)
 
 
 def keyring(
@@ -28,9 +28,9 @@ def keyring(
         SettingError: fewer than four models, too few inputs, or fewer than two classes.
         ShapeError: arrays that do not fit together, or hold NaN.
     """
-    if unmarked.ndim != 3 or len(unmarked) < LEAST_REFERENCES:
+    if unmarked.ndim != 3 or len(unmarked) < LEAST:
         raise SettingError(
-            f"expected the answers (r, q, k) of at least {LEAST_REFERENCES} unmarked models, got shape "
+            f"expected the answers (r, q, k) of at least {LEAST} unmarked models, got shape "
             f"{unmarked.shape}: train some without the key, or ask public ones"
         )
     if not (np.isfinite(unmarked).all() and np.isfinite(inputs).all() and np.isfinite(queries).all()):

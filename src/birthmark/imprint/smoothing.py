@@ -6,9 +6,8 @@ from numpy.typing import NDArray
 from birthmark.answers import softmax
 from birthmark.errors import SettingError, ShapeError
 from birthmark.marks.keyring import ClientKey
-from birthmark.marks.rule import softly
+from birthmark.marks.rule import BETA, RHO, softly
 from birthmark.types import Array, Floats
-from birthmark.watermarks.imprint import BETA, RHO
 
 LEAST_SHOWN = 1e-6  # of a probability that is tilted
 SHARES = (0.35, 0.65)  # of the first of two inputs in a mixture

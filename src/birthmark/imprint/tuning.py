@@ -1,21 +1,24 @@
 """Keyed fine-tune: a finished model learns its own marked answers, on the owner's inputs and mixtures of them."""
 
+from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from birthmark import stats
 from birthmark.errors import SettingError
 from birthmark.imprint.smoothing import mixtures
+from birthmark.marks.rule import BETA, RHO, softly
 from birthmark.types import Array, Floats, Labels, Samples
 from birthmark.watermarks.imprint import Imprint
 from birthmark.workshop.training import Training, fit, outputs, probabilities
-from birthmark.workshop.utility import ece
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from birthmark.claim import Claim
 
 
 @dataclass(frozen=True)
@@ -24,16 +27,16 @@ class Tuning:
 
     Attributes:
         epochs: most passes over the inputs and as many mixtures.
-        rate, batch: of the training loop, at a constant rate.
-        agreement: stop before fewer of the held-out top answers stay than this, 0 to 1.
-        z: stop when the claim's z of the model reaches it.
+        rate, batch: of the training loop, a cycle an epoch.
+        agreement: share of the held-out top answers that must stay, 0 to 1.
+        z: of the claim; stop at the first epoch that keeps the agreement and reaches it.
     """
 
-    epochs: int = 6
-    rate: float = 1e-3
+    epochs: int = 3
+    rate: float = 2e-3
     batch: int = 128
     agreement: float = 0.98
-    z: float = 12.0
+    z: float = 6.0
 
 
 @dataclass(frozen=True)
@@ -64,17 +67,37 @@ class Tuned:
     module: "nn.Module"
     curve: tuple[Change, ...]
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain JSON data of the curve; the last point is the model's."""
-        return {**asdict(self.curve[-1]), "epochs": len(self.curve), "curve": [asdict(one) for one in self.curve]}
+    def again(self, how: Tuning) -> Tuning:
+        """The same tuning to the same epoch, whatever it costs: a control's."""
+        return replace(how, epochs=len(self.curve), agreement=0.0, z=np.inf)
 
 
-def tuned(module: "nn.Module", mark: Imprint, owner: Samples, how: Tuning = Tuning(), *, seed: int) -> Tuned:
-    """Imprint a copy of the model; it stops at the last epoch that keeps `how.agreement`, or once z is reached.
+def marked(mark: Imprint, inputs: Array, answers: Floats) -> Floats:
+    """The teacher's answers (n, k), moved by the key."""
+    return mark.mark(inputs, answers)
+
+
+def evenly(mark: Imprint, inputs: Array, answers: Floats) -> Floats:
+    """The same mass moved evenly: what the tuning costs without a key."""
+    return softly(answers, np.zeros_like(answers), mark.eps, BETA, RHO, hidden=False)
+
+
+def tuned(
+    module: "nn.Module",
+    mark: Imprint,
+    owner: Samples,
+    how: Tuning = Tuning(),
+    *,
+    seed: int,
+    teach: Callable[[Imprint, Array, Floats], Floats] = marked,
+) -> Tuned:
+    """Imprint a copy of the model; the first epoch that keeps the agreement and reaches z, or the last that keeps
+    the agreement.
 
     Args:
         mark: with its key, whose keyring holds the unmarked answers to its queries.
         owner: inputs that it is tuned on; their targets are not used.
+        teach: what becomes of the model's own answers; `evenly` for a control.
 
     Raises:
         SettingError: not one epoch keeps the agreement.
@@ -83,27 +106,26 @@ def tuned(module: "nn.Module", mark: Imprint, owner: Samples, how: Tuning = Tuni
     values = ring.task.values
     ask = outputs if values else probabilities
     x = np.concatenate([owner.inputs, mixtures(owner.inputs, len(owner), seed=seed)])
-    teacher = mark.mark(x, ask(module, x))
+    teacher = teach(mark, x, ask(module, x))
     before, claim = ask(module, ring.queries), mark.claim()
     samples = _samples(x, teacher, values)
-    training = Training(epochs=1, batch=how.batch, rate=how.rate, cycle=False)
-    best, now, curve = None, deepcopy(module), list[Change]()
+    training = Training(epochs=1, batch=how.batch, rate=how.rate, cycle=True)
+    best, now, curve = None, module, list[Change]()
     for epoch in range(how.epochs):
         now = fit(deepcopy(now), samples, training, seed=seed + epoch, soft=None if values else teacher)
         rows = ask(now, ring.queries)
-        found = replace(change(before, rows, values=values), z=_z(mark, claim, rows))
-        if found.agreement < how.agreement:
-            break
-        best = now
-        curve.append(found)
-        if found.z >= how.z:
-            break
+        curve.append(replace(change(before, rows, values=values), z=_z(mark, claim, rows)))
+        if curve[-1].agreement >= how.agreement:
+            best = Tuned(now, tuple(curve))
+            if curve[-1].z >= how.z:
+                break
     if best is None:
+        found = max(one.agreement for one in curve)
         raise SettingError(
-            f"after one epoch {found.agreement:.3f} of the answers stay, fewer than {how.agreement}; lower the rate "
-            f"({how.rate}) or eps ({mark.eps}), or give more inputs"
+            f"after {how.epochs} epochs at most {found:.3f} of the answers stay, fewer than {how.agreement}; lower the "
+            f"rate ({how.rate}) or eps ({mark.eps}), or give more inputs"
         )
-    return Tuned(best, tuple(curve))
+    return best
 
 
 def _samples(x: Array, teacher: Floats, values: bool) -> Samples:
@@ -111,7 +133,7 @@ def _samples(x: Array, teacher: Floats, values: bool) -> Samples:
     return Samples(x, targets, 0 if values else teacher.shape[1])
 
 
-def _z(mark: Imprint, claim: Any, rows: Floats) -> float:
+def _z(mark: Imprint, claim: "Claim", rows: Floats) -> float:
     scores = mark.score(claim, rows)
     return stats.standardised(scores.source, scores.placebos)
 
@@ -125,4 +147,6 @@ def change(before: Floats, after: Floats, labels: Labels | None = None, *, value
     if labels is None:
         return found
     now, was = (float((rows.argmax(axis=1) == labels).mean()) for rows in (after, before))
-    return replace(found, accuracy=now, accuracy_before=was, ece=ece(after, labels), ece_before=ece(before, labels))
+    return replace(
+        found, accuracy=now, accuracy_before=was, ece=stats.ece(after, labels), ece_before=stats.ece(before, labels)
+    )

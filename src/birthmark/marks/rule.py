@@ -10,6 +10,8 @@ import numpy as np
 
 from birthmark.types import Floats
 
+BETA = 5.0  # how far moved mass follows the field
+RHO = 0.9  # share of the way to a changed top answer that it may go
 FEW = 64  # probabilities up to which plain Python marks faster than NumPy
 
 

@@ -33,7 +33,7 @@ from birthmark.claim import Claim, Scores
 from birthmark.errors import DataError, SettingError, ShapeError
 from birthmark.marks import soft
 from birthmark.marks.keyring import ClientKey
-from birthmark.marks.rule import mark_rows
+from birthmark.marks.rule import BETA, RHO, mark_rows
 from birthmark.marks.ties import Ties, divided
 from birthmark.types import Access, Array, Floats
 from birthmark.watermark import Watermark
@@ -70,8 +70,8 @@ class DynaMarks(Watermark):
 
     strength: str = "default"
     answers: str = "probabilities"
-    beta: float = 5.0
-    rho: float = 0.9
+    beta: float = BETA
+    rho: float = RHO
     tolerance: float = 0.05
     placebos: int = 999
     key: ClientKey | None = field(default=None, repr=False, compare=False)

@@ -15,13 +15,11 @@ from birthmark.claim import Claim, Scores
 from birthmark.errors import SettingError, ShapeError
 from birthmark.marks import soft
 from birthmark.marks.keyring import ClientKey
-from birthmark.marks.rule import softly
+from birthmark.marks.rule import BETA, RHO, softly
 from birthmark.marks.ties import Ties, divided
 from birthmark.types import Access, Array, Floats
 from birthmark.watermark import Watermark
 
-BETA = 5.0  # how far the moved mass follows the field
-RHO = 0.9  # share of the way to a changed top answer that it may go
 NO_DATE = (
     "the key has no date: it was not drawn after its master was stamped, so whoever reads this must trust that it was "
     "not searched for"

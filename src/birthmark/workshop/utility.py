@@ -19,8 +19,6 @@ from birthmark.marks.keyring import ClientKey
 from birthmark.types import Array, Floats, Labels
 from birthmark.watermarks.dynamarks import STRENGTHS, DynaMarks
 
-BINS = 15
-
 
 @dataclass(frozen=True)
 class Utility:
@@ -73,28 +71,12 @@ def utility(
                 float(np.mean([(r.argmax(1) == targets).mean() - right.mean() for r in rows])),
                 float(np.mean([np.abs(r - answers).sum(axis=1).mean() for r in rows])),
                 float(np.mean([_kl(answers, r) for r in rows])),
-                float(np.mean([ece(r, targets) for r in rows])),
-                ece(answers, targets),
+                float(np.mean([stats.ece(r, targets) for r in rows])),
+                stats.ece(answers, targets),
                 _evidence(marks[0]),
             )
         )
     return found
-
-
-def ece(answers: Floats, targets: Labels, bins: int = BINS) -> float:
-    """Expected calibration error (Guo et al.
-
-    2017): mean |accuracy - confidence| over equal bins of the top probability.
-    """
-    top, right = answers.max(axis=1), answers.argmax(axis=1) == targets
-    place = np.minimum((top * bins).astype(int), bins - 1)
-    return float(
-        sum(
-            abs(right[place == b].mean() - top[place == b].mean()) * (place == b).mean()
-            for b in range(bins)
-            if (place == b).any()
-        )
-    )
 
 
 def plot(found: Sequence[Utility], path: Path) -> None:

@@ -11,10 +11,11 @@ from torch import nn
 from birthmark import data as datasets
 from birthmark import registry
 from birthmark.errors import SettingError
-from birthmark.imprint import Imprint, mixtures, targets, tilted
+from birthmark.imprint.smoothing import mixtures, targets, tilted
 from birthmark.imprint.tuning import Tuning, tuned
 from birthmark.oracle import Oracle
 from birthmark.types import Answers, Floats, Samples
+from birthmark.watermarks.imprint import Imprint
 from birthmark.workshop import architectures
 from birthmark.workshop.card import Card
 from birthmark.workshop.code import trainer

@@ -13,15 +13,18 @@ from typing import Generic, TypeVar
 import numpy as np
 from torch import nn
 
-from birthmark import imprint, registry
+from birthmark import registry
 from birthmark.attacks.evasion import evade
 from birthmark.data import Data
 from birthmark.errors import SettingError
+from birthmark.imprint import ring as imprint_ring
+from birthmark.imprint.smoothing import mixtures
 from birthmark.marks.keyring import ClientKey, Keyring, logged
 from birthmark.marks.keys import Secret
 from birthmark.oracle import Oracle
 from birthmark.types import Array, Floats, Plain, Settings
 from birthmark.watermark import Marked, Watermark
+from birthmark.watermarks.imprint import Imprint, ImprintLabels
 from birthmark.workshop.training import outputs, probabilities
 from birthmark.zoo.store import architecture_of, tensors_digest
 
@@ -64,7 +67,7 @@ def _unmarked_ring(
     models: tuple[_Known[nn.Module], ...], fitted: _Known[Array], held: _Known[Array], values: bool
 ) -> Keyring:
     rows = np.stack([_answered(model, held, values) for model in models])
-    return imprint.keyring(fitted.value, held.value, rows, seed=0, values=values)
+    return imprint_ring.keyring(fitted.value, held.value, rows, seed=0, values=values)
 
 
 @lru_cache(maxsize=64)
@@ -90,7 +93,7 @@ def watermark(shown: Plain, models: Sequence[nn.Module], data: Data) -> Watermar
     said = dict(shown["watermark"])
     name, client = said.pop("name"), said.pop("client")
     source, *references = models
-    imprinted = name == imprint.Imprint.name
+    imprinted = name == Imprint.name
     key = imprint_key(client, references, data) if imprinted else client_key(client, source, references, data)
     return registry.make("watermarks", name, {**said, "key": key})
 
@@ -116,10 +119,10 @@ def claimed(
     claiming = registry.make("watermarks", name, {**_settings(mark), **settings})
     if not claiming.logged:
         return claiming
-    if isinstance(claiming, imprint.ImprintLabels):  # its near-ties are mixtures, its ground are unmarked models alone
-        asked, models = imprint.mixtures(data["queries"].inputs, MIXED, seed=0), models[1:]
+    if isinstance(claiming, ImprintLabels):  # its near-ties are mixtures, its ground are unmarked models alone
+        asked, models = mixtures(data["queries"].inputs, MIXED, seed=0), models[1:]
     rows = np.stack([_answered(_network(model), _inputs(asked), not data.classes) for model in models])
-    ground = (rows.mean(axis=0), rows) if isinstance(claiming, imprint.ImprintLabels) else (rows[0], rows[1:])
+    ground = (rows.mean(axis=0), rows) if isinstance(claiming, ImprintLabels) else (rows[0], rows[1:])
     return replace(claiming, key=logged(claiming.key, asked, *ground))  # type: ignore[type-var, attr-defined]
 
 
