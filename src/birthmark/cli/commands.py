@@ -136,7 +136,11 @@ def enroll(
     place: Workplace = Workplace(),
     as_json: Json = False,
 ) -> None:
-    """Make a claim on a model: train its twins, choose the queries, check it on your own models."""
+    """Make a claim on a model: train its twins, choose the queries, check it on your own models.
+
+    19 twins are 19 trainings. docs/placebos.md says which claims cost less: birthmark imprint (one fine-tune), compare
+    (the suspect's file at hand), gateway (keys at an API).
+    """
     import torch
 
     from birthmark.cli.progress import bar

@@ -27,6 +27,10 @@ from birthmark.zoo.crew import Progress
 from birthmark.zoo.executors import Executor
 from birthmark.zoo.store import Store, architecture_of, as_card
 
+CHEAPER = (
+    "without twins: birthmark imprint teaches the finished model a key by one short fine-tune, birthmark compare holds "
+    "a suspect's file against it; docs/placebos.md says what each costs"
+)
 STEPS = 250  # that a small network takes to learn more than one class
 
 
@@ -97,7 +101,7 @@ def source_card(
     if not making.recipe:
         raise SettingError(
             f"{file.path} does not say how it was trained, so no twin can be made; give --recipe (a built-in "
-            "architecture, or module:function: (seed, start) -> trained network) and --start"
+            f"architecture, or module:function: (seed, start) -> trained network) and --start. Or, {CHEAPER}"
         )
     if is_code(making.recipe):
         trainer(making.recipe)
@@ -125,7 +129,7 @@ def _with_start(
             f"expected where {file.path.name} started, got {making.start or 'nothing'}: give --start N, the seed of "
             "its initial weights, or --start FILE with those weights. Twins must start there "
             "too, or a stranger with the same start is accused. If nobody knows it, train the model again and keep "
-            "the seed (birthmark.seed() draws a secret one)"
+            f"the seed (birthmark.seed() draws a secret one). Or, {CHEAPER}"
         )
     named = file.architecture if given.own_code else making.recipe
     network = load_module(place, architecture=named, shape=parts.shape, classes=parts["test"].outputs)[0]
