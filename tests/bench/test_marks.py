@@ -102,3 +102,38 @@ def test_a_mark_is_part_of_the_key_and_a_strength_without_ties_makes_no_claim_on
     assert not fits("dynamarks-ties", cards["default"].shown)
     assert not fits("dawn", cards["marked: 0"].shown)
     assert not fits("dynamarks", cards["honest"].shown)
+
+
+def test_imprinted_sources_are_found_under_their_own_keys_and_unmarked_models_under_none(tmp_path: Path) -> None:
+    said = {
+        **SAID,
+        "cohort": {"references": 4, "architectures": ["mlp"]},
+        "methods": {"imprint": {"placebos": 99}, "imprint-labels": {"placebos": 99}},
+        "rule": [
+            {"name": "key {i}", "count": 2, "watermark": {"name": "imprint", "eps": 0.2}},
+            {"name": "tilted", "watermark": {"name": "imprint", "eps": 0.2, "tilt": 2.0}},
+            {
+                "name": "tuned",
+                "of": "source",
+                "watermark": {"name": "imprint", "eps": 0.2},
+                "training": {"epochs": 20, "batch": 32, "agreement": 0.8, "z": 4.0},
+            },
+            {"name": "copy", "of": "key 0", "attack": "ftal", "settings": {"epochs": 2}, "split": "attacker"},
+            {"name": "honest", "split": "innocent", "tier": "honest", "training": {"epochs": 60}},
+            {"name": "even", "split": "owner", "start": "source", "training": {"epochs": 60, "smoothing": 0.2}},
+        ],
+    }
+    plan = parse("imprint", said)
+    build_plan(plan, tmp_path / "zoo", Serial())
+    run(plan, tmp_path / "zoo", tmp_path / "records", Serial(), Choice(alpha=0.05, budgets=(100, 1000)))
+    rows = {
+        (record["method"], record["access"], s["name"], s["client"]): list(s["by_queries"].values())[-1]
+        for record in tables.load(tmp_path / "records")
+        for s in record["suspects"]
+    }
+    for name, client in (("key 0", "key 0"), ("key 1", "key 1"), ("copy", "key 0"), ("tuned", "tuned")):
+        assert rows["imprint", "probs", name, client]["verdict"] == "supported", name
+    assert rows["imprint-labels", "labels", "tilted", "tilted"]["verdict"] == "supported"
+    innocents = [row for (_, _, name, _), row in rows.items() if name in ("honest", "even")]
+    assert len(innocents) == 2 * 4 * 3
+    assert sum(row["p"] <= 0.01 for row in innocents) <= 2

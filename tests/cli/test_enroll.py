@@ -13,6 +13,7 @@ from birthmark.workshop import opening
 from birthmark.workshop.card import Card
 from birthmark.workshop.cohort import reference_cards
 from birthmark.workshop.enroll import enrolling
+from birthmark.workshop.modelfile import load_module, save_model
 from birthmark.workshop.owner import Owner
 from cli.conftest import run
 
@@ -89,3 +90,17 @@ def test_a_recipe_that_ignores_its_seed_is_refused(enroll: Enroll, owner: Owner)
 
     code, err = enroll(make=make)
     assert (code, "source and twins are not all different models" in err) == (2, True)
+
+
+def test_where_no_twin_can_be_made_the_cheaper_ways_are_proposed(files: Path, tmp_path: Path) -> None:
+    bare = tmp_path / "bare.safetensors"
+    module, head, _ = load_module(files / "source.safetensors")
+    save_model(bare, module, head)
+    for options in ((), ("--recipe", "mlp"), ("--recipe", "mlp", "--start", tmp_path / "none")):
+        code, _, err = run("enroll", "--source", bare, "--out", tmp_path / "claim", *options)
+        assert code == 2
+        for way in ("birthmark imprint", "birthmark compare", "docs/placebos.md"):
+            assert way in err
+    code, out, _ = run("enroll", "--help")
+    assert code == 0
+    assert "docs/placebos.md" in out

@@ -214,3 +214,33 @@ def test_the_foreign_pool_is_of_the_same_shape_and_the_same_each_time() -> None:
         assert made.min() >= 0
         assert made.max() <= 1
         assert made.std() > 0.1
+
+
+def test_a_source_under_a_key_is_trained_or_tuned_and_what_descends_from_it_is_its_client() -> None:
+    rules = [
+        {"name": "key {i}", "count": 2, "watermark": {"name": "imprint", "eps": 0.1}},
+        {"name": "tuned", "of": "source", "watermark": {"name": "imprint"}, "training": {"epochs": 1}},
+        {"name": "copy", "of": "key 0", "attack": "ftal", "split": "attacker"},
+    ]
+    said = {
+        "data": "digits",
+        "sources": [3],
+        "cohort": {"references": 4, "architectures": ["lenet"]},
+        "source": {"recipe": "cnn", "split": "owner", "training": {"epochs": 2}},
+        "rule": rules,
+    }
+    entries = {entry.name: entry for entry in plans.parse("keys", said).of(3)}
+    source, key, tuned = (entries[name].card for name in ("source", "key 0", "tuned"))
+    assert {name: (e.role, e.client) for name, e in entries.items() if "reference" not in name} == {
+        "source": ("source", ""),
+        "key 0": ("positive", "key 0"),
+        "key 1": ("positive", "key 1"),
+        "tuned": ("positive", "tuned"),
+        "copy": ("positive", "key 0"),
+    }
+    assert (key.start, key.course, key.training) == (source.start, source.course, source.training)
+    assert key.key != entries["key 1"].card.key
+    assert (key.shown["imprint"], tuned.shown["imprint"]) == ("targets", "answers")
+    assert tuned.training == {"epochs": 1}
+    assert key.parents == (source.key, *(entries[f"reference {i}"].card.key for i in range(4)))
+    assert {entries[f"reference {i}"].card.recipe for i in range(4)} == {"lenet", "cnn"}  # every fourth is alike
