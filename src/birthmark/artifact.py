@@ -32,8 +32,15 @@ BRACKETS = re.compile(rb"[\[\]{}]")
 
 
 def canonical(value: Any) -> bytes:
-    """Canonical JSON (RFC 8785) of plain data; tuples count as lists."""
-    return rfc8785.dumps(plain(value))
+    """Canonical JSON (RFC 8785) of plain data; tuples count as lists.
+
+    Raises:
+        SettingError: a number that is not finite, half a character, or nested without end.
+    """
+    try:
+        return rfc8785.dumps(plain(value))
+    except (rfc8785.CanonicalizationError, UnicodeError, RecursionError) as error:
+        raise SettingError(f"cannot be written as JSON ({str(error)[:100]})") from None
 
 
 def plain(value: Any) -> Any:

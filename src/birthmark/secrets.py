@@ -146,7 +146,8 @@ def printable(text: object, most: int = 0) -> str:
     """Text from elsewhere, fit for a message: no secrets, no escape sequences, one line; cut to `most` characters."""
     whole = str(text)
     clean = redacted(ESCAPE.sub("", whole[:MOST_READ]), cut=most > 0 or len(whole) > MOST_READ)
-    clean = "".join(c if c.isprintable() else " " for c in clean)
+    if not clean.isprintable():
+        clean = "".join(c if c.isprintable() else " " for c in clean)
     return clean[:most] if most else clean
 
 

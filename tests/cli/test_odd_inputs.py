@@ -71,7 +71,7 @@ CASES: tuple[tuple[int, str, tuple[object, ...]], ...] = (
     (5, "empty.safetensors", (*VERIFY, "empty.safetensors")),
     (5, "text.safetensors", (*VERIFY, "text.safetensors")),
     (5, "ONNX", (*VERIFY, "m.onnx")),
-    (5, "", (*VERIFY, "")),
+    *((5, "neither a model file", (*VERIFY, name)) for name in ("", "..", "/", "/dev/null", "/dev/full")),
     *((5, "card", (*VERIFY, f"card-{name}.safetensors")) for name in ("list", "number", "null", "text")),
     *((5, "shape", (*VERIFY, f"card-{name}.safetensors")) for name in ("shape", "negative", "wide")),
     (5, "outputs", (*VERIFY, "card-outputs.safetensors")),

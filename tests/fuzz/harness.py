@@ -72,23 +72,24 @@ class Fuzz:
     reader: Reader
     base: Path
     seeds: list[Files] = field(default_factory=list)
+    parts: list[Files] = field(default_factory=list)
     known: list[object] = field(default_factory=list)
     refused: int = 0
     accepted: int = 0
 
     def __post_init__(self) -> None:
         self.seeds = self.reader.seeds()
+        self.parts = [self.reader.unpack(one) for one in self.seeds] if self.reader.unpack else []
         for seed in self.seeds:
             value = self.reader.read(self._laid_out(seed))
             self.known.append(self.reader.kept(value) if self.reader.kept else None)
 
     def input(self, random: Random) -> tuple[Files, bool]:
         """A changed input, and whether digests that protect it were made anew."""
-        seed = random.choice(self.seeds)
-        if self.reader.unpack is None or self.reader.pack is None or random.random() < 0.4:
-            return mutated(seed, self.seeds, random), False
-        parts = [self.reader.unpack(one) for one in self.seeds]
-        return self.reader.pack(mutated(self.reader.unpack(seed), parts, random)), True
+        at = random.randrange(len(self.seeds))
+        if self.reader.pack is None or random.random() < 0.4:
+            return mutated(self.seeds[at], self.seeds, random), False
+        return self.reader.pack(mutated(self.parts[at], self.parts, random)), True
 
     def run(self, files: Files, anew: bool = False) -> str:
         """What is wrong with reading this input; empty if nothing is."""
@@ -123,20 +124,25 @@ class Fuzz:
 
     def _laid_out(self, files: Files) -> Path:
         shutil.rmtree(self.base, ignore_errors=True)
-        folder = self.base / "in"
-        folder.mkdir(parents=True)
-        (self.base / "tmp").mkdir()
+        folder, made = str(self.base / "in"), {""}
+        os.makedirs(folder)
         tempfile.tempdir = str(self.base / "tmp")
+        os.mkdir(tempfile.tempdir)
+        links = any(blob.startswith(LINKED) for blob in files.values())
         for name, blob in files.items():
-            place = folder / name
-            if not place.resolve().is_relative_to(folder.resolve()) or place.exists():
+            place, above = f"{folder}/{name}", os.path.dirname(name)
+            lands = os.path.realpath(place) if links else os.path.normpath(place)
+            if not lands.startswith(f"{folder}/") or os.path.lexists(place):
                 continue
-            place.parent.mkdir(parents=True, exist_ok=True)
+            if above not in made:
+                os.makedirs(f"{folder}/{above}", exist_ok=True)
+                made.add(above)
             if blob.startswith(LINKED):
-                place.symlink_to(blob.removeprefix(LINKED).decode("latin-1").replace("\0", "") or "x")
+                os.symlink(blob.removeprefix(LINKED).decode("latin-1").replace("\0", "") or "x", place)
             else:
-                place.write_bytes(blob)
-        return folder
+                with open(place, "wb") as file:
+                    file.write(blob)
+        return Path(folder)
 
 
 @contextmanager

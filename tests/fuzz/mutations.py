@@ -8,6 +8,7 @@ from random import Random
 
 Files = dict[str, bytes]
 WORD = re.compile(rb'"(?:[^"\\\n]|\\.)*"|[-+]?\d[\w.+-]*|\w+|[^\w\s]|\s+')
+STRETCH = 1 << 14  # bytes of a longer text that are taken apart at once
 DEEP = (50, 900, 20_000, 100_000)  # levels
 EXTREMES: tuple[object, ...] = (
     *(None, True, False, 0, 1, -1, 2, 255, 256, 2**31 - 1, 2**31, 2**53, 2**63 - 1, 2**63, 2**64, -(2**63), 10**30),
@@ -119,18 +120,24 @@ def _put(blob: bytes, others: Sequence[bytes], random: Random) -> bytes:
 
 
 def _word(blob: bytes, others: Sequence[bytes], random: Random) -> bytes:
-    found = WORD.findall(blob)
+    before, found, after = _words(blob, random)
     if not found:
         return random.choice(WORDS)
     at, kind = random.randrange(len(found)), random.randrange(5)
     new = (random.choice(WORDS), random.choice(found), b"", found[at] * 2, found[at] + random.choice(WORDS))[kind]
-    return b"".join([*found[:at], new, *found[at + 1 :]])
+    return b"".join([before, *found[:at], new, *found[at + 1 :], after])
+
+
+def _words(blob: bytes, random: Random) -> tuple[bytes, list[bytes], bytes]:
+    """The words of a stretch of a text, and what lies before and after it."""
+    start = random.randrange(len(blob) - STRETCH) if len(blob) > STRETCH else 0
+    return blob[:start], WORD.findall(blob[start : start + STRETCH]), blob[start + STRETCH :]
 
 
 def _nested(blob: bytes, others: Sequence[bytes], random: Random) -> bytes:
-    found = WORD.findall(blob)
+    before, found, after = _words(blob, random)
     at = random.randrange(len(found)) if found else 0
-    return b"".join([*found[:at], _deep(random), *found[at + 1 :]])
+    return b"".join([before, *found[:at], _deep(random), *found[at + 1 :], after])
 
 
 def _deep(random: Random) -> bytes:

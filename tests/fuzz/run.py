@@ -6,12 +6,14 @@ telling ones into the corpus, where the test suite reads them from then on.
 
 import argparse
 import faulthandler
+import gc
 import json
 import sys
 import tempfile
 import time
 from pathlib import Path
 from random import Random
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -23,42 +25,56 @@ from fuzz.mutations import Files
 from fuzz.readers import CHILDREN, READERS
 
 MOST_KEPT = 10  # inputs of one kind of finding
-HANG = 120  # seconds after which the process says where it is, and ends
+HANG = 600  # seconds after which the process says where it is, and ends
+CHUNK = 5_000  # inputs between two looks at the record
+MEMORY = Path("/dev/shm")  # files that touch no disk: ten times as many inputs a second
+
+Record = dict[str, Any]
 
 
 def main() -> int:
     torch.set_num_threads(1)
     asked = _arguments()
-    found = 0
+    found, known = 0, {**READERS, **CHILDREN}
     for name in asked.readers or READERS:
-        with tempfile.TemporaryDirectory(prefix="birthmark-fuzz-") as place:
-            base = Path(place).resolve() / "x"
-            with fuzzing({**READERS, **CHILDREN}[name], base) as fuzz:
-                record = many(fuzz, asked.first, asked.inputs, asked.seconds, asked.found / name)
-        print(json.dumps({"reader": name, **record}), flush=True)
-        found += len(record["findings"])
+        first = asked.first
         if asked.record:
-            _noted(asked.record, name, record)
+            first = _noted(asked.record).get(name, {"inputs": 0})["inputs"]
+        if first >= asked.inputs:
+            continue
+        with tempfile.TemporaryDirectory(prefix="birthmark-fuzz-", dir=MEMORY if MEMORY.is_dir() else None) as place:
+            with fuzzing(known[name], Path(place).resolve() / "x") as fuzz:
+                for start in range(first, asked.inputs, CHUNK):
+                    record = many(fuzz, range(start, min(start + CHUNK, asked.inputs)), asked.found / name)
+                    found += len(record["findings"])
+                    if asked.record:
+                        _note(asked.record, name, record)
+        print(json.dumps({"reader": name, **record}), flush=True)
     return 1 if found else 0
 
 
-def many(fuzz: Fuzz, first: int, inputs: int, seconds: float, keep: Path) -> dict[str, object]:
-    """Run inputs by number until they are done or the time is over; what was run and found."""
-    start, kinds, done = time.monotonic(), dict[str, int](), 0
-    for number in range(first, first + inputs):
-        if time.monotonic() - start > seconds:
-            break
+def many(fuzz: Fuzz, numbers: range, keep: Path) -> Record:
+    """Run the inputs of these numbers; what was run and found."""
+    start, kinds = time.process_time(), dict[str, int]()
+    accepted, refused = fuzz.accepted, fuzz.refused
+    gc.collect()
+    gc.freeze()  # what libraries hold is not looked at again for every input
+    for number in numbers:
         files, anew = fuzz.input(Random(number))
-        if done % 100 == 0:
+        if number % 100 == 0:
             faulthandler.dump_traceback_later(HANG, exit=True)
         if wrong := fuzz.run(files, anew):
             kinds[wrong] = kinds.get(wrong, 0) + 1
             if kinds[wrong] <= 1 and len(kinds) <= MOST_KEPT:
                 _keep(files, keep / str(number), wrong)
-        done += 1
     faulthandler.cancel_dump_traceback_later()
-    took = round(time.monotonic() - start, 1)
-    return {"inputs": done, "seconds": took, "accepted": fuzz.accepted, "refused": fuzz.refused, "findings": kinds}
+    return {
+        "inputs": len(numbers),
+        "seconds": round(time.process_time() - start, 1),
+        "accepted": fuzz.accepted - accepted,
+        "refused": fuzz.refused - refused,
+        "findings": kinds,
+    }
 
 
 def _keep(files: Files, place: Path, wrong: str) -> None:
@@ -69,19 +85,21 @@ def _keep(files: Files, place: Path, wrong: str) -> None:
         file.write_bytes(blob)
 
 
-def _noted(path: Path, name: str, record: dict[str, object]) -> None:
-    """Add to the record what was run; runs of one reader are added up.
+def _noted(path: Path) -> dict[str, Record]:
+    found: dict[str, Record] = json.loads(path.read_bytes()) if path.is_file() else {}
+    return found
 
-    By hand: "mended", the kinds of finding that were there before.
+
+def _note(path: Path, name: str, record: Record) -> None:
+    """Add to the record what was run: inputs, CPU seconds, and how many of each finding.
+
+    By hand: a finding that was mended moves to "mended", and the inputs of its reader are run again.
     """
-    whole = json.loads(path.read_bytes()) if path.is_file() else {}
-    before = whole.get(name, {"inputs": 0, "seconds": 0.0})
-    whole[name] = {
-        **before,
-        "inputs": before["inputs"] + record["inputs"],
-        "seconds": round(before["seconds"] + record["seconds"], 1),
-        "findings": len(record["findings"]),
-    }
+    whole = _noted(path)
+    before = whole.get(name, {"findings": {}})
+    summed = {key: round(before.get(key, 0) + record[key], 1) for key in ("inputs", "seconds", "accepted", "refused")}
+    kinds = {key: before["findings"].get(key, 0) + n for key, n in record["findings"].items()}
+    whole[name] = {**before, **summed, "findings": {**before["findings"], **kinds}}
     write_atomically(path, (json.dumps(whole, indent=1, sort_keys=True) + "\n").encode())
 
 
@@ -90,11 +108,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "readers", nargs="*", metavar="READER", help=f"of {', '.join([*READERS, *CHILDREN])}; default those in process"
     )
-    parser.add_argument("--inputs", type=int, default=100_000, help="a reader")
-    parser.add_argument("--first", type=int, default=0, help="number of the first input")
-    parser.add_argument("--seconds", type=float, default=float("inf"), help="most for a reader")
+    parser.add_argument("--inputs", type=int, default=100_000, help="a reader, those that the record knows among them")
+    parser.add_argument("--first", type=int, default=0, help="number of the first input, where there is no record")
     parser.add_argument("--found", type=Path, default=Path("out/fuzz"), help="where findings are kept")
-    parser.add_argument("--record", type=Path, help="JSON file that says what was run")
+    parser.add_argument("--record", type=Path, help="JSON file that says what was run; a rerun goes on from there")
     return parser.parse_args()
 
 

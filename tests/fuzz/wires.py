@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,8 @@ SAID: Mapping[str, dict[str, object]] = {
     "mlflow": {"predictions": [{"a": 0.2, "b": 0.3, "c": 0.5}, {"a": 0.1, "b": 0.1, "c": 0.8}]},
 }
 NAMED = [{"label": "a", "score": 0.2}, {"label": "b", "score": 0.3}, {"label": "c", "score": 0.5}]
+NAMES = [str(one["label"]) for one in NAMED]
+PROBED = SuspectSpec(model="toy", body={"x": "$inputs"})
 ABOUT = {"name": "toy", "inputs": [{"name": "x", "datatype": "FP32", "shape": [-1, 16]}], "outputs": [{"name": "y"}]}
 
 
@@ -40,19 +42,23 @@ def _bodies(name: str) -> list[Files]:
     return made
 
 
+@cache
+def _declared(name: str) -> tuple[SuspectSpec, ...]:
+    """Four ways to declare what a server of this dialect answers."""
+    rows_at = "[*]" if name == "generic" else ""
+    return tuple(
+        declared(SuspectSpec(**said, body={"x": "$inputs"}, rows=rows_at), IMAGES)
+        for said in ({}, {"labels": NAMES}, {"answers": "labels"}, {"answers": "topk", "labels": NAMES})
+    )
+
+
 def _read_body(folder: Path, name: str) -> object:
     """An answer as every declaration reads it, and a probe's; the first error is raised at the end."""
     kind, body, head = suspects.dialects()[name], content(folder, "body"), content(folder, "head").decode("latin-1")
     headers = {"inference-header-content-length": head} if head else {}
     first, read = None, 0
     n = 1 if name in ("torchserve", "hf") else 2
-    for said in (
-        {},
-        {"labels": ["a", "b", "c"]},
-        {"answers": "labels"},
-        {"answers": "topk", "labels": ["a", "b", "c"]},
-    ):
-        spec = declared(SuspectSpec(**said, body={"x": "$inputs"}, rows="[*]" if name == "generic" else ""), IMAGES)
+    for spec in _declared(name):
         try:
             found = rows(kind(spec, IMAGES).answers(Response(200, headers, body), n, "s"), n, spec.reading, IMAGES, "s")
             checked(found, n, 3, spec.reading.kind or Answers.PROBABILITIES, "s")
@@ -60,7 +66,7 @@ def _read_body(folder: Path, name: str) -> object:
         except suspects.BirthmarkError as error:
             first = first or error
     probe = Response(200, {}, content(folder, "probe"))
-    kind.probe(lambda path: probe, SuspectSpec(model="toy", body={"x": "$inputs"}), IMAGES)
+    kind.probe(lambda path: probe, PROBED, IMAGES)
     if first and not read:
         raise first
     return read

@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -222,6 +223,52 @@ def test_code_in_the_child_reaches_nothing(tmp_path: Path, monkeypatch: pytest.M
     }
     assert "done: ['reading']" in caught(tmp_path, attempts, monkeypatch)
     assert not mark.exists()
+
+
+NATIVE = {
+    "a socket in C": "import ctypes\nif ctypes.CDLL(None).socket(2, 1, 0) < 0: raise PermissionError",
+    "a program in C": "import ctypes\nctypes.CDLL(None).execv(b'/bin/true', None)\nraise PermissionError",
+    "leaving its group": "import ctypes\nif ctypes.CDLL(None).setsid() < 0: raise PermissionError",
+}
+
+
+def weakened(folder: Path, *guards: str) -> str:
+    """The child's script on a system that lacks these guards."""
+    script = Path(child.__file__).read_text()
+    if child.NAMESPACE in guards:
+        script = script.replace("unshare(NEW", "unshare(~NEW")
+    if child.CALLS in guards:
+        script = script.replace("platform.machine()", "'a processor that nobody knows'")
+    (folder / "weak.py").write_text(script)
+    return str(folder / "weak.py")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="guards of Linux")
+@pytest.mark.parametrize("lacking", [(), (child.NAMESPACE,), (child.CALLS,), (child.NAMESPACE, child.CALLS)])
+def test_what_guards_is_said_and_holds(
+    lacking: tuple[str, ...], files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(child, "__file__", weakened(tmp_path, *lacking))
+    suspect = suspects.open(files / "m.safetensors", task=TASK)
+    assert suspect.guards == tuple(g for g in (child.NAMESPACE, child.CALLS) if g not in lacking)
+    assert any("cuts no process off the network" in line for line in suspect.remarks()) == (len(lacking) == 2)
+    attempts = {name: ATTEMPTS[name] for name in ("a connection", "a name", "a program", "a shell", "a fork")}
+    refused = caught(tmp_path, {**attempts, **(NATIVE if child.CALLS not in lacking else {})}, monkeypatch)
+    assert "done: []" in refused
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="groups of Linux")
+def test_what_a_child_forked_dies_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fork = "import ctypes\nif ctypes.CDLL(None).fork() == 0: time.sleep(600)\nraise ValueError(os.getpgid(0))"
+    said = caught(tmp_path, {"a fork in C": f"import time\n{fork}"}, monkeypatch)
+    group = int(re.findall(r"ValueError: (\d+)", said)[0])
+    for _ in range(100):
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.05)
+    pytest.fail("the forked process lives on")
 
 
 @pytest.mark.parametrize("case", DEADLY)

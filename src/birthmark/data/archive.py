@@ -130,10 +130,7 @@ def _numbered(raw: Mapping[str, Values], path: Path) -> tuple[dict[str, Values],
     """Targets as `Samples` has them, class numbers (n,) int64 or values (n, k) float32; and the classes' words."""
     words: list[str] = []
     if raw["targets"].dtype.kind in "US":
-        texts = {
-            key: np.char.decode(np.asarray(t, dtype=np.bytes_), "utf-8") if t.dtype.kind == "S" else t
-            for key, t in raw.items()
-        }
+        texts = {key: _text(t, f"{path}: {key}") for key, t in raw.items()}
         words = sorted(set(texts["targets"].ravel().tolist()))
         strange = {str(word) for t in texts.values() for word in t.ravel().tolist()} - set(words)
         if strange:
@@ -147,6 +144,15 @@ def _numbered(raw: Mapping[str, Values], path: Path) -> tuple[dict[str, Values],
     if _classes(found["targets"]):
         _check_labels(found["targets"], f"{path}: targets")
     return found, words
+
+
+def _text(t: Values, name: str) -> Values:
+    try:
+        text = np.char.decode(np.asarray(t, dtype=np.bytes_), "utf-8") if t.dtype.kind == "S" else t
+        "".join(map(str, text.ravel().tolist())).encode()
+        return text
+    except (UnicodeError, SystemError) as error:  # NumPy stores any number as a character
+        raise DataError(f"{name}: words with what is no character ({error}); write them again") from None
 
 
 def _targets(t: Values, name: str) -> Values:

@@ -5,11 +5,10 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, NoReturn, TypeVar
 
-import rfc8785
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from birthmark.artifact import canonical, parsed
-from birthmark.errors import ArtifactError
+from birthmark.errors import ArtifactError, SettingError
 
 LARGEST = 16 << 20  # bytes of one document
 SLACK = 3600  # seconds that another clock may be ahead of ours
@@ -52,7 +51,7 @@ def parse_canonical(blob: bytes, name: str, *, most: int = LARGEST) -> Any:
     found = parse(blob, name, most=most)
     try:
         same = canonical(found) == blob
-    except rfc8785.CanonicalizationError as error:
+    except SettingError as error:
         raise ArtifactError(f"{name}: {error}") from None
     if not same:
         raise ArtifactError(f"{name}: not in the one spelling that birthmark writes (RFC 8785); it was altered")

@@ -15,6 +15,7 @@ from birthmark.suspects.reading import matrix
 from birthmark.suspects.writing import encoded
 from birthmark.types import Answers, Array, Floats
 
+CONFIG = "config.json"
 SAVE = "save the state dict with safetensors, or export the model as ONNX"
 OTHERS = {
     ".pt2": "an exported program, which can run code when opened",
@@ -48,8 +49,10 @@ def refuse_others(path: Path) -> None:
     """Name the kinds of model file that birthmark does not open, and the way on.
 
     Raises:
-        ArtifactError: by the file's ending, in capitals too; or larger than any that is read.
+        ArtifactError: by the file's ending, in capitals too; larger than any that is read; a device; another folder.
     """
+    if not path.is_file() and not (path / CONFIG).is_file():
+        raise ArtifactError(f"{path}: neither a model file nor a folder with {CONFIG}; is this a model folder?")
     kind, most = OTHERS.get(path.suffix.lower()), LARGEST // 2 if path.suffix.lower() == ".onnx" else LARGEST
     if path.is_file() and path.stat().st_size > most:
         raise ArtifactError(f"{path}: larger than {most} bytes")

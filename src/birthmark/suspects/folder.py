@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 LONGEST = 16 << 20  # bytes of a folder's JSON
 LARGEST_SIDE = 4096  # pixels
+LARGEST = 3e38  # of a number that decides pixels
 RESAMPLINGS = {0: "nearest", 2: "bilinear", 3: "bicubic"}  # Pillow's numbers
 FLOATS = {"F64", "F32", "F16", "BF16"}
 BESIDE = {"I64", "I32", "U8", "BOOL"}  # of buffers: counters, indices, masks
@@ -223,7 +224,7 @@ def _flag(said: Mapping[str, object], key: str, default: bool, file: Path) -> bo
 
 def _number(said: Mapping[str, object], key: str, default: float, file: Path) -> float:
     value = said.get(key, default)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= LARGEST:
         raise SettingError(f"{file}: expected {key} to be a number, got {str(value)[:40]!r}; declare mean and std")
     return value
 

@@ -16,12 +16,12 @@ from birthmark.suspects.child import receive, send
 from birthmark.suspects.description import SuspectSpec
 
 
-def serve(asked: IO[bytes], answers: IO[bytes], confine: Callable[[int], None]) -> None:
+def serve(asked: IO[bytes], answers: IO[bytes], confine: Callable[[int], None], guards: list[str]) -> None:
     """Open what the first message names, then answer batches until the pipe ends."""
     path = Path(str(receive(asked)[0]["path"]))
     files.preload(path)
     tempfile.tempdir = os.devnull  # or libraries would look for a place to write in
-    send(answers, {"ready": True})
+    send(answers, {"guards": guards})
     head, _ = receive(asked)
     try:
         suspect = _opened(path, head, confine)

@@ -240,5 +240,5 @@ def as_card(value: Plain) -> Card:
         return card
     except SettingError:
         raise
-    except (TypeError, ValueError, AttributeError) as error:
+    except (TypeError, ValueError, AttributeError, RecursionError) as error:
         raise SettingError(f"not a card: {error}") from None
