@@ -42,13 +42,16 @@ def main() -> int:
             first = _noted(asked.record).get(name, {"inputs": 0})["inputs"]
         if first >= asked.inputs:
             continue
-        with tempfile.TemporaryDirectory(prefix="birthmark-fuzz-", dir=MEMORY if MEMORY.is_dir() else None) as place:
-            with fuzzing(known[name], Path(place).resolve() / "x") as fuzz:
-                for start in range(first, asked.inputs, CHUNK):
-                    record = many(fuzz, range(start, min(start + CHUNK, asked.inputs)), asked.found / name)
-                    found += len(record["findings"])
-                    if asked.record:
-                        _note(asked.record, name, record)
+        there = MEMORY if MEMORY.is_dir() else None
+        with (
+            tempfile.TemporaryDirectory(prefix="birthmark-fuzz-", dir=there) as place,
+            fuzzing(known[name], Path(place).resolve() / "x") as fuzz,
+        ):
+            for start in range(first, asked.inputs, CHUNK):
+                record = many(fuzz, range(start, min(start + CHUNK, asked.inputs)), asked.found / name)
+                found += len(record["findings"])
+                if asked.record:
+                    _note(asked.record, name, record)
         print(json.dumps({"reader": name, **record}), flush=True)
     return 1 if found else 0
 

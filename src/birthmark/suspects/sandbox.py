@@ -34,8 +34,8 @@ WIDEST = 1 << 24  # numbers in a row
 LOADING = 120.0  # seconds for libraries to be imported, before the file is touched
 OPENING = 20 << 20  # bytes of a file that get one more second to be opened
 UNGUARDED = (
-    "the system cuts no process off the network here: of the suspect's file only Python's own sockets and programs were "
-    "refused; open files of strangers on Linux, or in a container without network"
+    "the system cuts no process off the network here: of the suspect's file only Python's own sockets and programs "
+    "were refused; open files of strangers on Linux, or in a container without network"
 )
 INHERITED = ("PATH", "HOME", "TMPDIR", "LANG", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
 THREADS = ("OMP_", "MKL_", "OPENBLAS_", "LC_")
