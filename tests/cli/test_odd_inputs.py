@@ -170,3 +170,29 @@ def test_one_line_and_the_right_code(
     assert err.startswith("birthmark: ")
     assert err[:-1].isprintable()
     assert len(err) < 700
+
+
+NAMES = (":", "::", "a:", ":b", "\0", "x:\0", "x" * 5000, "é:ü", "\udcff:x", ".:a", "sys:path", "a=b", "[1")
+NAMED: tuple[tuple[object, ...], ...] = (
+    ("utility", "--source", "s.safetensors", "--architecture"),
+    *((*ENROLL, "s.safetensors", "--start", 0, option) for option in ("--recipe", "--data", "--method")),
+    (*ENROLL, "s.safetensors", "--recipe", "mlp", "--start", 0, "--split"),
+    ("attack", "--target", "s.safetensors", "--out", "t.safetensors"),
+    (*ATTACK, "--preset"),
+    *((*VERIFY, "s.safetensors", option) for option in ("--answers", "--shape", "--spec", "--null")),
+    ("verify", "claim", "--suspect"),
+    ("zoo", "list"),
+    ("list",),
+    ("key", "claim", "--out", "c", "--secret", "key", "--client", "a", "--keyring"),
+    *(("gateway", "--check", option) for option in ("--upstream", "--key", "--keyring", "--config")),
+)
+
+
+@pytest.mark.parametrize("command", NAMED, ids=lambda v: f"{v[0]} {v[-1]}")
+def test_no_name_is_a_fault_of_ours(command: tuple[object, ...], odd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(odd)
+    for name in NAMES:
+        code, _, err = run(*command, name)  # 70 fails there
+        assert code in (2, 4, 5), (name, err)
+        assert err.count("\n") == 1, (name, err)
+        assert err[:-1].isprintable()

@@ -6,8 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from birthmark.errors import DataError, SettingError
+from birthmark.errors import BirthmarkError, DataError, SettingError
+from birthmark.methods.kinship import Kinship
+from birthmark.workshop.card import Card
 from birthmark.workshop.cohort import OTHER_START, reference_cards, treated_cards
+from birthmark.workshop.enroll import relatives, replaced
 from birthmark.workshop.opening import enough
 from birthmark.workshop.owner import Owner
 from cards import digits_card
@@ -66,3 +69,23 @@ def test_references_of_own_recipes_are_trained_long_enough() -> None:
     for n in (50, 400, 2500, 60_000):
         how = enough(n)
         assert how["epochs"] * -(-n // how["batch"]) >= 250
+
+
+@pytest.mark.parametrize("lost", ["reference", "treated"])
+def test_a_reference_or_treated_one_that_diverges_is_replaced_and_said(lost: str, owner: Owner) -> None:
+    references = reference_cards(owner.card, 4)
+    gone = references[1] if lost == "reference" else treated_cards(owner.card, references, 1)[2][0]
+
+    def make(cards: list[Card]) -> list[nn.Module]:
+        if gone.key in {card.key for card in cards}:
+            raise BirthmarkError("training diverged")
+        return list(owner.make(cards))
+
+    torn, method = replace(owner, make=make), Kinship(placebos=19, references=4, treated=1)
+    rows = torn.treated(4, 1)
+    assert [len(row) for row in rows] == [1] * 4
+    assert gone.key not in {card.key for card in relatives(torn, method)}
+    assert replaced(torn, method) == [
+        "1 of the references and treated ones diverged or named one class alone: others took their place"
+    ]
+    assert replaced(owner, method) == []

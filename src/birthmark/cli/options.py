@@ -150,7 +150,10 @@ _DECLARED: Mapping[str, Any] = {
         str,
         typer.Option(
             "--answers",
-            help="What it answers: labels, probabilities, logits or values; default its card's word, or logits.",
+            help=(
+                "What it answers: labels, probabilities, logits, topk, sigmoid, log-odds (one number for two classes) or "
+                "values; default its card's word, or logits for a file and probabilities for a server."
+            ),
         ),
     ],
     "authorisation": Annotated[

@@ -113,7 +113,10 @@ class Config:
 
 
 def _check_upstream(url: str) -> None:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise SettingError(f"expected upstream to be a URL such as http://127.0.0.1:8000 ({error})") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise SettingError(f"expected upstream to be a URL such as http://127.0.0.1:8000, got {parts.scheme or 'none'}")
     if parts.username or parts.password:

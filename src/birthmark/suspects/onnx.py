@@ -176,9 +176,9 @@ def _beside(tensor: "TensorProto", path: Path) -> int:
     entries = {entry.key: entry.value for entry in tensor.external_data}
     if not entries and tensor.data_location != tensor.EXTERNAL:
         return 0
-    name = entries.get("location", "")
-    place = path.parent / name
-    if not _plain(name) or place.is_symlink() or not place.is_file():
+    name = entries.get("location", "")  # bytes, where it is no text
+    place = path.parent / str(name)
+    if not isinstance(name, str) or not _plain(name) or place.is_symlink() or not place.is_file():
         raise ArtifactError(
             f"{path}: its weights lie in {printable(name, 80)!r}; they may only lie in a plain file beside it"
         )

@@ -27,10 +27,13 @@ def imported(spec: str) -> Callable[..., Any]:
     _look_here()
     try:
         found: Callable[..., Any] = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # the module is somebody's program
         raise SettingError(
-            f"cannot import {spec!r} ({error}); expected module:function, importable from here"
+            f"cannot import {spec[:200]!r} ({type(error).__name__}: {error}); expected module:function, importable "
+            "from here"
         ) from None
+    if not callable(found):
+        raise SettingError(f"{spec[:200]!r} is no function, but {type(found).__name__}")
     return found
 
 

@@ -22,7 +22,7 @@ from birthmark.types import Answers, Floats, Plain, Samples
 from birthmark.verdict import LEAST_REFERENCES, Nulls, conclude
 from birthmark.workshop.card import Card
 from birthmark.workshop.cohort import reference_cards, surrogate_cards, treated_cards
-from birthmark.workshop.owner import Owner
+from birthmark.workshop.owner import Owner, survivors
 from birthmark.workshop.reruns import LEAST, LEVEL, Comparison, compare
 from birthmark.workshop.seeds import drawn
 from birthmark.workshop.training import accuracy, outputs, probabilities
@@ -67,7 +67,7 @@ def enroll(
     if progress is not None:
         progress(0.7)
     checked = self_check(claim)
-    warnings = [*owner.notes, *claim.facts.get("warnings", ()), *leaning(checked)]
+    warnings = [*owner.notes, *replaced(owner, method), *claim.facts.get("warnings", ()), *leaning(checked)]
     if twins and not compared:
         warnings.append(
             f"{len(twins)} twins: with fewer than {LEAST} nobody can tell whether the source is their rerun"
@@ -98,12 +98,23 @@ def enrolling(owner: Owner, seed: int) -> Owner:
 
 
 def relatives(owner: Owner, method: Method) -> list[Card]:
-    """The cards of all models that a method's claim takes, to be made side by side; references are made at once."""
+    """The cards of all models that a method's claim takes, made side by side."""
     twins, references, treated = (int(getattr(method, name, 0)) for name in ("placebos", "references", "treated"))
-    owner.make([*owner.twin_cards(twins), *reference_cards(owner.card, references)])
-    others = owner.reference_cards(references)
-    rows = treated_cards(owner.card, others, treated)
+    survivors(owner, [*owner.twin_cards(twins), *reference_cards(owner.card, references)])
+    others, rows = owner.reference_cards(references), owner.treated_cards(references, treated)
     return [*owner.twin_cards(twins), *others, *(card for cards in rows for card in cards)]
+
+
+def replaced(owner: Owner, method: Method) -> list[str]:
+    """What to say of references and treated ones that could not be trained."""
+    references, treated = (int(getattr(method, name, 0)) for name in ("references", "treated"))
+    others, rows = owner.reference_cards(references), owner.treated_cards(references, treated)
+    lost = len({card.key for card in reference_cards(owner.card, references)} - {card.key for card in others})
+    for usual, row in zip(treated_cards(owner.card, others, treated), rows, strict=True):
+        lost += len({card.key for card in usual} - {card.key for card in row})
+    return [f"{lost} of the references and treated ones diverged or named one class alone: others took their place"] * (
+        lost > 0
+    )
 
 
 def check_source(owner: Owner, test: Samples) -> None:

@@ -80,22 +80,36 @@ class Owner:
         return twin_cards(self.card, n, secret=self.secret, kind=self.twin_kind)
 
     def reference_cards(self, n: int) -> list[Card]:
-        """The cards of `n` references; one that names a single class is left out, and the next takes its place.
+        """The cards of `n` references; one that diverges or names a single class is left out, the next takes its place.
 
         Raises:
             DataError: so many do that too few are left.
         """
-        asked = reference_cards(self.card, 2 * n)
-        cards = list(asked[:n])
-        if n and not self.values:
-            cards = [card for card, model in zip(cards, self.make(cards), strict=True) if self._alive(model)]
+        return self._usable(reference_cards(self.card, 2 * n), n, "independent models")
+
+    def treated_cards(self, n: int, each: int) -> list[list[Card]]:
+        """The cards of `each` copies and students of every one of `n` references; replaced as references are.
+
+        Raises:
+            DataError: too few of a reference's are left.
+        """
+        rows = treated_cards(self.card, self.reference_cards(n), 2 * each)
+        survivors(self, [card for row in rows for card in row[:each]])  # side by side
+        return [self._usable(row, each, "copies and students of an independent model") for row in rows]
+
+    def _usable(self, asked: Sequence[Card], n: int, what: str) -> list[Card]:
+        """The first `n` cards whose models can be made and name more than one class."""
+        made, lost = survivors(self, asked[:n])
+        cards = [card for card in asked[:n] if card.key in made and self._alive(made[card.key])]
         for card in asked[n:]:
-            if len(cards) < n and self._alive(self.make([card])[0]):
-                cards.append(card)
+            if len(cards) < n:
+                more, why = survivors(self, [card])
+                lost += why
+                cards += [card for model in more.values() if self._alive(model)]
         if len(cards) < n:
             raise DataError(
-                f"only {len(cards)} of {2 * n} independent models learnt more than one class on the owner's data; give "
-                "more samples, or train longer (--training epochs=N, --training batch=N)"
+                f"only {len(cards)} of {len(asked)} {what} learnt more than one class on the owner's data; give more "
+                f"samples, or train longer (--training epochs=N, --training batch=N){f' ({lost[0]})' if lost else ''}"
             )
         return cards
 
@@ -118,8 +132,7 @@ class Owner:
 
     def treated(self, n: int, each: int) -> "Sequence[Sequence[nn.Module]]":
         """`each` copies and students of every one of the `n` references."""
-        cards = [card for row in treated_cards(self.card, self.reference_cards(n), each) for card in row]
-        made = self.make(cards)
+        made = self.make([card for row in self.treated_cards(n, each) for card in row])
         return [made[i : i + each] for i in range(0, len(made), each)] if each else [[] for _ in range(n)]
 
 
@@ -161,7 +174,7 @@ def gather(owner: Owner, plan: Plain, card: Card | None = None, *, twins: int = 
     mine = owner.card if card is None else card
     cards = family(plan, mine, owner.card, twins=owner.twin_cards(max(twins, int(plan.get("twins", 0)))))
     wanted = [one for one in (mine, *cards.independent, *cards.derived) if one.key != owner.card.key]
-    made, lost = _survivors(owner, wanted)
+    made, lost = survivors(owner, wanted)
     made[owner.card.key] = owner.source
     derived = tuple(made[c.key] for c in (mine, *cards.derived) if c.key in made)
     independent = tuple(made[c.key] for c in cards.independent if c.key in made)
@@ -174,7 +187,8 @@ def gather(owner: Owner, plan: Plain, card: Card | None = None, *, twins: int = 
     return Cohort(derived, independent, tuple(lost))
 
 
-def _survivors(owner: Owner, cards: Sequence[Card]) -> "tuple[dict[str, nn.Module], list[str]]":
+def survivors(owner: Owner, cards: Sequence[Card]) -> "tuple[dict[str, nn.Module], list[str]]":
+    """Models by their cards' keys, all that can be made; and for the others why not."""
     try:
         return dict(zip([card.key for card in cards], owner.make(cards), strict=True)), []
     except BirthmarkError:  # all others are there now; find out which are not
