@@ -92,17 +92,19 @@ def code_of(kind: str, name: str) -> str:
     return code_digest(found(kind)[name].__module__)
 
 
+AGAIN = {"methods": "enroll again", "watermarks": "make the claim again, with birthmark key claim --log"}
+
+
 def scorer(claim: Claim) -> Method | Watermark:
     """What scores a claim: the method it names, with its settings, or the watermark."""
-    methods = found("methods")
-    if claim.method in methods:
-        retired = cast(type[Method], methods[claim.method]).retired
-        other = [key for key, value in retired.items() if claim.settings.get(key, value) != value]
-        if other:
-            raise SettingError(
-                f"this claim of {claim.method} was enrolled with {other[0]}={claim.settings[other[0]]!r} by an earlier "
-                "version; this one has no such setting: enroll again"
-            )
-        kept = {key: value for key, value in claim.settings.items() if key not in retired}
-        return make("methods", claim.method, kept)
-    return make("watermarks", claim.method, claim.settings)
+    kind = "methods" if claim.method in found("methods") else "watermarks"
+    named = found(kind).get(claim.method)
+    retired: Mapping[str, bool | float] = getattr(named, "retired", {})
+    other = [key for key, value in retired.items() if claim.settings.get(key, value) != value]
+    if other:
+        raise SettingError(
+            f"this claim of {claim.method} was enrolled with {other[0]}={claim.settings[other[0]]!r} by an earlier "
+            f"version; this one has no such setting: {AGAIN[kind]}"
+        )
+    kept = {key: value for key, value in claim.settings.items() if key not in retired}
+    return make("methods", claim.method, kept) if kind == "methods" else make("watermarks", claim.method, kept)

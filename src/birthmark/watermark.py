@@ -1,7 +1,7 @@
 """What a watermark is: it changes an API's answers under a key, and claims models trained on them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from birthmark.claim import Candidate, Claim, Scores, one_by_one
@@ -18,6 +18,7 @@ class Watermark(ABC):
             the margin that keeps one unlucky key from accusing all of them (`birthmark.stats.margin`).
             0 for keys without luck.
         logged: whether it claims on inputs that a client asked, which its key must hold then (`marks.keyring.logged`).
+        retired: as of `Method`.
 
     Attributes:
         lies: largest share of sure answers (99 % and more) whose top class the mark changes, 0 to 1.
@@ -29,6 +30,7 @@ class Watermark(ABC):
     source_paper: ClassVar[str]
     key_correlation: ClassVar[float] = 0.0
     logged: ClassVar[bool] = False
+    retired: ClassVar[Mapping[str, bool | float]] = {}
 
     @property
     def lies(self) -> float:

@@ -188,6 +188,13 @@ def test_claims_of_earlier_versions_are_scored_or_refused_with_the_way_on(made: 
         registry.scorer(replace(claim, settings={**claim.settings, "regress": False}))
 
 
+def test_ties_of_an_earlier_version_are_scored_or_refused_with_the_way_on(made: Claim) -> None:
+    claim = replace(made, method="dynamarks-ties", settings={"most": 300, "views": 1})
+    assert registry.scorer(claim) == registry.make("watermarks", "dynamarks-ties", {"most": 300})
+    with pytest.raises(SettingError, match=r"enrolled with views=5 by an earlier version.*birthmark key claim --log"):
+        registry.scorer(replace(claim, settings={"views": 5}))
+
+
 def test_top_k_answers_are_compared_on_the_classes_they_show() -> None:
     random = np.random.default_rng(3)
     owners = probabilities(random, 8, 300, 6)

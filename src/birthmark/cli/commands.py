@@ -10,7 +10,7 @@ import typer
 
 from birthmark import __version__
 from birthmark.cli import bench, compare, gateway, imprint, notary
-from birthmark.cli.edge import Commands, main, say, say_json
+from birthmark.cli.edge import Commands, main, say, say_json, say_notes
 from birthmark.cli.options import (
     Alpha,
     EngineChoice,
@@ -276,6 +276,7 @@ def attack(
         f"{name}: {out}  accuracy {found['accuracy']:.3f} (target {found['target_accuracy']:.3f}{failed})  agreement "
         f"{found['agreement']}  {found['queries']} queries  {found['seconds']} s"
     )
+    say_notes(found["notes"])
 
 
 def stolen(target: Plain, plan: Plain, out: Path | str, data: Plain) -> dict[str, Any]:

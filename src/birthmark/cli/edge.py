@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, cast
@@ -49,6 +49,12 @@ def say(text: object = "", *, lead: str = "", colour: str = "", err: bool = Fals
 def say_json(value: object) -> None:
     """Print one JSON document; numbers that are not finite become null."""
     typer.echo(json.dumps(plain_data(value)))
+
+
+def say_notes(notes: Iterable[str]) -> None:
+    """Print what must be known of the data, or of how a suspect was asked."""
+    for note in notes:
+        say(f"  note: {note}")
 
 
 def outcome(call: Callable[[], int | None], as_json: bool = False) -> int:

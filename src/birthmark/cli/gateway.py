@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from birthmark.cli import keys
-from birthmark.cli.edge import say, say_json
+from birthmark.cli.edge import say, say_json, say_notes
 from birthmark.cli.options import Alpha, Json, KeyFiles, LogFolder, Out, Report, SuspectChoice, command, noun
 from birthmark.cli.tables import table
 from birthmark.evidence import EXIT
@@ -139,8 +139,7 @@ def _print_trace(found: "Trace") -> None:
         rows,
     )
     say(found.reason)
-    for note in found.notes:
-        say(f"  note: {note}")
+    say_notes(found.notes)
 
 
 @command(top, "utility")
@@ -161,7 +160,8 @@ def utility(
     from birthmark.workshop.modelfile import load_module
     from birthmark.workshop.training import probabilities
 
-    samples = datasets.load(data.name, seed=data.seed, directory=data.directory)[split]
+    parts = datasets.load(data.name, seed=data.seed, directory=data.directory)
+    samples = parts[split]
     module, _, _ = load_module(
         source.path,
         architecture=source.architecture,
@@ -194,6 +194,7 @@ def utility(
     ]
     columns = ["strength", "top-1 kept", "accuracy", "L1", "KL", "ECE", "z of a perfect student by queries"]
     table(f"{len(samples)} held-out inputs, {clients} keys", columns, rows)
+    say_notes(parts.notes)
 
 
 def mount(app: typer.Typer) -> None:

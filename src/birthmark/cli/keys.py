@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from birthmark.cli.edge import say, say_json
+from birthmark.cli.edge import say, say_json, say_notes
 from birthmark.cli.options import Json, KeyFiles, LogFolder, Seed, Workplace, command, noun
 from birthmark.errors import SettingError
 from birthmark.workshop.choices import DataChoice, Making, ModelFile
@@ -94,13 +94,14 @@ def key_new(
     master = keys.master()
     result: dict[str, Any] = {"secret": str(keys.secret), "fingerprint": master.fingerprint}
     if keys.keyring is not None and source is not None:
-        made = _keyring(source, making, data, ring, place, quiet=as_json)
+        made, notes = _keyring(source, making, data, ring, place, quiet=as_json)
         result |= {
             "keyring": str(keys.keyring),
             "digest": made.save(keys.keyring),
             "queries": len(made.queries),
             "references": len(made.references),
             "placebos": len(made.placebos),
+            "notes": list(notes),
         }
     if as_json:
         say_json(result)
@@ -111,11 +112,12 @@ def key_new(
             "keyring in {keyring}: {queries} queries, {references} references, {placebos} placebo keys, digest "
             "{digest}".format(**result)
         )
+        say_notes(result["notes"])
 
 
 def _keyring(
     source: ModelFile, making: Making, data: DataChoice, ring: RingChoice, place: Workplace, *, quiet: bool
-) -> "Keyring":
+) -> "tuple[Keyring, tuple[str, ...]]":
     from birthmark.cli.progress import bar
     from birthmark.workshop.marking import make_keyring
     from birthmark.workshop.opening import open_owner
@@ -123,9 +125,10 @@ def _keyring(
     with closing(place.open()) as engine, bar("training references", quiet=quiet) as share:
         known = replace(making, start=making.start or "0")  # placebos are keys here: where a model started is no matter
         owner, _ = open_owner(source, known, data, cache=place.cache, engine=engine, progress=share)
-        return make_keyring(
+        made = make_keyring(
             owner, references=ring.references, seed=ring.seed, queries=ring.queries, placebos=ring.placebos
         )
+        return made, owner.notes
 
 
 @command(key, "claim")

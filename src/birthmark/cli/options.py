@@ -151,8 +151,8 @@ _DECLARED: Mapping[str, Any] = {
         typer.Option(
             "--answers",
             help=(
-                "What it answers: labels, probabilities, logits, topk, sigmoid, log-odds (one number for two classes) or "
-                "values; default its card's word, or logits for a file and probabilities for a server."
+                "What it answers: labels, probabilities, logits, topk, sigmoid, log-odds (one number for two classes) "
+                "or values; default its card's word, or logits for a file and probabilities for a server."
             ),
         ),
     ],

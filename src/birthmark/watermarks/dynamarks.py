@@ -173,6 +173,7 @@ class DynaMarksTies(DynaMarks):
     name: ClassVar[str] = "dynamarks-ties"
     needs: ClassVar[Access] = Access.LABELS
     logged: ClassVar[bool] = True
+    retired: ClassVar[Mapping[str, bool | float]] = {"views": 1}  # shifted versions of every query, in 0.1
 
     strength: str = "strong"
     most: int = 400

@@ -197,4 +197,5 @@ def steal(plan: Theft, target: Oracle, out: Path, parts: datasets.Data) -> dict[
         "target_accuracy": theft.source_accuracy,
         "agreement": None if math.isnan(theft.agreement) else theft.agreement,
         "failed": theft.failed,
+        "notes": list(parts.notes),
     }
