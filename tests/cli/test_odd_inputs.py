@@ -172,7 +172,7 @@ def test_one_line_and_the_right_code(
     assert len(err) < 700
 
 
-NAMES = (":", "::", "a:", ":b", "\0", "x:\0", "x" * 5000, "é:ü", "\udcff:x", ".:a", "sys:path", "a=b", "[1")
+NAMES = (":", "::", "a:", ":b", "\0", "x:\0", "x" * 5000, "é:ü", "\udcff:x", ".:a", "sys:path", "a=b", "[1", "9" * 5000)
 NAMED: tuple[tuple[object, ...], ...] = (
     ("utility", "--source", "s.safetensors", "--architecture"),
     *((*ENROLL, "s.safetensors", "--start", 0, option) for option in ("--recipe", "--data", "--method")),

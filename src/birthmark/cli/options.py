@@ -29,9 +29,9 @@ def shape_of(text: str) -> tuple[int, ...]:
     Raises:
         SettingError: it means none.
     """
-    parts = [part for part in text.replace(",", "x").split("x") if part]
-    if not all(part.isascii() and part.isdigit() and int(part) > 0 for part in parts):
-        raise SettingError(f"expected a shape like 1x28x28, got {text!r}")
+    parts = text.replace(",", "x").split("x") if text else []
+    if not all(part.isascii() and part.isdigit() and len(part) < 10 and int(part) > 0 for part in parts):
+        raise SettingError(f"expected a shape like 1x28x28, got {text[:100]!r}")
     return tuple(int(part) for part in parts)
 
 

@@ -221,8 +221,19 @@ def kept(body: bytes) -> tuple[Json, Callable[[Json], bytes]]:
     Only Python's own reader gives back NaN, Infinity and integers of more than 64 bits as they were.
     """
     if b"NaN" in body or b"Infinity" in body or _LONG.search(body):
-        return _exact(body), lambda value: json.dumps(value, separators=(",", ":")).encode()
-    return _read(body), orjson.dumps
+        return _exact(body), _spelt
+    return _read(body), _dumped
+
+
+def _spelt(value: Json) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+def _dumped(value: Json) -> bytes:
+    try:
+        return orjson.dumps(value)
+    except TypeError:  # half a character, which `_read` left to Python's own reader
+        return _spelt(value)
 
 
 def _exact(body: bytes, pairs: Callable[[list[tuple[str, Json]]], dict[str, Json]] | None = None) -> Json:
