@@ -75,6 +75,9 @@ bench-digits: $(VENV)/.installed
 # training throughput of the pool beside a bare PyTorch loop
 bench-speed: $(VENV)/.installed
 	$(BIN)/python benchmarks/speed/pool.py
+	$(BIN)/python benchmarks/speed/scoring.py --large
+	$(BIN)/python benchmarks/speed/answers.py
+	$(BIN)/python benchmarks/speed/large.py
 
 # extraction beside adversarial-robustness-toolbox; every theft's strength on Fashion-MNIST
 bench-peers: $(VENV)/.installed

@@ -7,18 +7,20 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from birthmark import data as datasets
+from birthmark.cli.commands import stolen
 from birthmark.errors import SettingError
 from birthmark.workshop.card import Card
+from birthmark.workshop.choices import DataChoice
 from birthmark.workshop.cohort import reference_cards, twin_cards
 from birthmark.zoo.build import build
 from birthmark.zoo.cluster import Ray
-from birthmark.zoo.executors import Serial
+from birthmark.zoo.executors import Job, Serial
 from birthmark.zoo.store import Store
 
 pytestmark = pytest.mark.filterwarnings(
@@ -46,6 +48,22 @@ def test_the_same_bits_as_here(cluster: Ray, tmp_path: Path) -> None:
     build(cards, there, data=DIGITS, executor=cluster)
     assert digests(here) == digests(there)
     assert [event["event"] for event in there.events()].count("built") == 6
+
+
+def test_a_theft_is_a_job_like_any_other(cluster: Ray, tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    build([SOURCE], store, data=DIGITS, executor=Serial())
+    target = {"target": str(store.path(SOURCE.key)), "spec": None, "answers": "", "authorisation": ""}
+    target |= {"architecture": "", "shape": [], "classes": 0}
+    plan = {"attack": "quantise", "settings": {"bits": 4}, "split": "attacker", "budget": None, "seed": 0}
+    for name in ("there", "here"):
+        work = {"target": target, "plan": plan, "data": asdict(DataChoice()), "out": str(tmp_path / name)}
+        if name == "here":
+            stolen(**work)
+        else:
+            cluster.submit(Job("theft", "birthmark.cli.commands:stolen", work))
+            assert not cluster.wait().error
+    assert (tmp_path / "here").read_bytes() == (tmp_path / "there").read_bytes()
 
 
 def test_a_killed_worker_loses_only_its_card(cluster: Ray, tmp_path: Path) -> None:
