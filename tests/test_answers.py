@@ -1,5 +1,6 @@
 """What rows look like, what is refused under which declaration, and how sigmoid scores are read."""
 
+import tracemalloc
 from collections.abc import Callable
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from birthmark import data
-from birthmark.answers import ENOUGH, as_probabilities, checked, likeness, rounding_step, softmax
+from birthmark.answers import ENOUGH, as_labels, as_probabilities, checked, likeness, one_hot, rounding_step, softmax
 from birthmark.errors import OracleError
 from birthmark.oracle import Function, HardLabels, Oracle, Probabilities
 from birthmark.types import Answers, Floats
@@ -174,3 +175,17 @@ def test_rounding_is_seen(logits: list[Floats]) -> None:
 def test_impossible_answers_are_named(rows: Floats, message: str) -> None:
     with pytest.raises(OracleError, match=message):
         checked(rows, 2, 3, Answers.PROBABILITIES, "suspect")
+
+
+def test_one_hot_rows_of_many_classes_take_their_own_memory_alone() -> None:
+    assert one_hot([2, 0], 3).tolist() == [[0, 0, 1], [1, 0, 0]]
+    assert one_hot(1, 3).tolist() == [0, 1, 0]
+    assert one_hot([[1], [0]], 2).tolist() == [[[0, 1]], [[1, 0]]]
+    rows = np.zeros((2, 3, 4))
+    rows[1, 2, 3] = 1
+    assert as_labels(rows).shape == (2, 3, 4)
+    assert as_labels(rows).argmax(axis=2).tolist() == [[0, 0, 0], [0, 0, 3]]
+    tracemalloc.start()
+    as_labels(np.zeros((3, 5000)))
+    assert tracemalloc.get_traced_memory()[1] < 10 * 3 * 5000 * 8  # a 5000 x 5000 matrix takes 200 MB
+    tracemalloc.stop()

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from birthmark.errors import OracleError
 from birthmark.types import Answers, Floats
@@ -206,6 +207,12 @@ def shown_as(answers: Floats, values: bool) -> Callable[[Floats], Floats]:
 
 def as_labels(rows: Floats) -> Floats:
     """One-hot rows (..., k) of the top class."""
-    labels = np.zeros(rows.shape)
-    np.put_along_axis(labels, rows.argmax(axis=-1)[..., None], 1.0, axis=-1)
-    return labels
+    return one_hot(rows.argmax(axis=-1), rows.shape[-1])
+
+
+def one_hot(classes: ArrayLike, k: int) -> Floats:
+    """Rows (..., k) that are 1 at the class numbers (...) and 0 elsewhere; no k by k matrix is made on the way."""
+    places = np.asarray(classes)[..., None]
+    rows = np.zeros((*places.shape[:-1], k))
+    np.put_along_axis(rows, places, 1.0, axis=-1)
+    return rows

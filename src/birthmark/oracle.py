@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from birthmark.answers import ENOUGH, as_probabilities, checked
+from birthmark.answers import ENOUGH, as_labels, as_probabilities, checked
 from birthmark.errors import BudgetError, ShapeError
 from birthmark.types import Access, Answers, Array, Floats, Labels
 
@@ -158,7 +158,7 @@ class HardLabels(Wrapper):
 
     def __call__(self, inputs: Array) -> Floats:
         rows = self.inner(inputs)
-        return np.eye(rows.shape[1])[rows.argmax(axis=1)]
+        return as_labels(rows)
 
 
 class TopK(Wrapper):

@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 from torch import nn
 
-from birthmark.answers import is_labels, softmax
+from birthmark.answers import as_labels, is_labels, softmax
 from birthmark.oracle import Oracle
 from birthmark.settings import Allowed
 from birthmark.theft.asking import affordable, ask
@@ -65,7 +65,7 @@ class AdaptiveDynamarks(Extraction):
         if self.way == "labels":
             top, kind = np.sort(answers, axis=1), Answers.LABELS
             kept = top[:, -1] - top[:, -2] >= self.margin
-            inputs, answers = inputs[kept], np.eye(answers.shape[1])[answers[kept].argmax(axis=1)]
+            inputs, answers = inputs[kept], as_labels(answers[kept])
         elif self.way == "recovery" and not is_labels(answers):
             own = self.trained(self.fresh(data.shape, answers.shape[1], seed=seed + 1), data, seed=seed + 1)
             answers = self._cleaned(inputs, answers, probabilities(own, inputs), random)

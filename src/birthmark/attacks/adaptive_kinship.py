@@ -10,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 from torch import nn
 
+from birthmark.answers import one_hot
 from birthmark.oracle import Oracle
 from birthmark.settings import Allowed
 from birthmark.theft.parents import Adaptive
@@ -54,6 +55,6 @@ class AdaptiveKinship(Adaptive):
         if self.way == "mixing":
             return named(Average([stolen, own[0]], 1 - self.strength), stolen, members=2).eval()
         foreign = np.mean([probabilities(model, data.inputs) for model in own], axis=0)
-        truth = np.eye(answers.shape[1])[data.targets.astype(np.int64)]
+        truth = one_hot(data.targets.astype(np.int64), answers.shape[1])
         soft = np.asarray(self.strength * foreign + (1 - self.strength) * truth)
         return fit(stolen, data, tuning, seed=seed, soft=soft)

@@ -19,6 +19,7 @@ from inspect import Parameter, signature
 import numpy as np
 from scipy import ndimage
 
+from birthmark.answers import as_labels
 from birthmark.crafting import images
 from birthmark.errors import DataError, SettingError, ShapeError, nearest
 from birthmark.oracle import HardLabels, Oracle, Probabilities, Rounded, TopK, Wrapper
@@ -194,7 +195,7 @@ class RandomisedSmoothing(Wrapper):
         noise = np.stack([self.draws(row).normal(0, self.level, (self.copies, *row.shape)) for row in inputs])
         rows = self.inner((inputs[:, None] + noise).reshape(-1, *inputs.shape[1:]).astype(np.float32))
         mean = rows.reshape(len(inputs), self.copies, -1).mean(axis=1)
-        return np.eye(mean.shape[1])[mean.argmax(axis=1)] if self.answers is Answers.LABELS else np.asarray(mean)
+        return as_labels(mean) if self.answers is Answers.LABELS else np.asarray(mean)
 
 
 class Detector(Wrapper):

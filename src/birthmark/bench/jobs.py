@@ -17,6 +17,7 @@ import numpy as np
 from torch import nn
 
 from birthmark import registry
+from birthmark.answers import as_labels
 from birthmark.artifact import canonical, digest_of, disk_errors, plain, write_atomically
 from birthmark.attacks.evasion import evade
 from birthmark.claim import Claim
@@ -231,7 +232,7 @@ class _Scored:
         if answers.shape[1] != self.claim.task.outputs and not registry.scorer(self.claim).any_outputs:
             return None
         labels = self.level is Access.LABELS
-        shown = np.eye(answers.shape[1])[answers.argmax(axis=1)] if labels else answers.astype(np.float64)
+        shown = as_labels(answers) if labels else answers.astype(np.float64)
         n = len(self.claim.queries)
         sizes = sorted({b for b in self.budgets if b < n} | {min(n, max(self.budgets))})
         cells = {str(size): cell for size in sizes if (cell := self._cell(shown[:size], entry.evasion)) is not None}

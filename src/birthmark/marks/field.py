@@ -16,6 +16,7 @@ from functools import cached_property
 
 import numpy as np
 
+from birthmark.answers import as_labels
 from birthmark.errors import ShapeError
 from birthmark.marks.keys import Secret
 from birthmark.types import Array, Floats
@@ -193,7 +194,7 @@ class Ground:
     @cached_property
     def _cells(self) -> Floats:
         """(q, k): one-hot top class of the source."""
-        return np.asarray(np.eye(self.source.shape[1])[self.source.argmax(axis=1)])
+        return as_labels(self.source)
 
     @cached_property
     def _shown(self) -> Floats:

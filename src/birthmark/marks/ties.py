@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from birthmark.answers import as_labels
 from birthmark.marks.field import CHUNK, Waves
 from birthmark.types import Floats, Labels
 
@@ -59,7 +60,7 @@ def divided(ties: Ties, references: Floats) -> Labels:
 
     The order knows no key, so a key and its placebos stay exchangeable.
     """
-    votes = [ties.leaning(np.eye(rows.shape[1])[rows.argmax(axis=1)]) for rows in references]
+    votes = [ties.leaning(as_labels(rows)) for rows in references]
     return np.argsort(np.abs(np.sum(votes, axis=0)), kind="stable") if votes else np.arange(len(ties.rows))
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from birthmark.answers import one_hot
 from birthmark.claim import Claim
 from birthmark.report.plots import mirror
 from birthmark.report.words import number
@@ -74,7 +75,7 @@ def source_answers(claim: Claim) -> Floats | None:
         and labels.shape[1] == q
         and 0 <= labels[0].min() <= labels[0].max() < k
     ):
-        return np.asarray(np.eye(k)[labels[0]])
+        return one_hot(labels[0], k)
     kept = claim.tensors.get("source", claim.tensors.get("owners", np.zeros(0)))
     rows = kept[0] if kept.ndim == 3 else kept
     return rows if rows.shape == (q, k) and rows.dtype.kind == "f" else None

@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import BeforeValidator, Field
 from pydantic.dataclasses import dataclass
 
+from birthmark.answers import as_labels, one_hot
 from birthmark.claim import Task
 from birthmark.errors import OracleError
 from birthmark.secrets import printable
@@ -91,7 +92,7 @@ def rows(value: object, n: int, said: Reading, task: Task, name: str) -> Floats:
             answers = [_pairs([item], name) for item in answers]
         return _each(lambda row: _named(row, said, task, name), answers, said, name)
     if said.answers == "labels" and (labels := _labels(answers)):
-        return np.eye(task.outputs)[[_place(label, said, task, name) for label in labels]]
+        return one_hot([_place(label, said, task, name) for label in labels], task.outputs)
     return matrix(numbers(answers, n, said, name), said, task, name)
 
 
@@ -259,7 +260,7 @@ def _named(scores: Mapping[str, object], said: Reading, task: Task, name: str) -
             "answers topk if it shows the top classes only"
         )
     if said.answers == "labels":
-        return np.asarray(np.eye(task.outputs)[row.argmax()])
+        return as_labels(row)
     return _among_chosen(row, np.asarray(total)) if said.answers == "probabilities" else row
 
 

@@ -29,6 +29,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from birthmark.answers import as_labels
 from birthmark.claim import Claim, Scores
 from birthmark.errors import DataError, SettingError, ShapeError
 from birthmark.marks import soft
@@ -136,7 +137,7 @@ class DynaMarks(Watermark):
             self.answers == "top-k",
         )
         marked = mark_rows(rows, h, *how)
-        return np.eye(rows.shape[1])[marked.argmax(axis=1)] if self.answers == "labels" else marked
+        return as_labels(marked) if self.answers == "labels" else marked
 
     def claim(self) -> Claim:
         """The claim on all held-out inputs of the keyring.
