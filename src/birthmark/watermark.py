@@ -19,6 +19,7 @@ class Watermark(ABC):
             0 for keys without luck.
         logged: whether it claims on inputs that a client asked, which its key must hold then (`marks.keyring.logged`).
         retired: as of `Method`.
+        in_weights: whether the source itself carries the mark, so that other models are the claim's unmarked ground.
 
     Attributes:
         lies: largest share of sure answers (99 % and more) whose top class the mark changes, 0 to 1.
@@ -31,6 +32,7 @@ class Watermark(ABC):
     key_correlation: ClassVar[float] = 0.0
     logged: ClassVar[bool] = False
     retired: ClassVar[Mapping[str, bool | float]] = {}
+    in_weights: ClassVar[bool] = False
 
     @property
     def lies(self) -> float:

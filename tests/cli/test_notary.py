@@ -95,7 +95,7 @@ def test_before_training_the_source_s_own_seeds_are_drawn(tmp_path: Path) -> Non
     assert run("commit", "--out", tmp_path / "c", *PROMISE, "--recipe", "mlp")[0] == 0
     code, out, _ = run("draw", tmp_path / "c", "--value", VALUE)
     assert code == 0
-    assert out.count("train the source with") == 2
+    assert out.count("train with") == 2
 
 
 @pytest.mark.parametrize(

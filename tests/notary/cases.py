@@ -10,7 +10,6 @@ from birthmark.artifact import canonical, write_atomically
 from birthmark.claim import Claim, Task
 from birthmark.evidence import Evidence
 from birthmark.notary import folders, signing
-from birthmark.notary.cases import COMMITTED
 from birthmark.notary.commitments import BEFORE_DISPUTE, FIXED, Commitment, Drawn, commit, draw
 from birthmark.notary.signing import Private
 from birthmark.notary.trees import tree_of
@@ -74,7 +73,8 @@ class Accuser:
     def commit(self, commitment: Commitment, drawn: Drawn | None = None, stamp: Any = None) -> Path:
         place = self.folder / "committed"
         envelope = signing.sign(
-            signing.statement({"commitment.json": sha256(commitment.blob).hexdigest()}, COMMITTED, {}), self.key
+            signing.statement({"commitment.json": sha256(commitment.blob).hexdigest()}, folders.OF_COMMITMENT, {}),
+            self.key,
         )
         write_atomically(place / "commitment.json", commitment.blob)
         write_atomically(place / "commitment.dsse.json", envelope)

@@ -11,15 +11,16 @@ import pytest
 from birthmark.claim import Claim
 from birthmark.errors import ArtifactError
 from birthmark.notary import stamps
-from birthmark.notary.cases import Known, read_case
+from birthmark.notary.cases import read_case
+from birthmark.notary.checks import Check, Known, Outcome
 from birthmark.notary.commitments import Commitment, Drawn, draw
 from birthmark.notary.folders import load
-from birthmark.notary.judging import Check, Finding, Judgement, Outcome, judge
+from birthmark.notary.judging import Finding, Judgement, judge
 from birthmark.notary.signing import new_key
 from notary.cases import SECRET, VALUE, Accuser, committed_claim, table_claim
 from notary.conftest import Authority
 
-HELD = [Check(name, Outcome.HELD, "") for name in ("rebuilt", "asked")]
+HELD = [Check(name, Outcome.HELD, "") for name in ("source", "rebuilt", "asked")]
 LATER = datetime.now(UTC) + timedelta(days=1)
 
 

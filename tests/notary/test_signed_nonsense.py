@@ -12,7 +12,8 @@ import pytest
 
 from birthmark.artifact import canonical
 from birthmark.errors import ArtifactError
-from birthmark.notary.cases import Known, read_case
+from birthmark.notary.cases import read_case
+from birthmark.notary.checks import Known
 from birthmark.notary.folders import Sealed
 from birthmark.notary.judging import Finding, judge
 from birthmark.notary.signing import new_key

@@ -1,23 +1,21 @@
 """The commands of the notary: commit, draw, sign, timestamp, judge."""
 
 import os
-from contextlib import closing, suppress
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from birthmark.cli import judge
 from birthmark.cli.edge import say, say_json
-from birthmark.cli.options import Alpha, Json, Settings, SuspectChoice, command, noun, settings_of
+from birthmark.cli.options import Alpha, Json, Settings, command, noun, settings_of
 from birthmark.errors import BirthmarkError, SettingError
 from birthmark.workshop.choices import DataChoice, Making, ModelFile
 
 if TYPE_CHECKING:
     from birthmark.evidence import Evidence
-    from birthmark.notary.cases import Case, Known
-    from birthmark.notary.judging import Check, Judgement
 
 top = typer.Typer()
 
@@ -52,12 +50,13 @@ class Promise:
 
 @noun(
     {
-        "method": Annotated[str, typer.Option("--method", help="Fingerprint method (birthmark list methods).")],
+        "method": Annotated[str, typer.Option("--method", help="Fingerprint method, or watermark (birthmark list).")],
         "settings": Settings,
         "alpha": Alpha,
         "answers": Annotated[str, typer.Option("--kind", help="Of the answers: probabilities or labels.")],
         "budget": Annotated[int, typer.Option("--budget", help="Queries to be asked; 0 for all of the claim's.")],
         "null": Annotated[str, typer.Option("--null", help="What the score is ranked among: placebos or references.")],
+        "client": Annotated[str, typer.Option("--client", help="Of a watermark: for whom its key will be.")],
         "claim": Annotated[Path | None, typer.Option("--claim", help="A claim that is there already.")],
     }
 )
@@ -71,14 +70,21 @@ class Trial:
     answers: str = "probabilities"
     budget: int = 0
     null: str = "placebos"
+    client: str = ""
     claim: Path | None = None
 
     def fixed(self) -> dict[str, Any]:
         from birthmark import registry
 
-        method = registry.make("methods", self.method, settings_of(list(self.settings)))
+        said = settings_of(list(self.settings))
+        marks = registry.found("watermarks")
+        scorer = registry.make("watermarks" if self.method in marks else "methods", self.method, said)
+        if (self.method in marks) != bool(self.client):
+            raise SettingError("give --client for a watermark, whose key is one client's, and for nothing else")
+        settings = {name: value for name, value in vars(scorer).items() if name != "key"}
         terms = {name: getattr(self, name) for name in ("method", "alpha", "answers", "null")}
-        return {**terms, "settings": asdict(method), "budget": self.budget or None}
+        client = {"client": self.client} if self.client else {}
+        return {**terms, **client, "settings": settings, "budget": self.budget or None}
 
 
 @command(top, "commit")
@@ -122,6 +128,7 @@ def draw(
 ) -> None:
     """Draw what the commitment left to its round: seeds of twins, part of the pool, the source's own seed."""
     from birthmark.artifact import write_atomically
+    from birthmark.marks import keys
     from birthmark.notary import commitments
     from birthmark.notary.commitments import BEFORE_TRAINING, Commitment
 
@@ -129,16 +136,18 @@ def draw(
     drawn = commitments.draw(made, value, commitments.read_secret(folder / "secret"))
     write_atomically(folder / "drawn.json", drawn.blob)
     own = {}
+    if made.fixed.get("client"):
+        keys.write_secret(folder / "master.key", keys.Secret(drawn.key("master")))
+        own["master"] = str(folder / "master.key")
     if made.stage == BEFORE_TRAINING:
-        own = {name: str(drawn.seed(name)) for name in ("start", "course")}
+        own |= {name: str(drawn.seed(name)) for name in ("start", "course")}
     if as_json:
         say_json({"drawn": str(folder / "drawn.json"), **own})
         return
-    said = "".join(f"\ntrain the source with {name} {seed}" for name, seed in own.items())
-    for line in f"drawn: {folder / 'drawn.json'}{said}\nthen: birthmark enroll --drawn {folder / 'drawn.json'}".split(
-        "\n"
-    ):
-        say(line)
+    say(f"drawn: {folder / 'drawn.json'}")
+    for name, value in own.items():
+        say(f"make the watermark's keys with --secret {value}" if name == "master" else f"train with {name} {value}")
+    say(f"then: birthmark enroll --drawn {folder / 'drawn.json'}")
 
 
 @command(top, "sign")
@@ -184,106 +193,6 @@ def timestamp(
         say("  ".join(f"{name} {value}" for name, value in found.items()))
 
 
-@noun(
-    {
-        "signer": Annotated[Path | None, typer.Option("--signer", help="The accuser's public key (PEM).")],
-        "roots": Annotated[
-            Path | None, typer.Option("--roots", help="Certificates (PEM) of time-stamp authorities that you trust.")
-        ],
-        "value": Annotated[str, typer.Option("--value", help="The committed round's public value, looked up by you.")],
-        "published": Annotated[str, typer.Option("--published", help="When it was published, 2026-01-31T12:00.")],
-        "since": Annotated[str, typer.Option("--since", help="Day from which the suspect is known, 2026-01-31.")],
-        "pool": Annotated[str, typer.Option("--pool", help="Data that the owner did not choose: name, file, folder.")],
-        "cache": Annotated[Path, typer.Option("--cache", help="Folder of the models that you train.")],
-    }
-)
-@dataclass(frozen=True)
-class Knowledge:
-    """What the judge knows without the accuser."""
-
-    signer: Path | None = None
-    roots: Path | None = None
-    value: str = ""
-    published: str = ""
-    since: str = ""
-    pool: str = ""
-    cache: Path = Path("zoo")
-
-    def read(self) -> "Known":
-        from birthmark.notary import signing, stamps
-        from birthmark.notary.cases import Known
-
-        return Known(
-            signing.read_public_key(self.signer) if self.signer else None,
-            stamps.roots(self.roots) if self.roots else (),
-            self.value,
-            _moment(self.published),
-            _moment(self.since),
-        )
-
-
-def _moment(text: str) -> datetime | None:
-    try:
-        found = datetime.fromisoformat(text) if text else None
-    except ValueError:
-        raise SettingError(f"expected a day or a time like 2026-01-31T12:00, got {text!r}") from None
-    return found.replace(tzinfo=found.tzinfo or UTC) if found else None
-
-
-@command(top, "judge")
-def judge(
-    evidence: Annotated[Path, typer.Argument(help="Sealed evidence: a folder, or a zip.")],
-    known: Knowledge = Knowledge(),
-    suspect: SuspectChoice | None = None,
-    source: ModelFile | None = None,
-    making: Making = Making(),
-    data: DataChoice = DataChoice(),
-    as_json: Json = False,
-) -> int:
-    """Judge sealed evidence: upheld (exit 10), rejected (11) or inconclusive (3), with every check in words.
-
-    Without --source and --suspect only what the papers show is checked.
-    """
-    from birthmark.notary import folders
-    from birthmark.notary.cases import read_case
-    from birthmark.notary.judging import judge as judged
-
-    facts = known.read()
-    case = read_case(folders.load(evidence), facts)
-    more = _with_models(case, known, suspect, source, making, data) if source else []
-    found = judged(case, facts, more)
-    if as_json:
-        say_json(found.as_dict())
-    else:
-        _print(found)
-    return found.exit_code
-
-
-def _with_models(
-    case: "Case", known: Knowledge, suspect: SuspectChoice | None, source: ModelFile, making: Making, data: DataChoice
-) -> "list[Check]":
-    from birthmark import data as datasets
-    from birthmark.artifact import file_digest
-    from birthmark.notary.workbench import model_checks, workplace
-    from birthmark.workshop.opening import open_owner
-    from birthmark.zoo.catalogue import executor
-    from birthmark.zoo.store import Store
-
-    with closing(executor("local", None)) as engine:
-        owner, _ = open_owner(source, making, data, cache=known.cache, engine=engine)
-        parts = datasets.load(data.name, seed=data.seed, directory=data.directory)
-        own = datasets.load(known.pool, seed=data.seed, directory=data.directory)["test"] if known.pool else None
-        oracle, digest = suspect.open(owner.task) if suspect else None, file_digest(source.path)
-        owner = workplace(owner, digest, Store(known.cache), parts, engine)
-        return model_checks(case, owner, parts, digest, oracle, own)
-
-
-def _print(found: "Judgement") -> None:
-    say(found.reason, lead=f"{found.finding}: ")
-    for check in found.checks:
-        say(f"  {check.name}: {check.outcome}: {check.words}")
-
-
 def spent(claim: Path, queries: int, evidence: "Evidence") -> None:
     """Keep beside the claim how many of its queries a suspect has seen, where that can be written."""
     from birthmark.notary import inventory
@@ -308,3 +217,4 @@ def print_unjudged(claim: Path, queries: int, evidence: "Evidence") -> None:
 def mount(app: typer.Typer) -> None:
     """Add these commands to the `birthmark` command."""
     app.add_typer(top)
+    app.add_typer(judge.top)

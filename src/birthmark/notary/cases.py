@@ -1,29 +1,23 @@
 """Sealed evidence as a judge reads it: what the accuser states, and the same numbers reached again."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 
-from cryptography.x509 import Certificate
-
 from birthmark.claim import Claim
 from birthmark.errors import ArtifactError, BirthmarkError
 from birthmark.evidence import FORMAT, Evidence
 from birthmark.notary import signing, stamps
+from birthmark.notary.checks import Known
 from birthmark.notary.commitments import Commitment, Drawn
-from birthmark.notary.folders import Sealed
-from birthmark.notary.signing import Public
+from birthmark.notary.folders import COMMITMENT, DRAW, ENVELOPE, EVIDENCE, OF_COMMITMENT, STAMP, Sealed
 from birthmark.notary.strict import parse_canonical, past
 from birthmark.transcript import Replay
 from birthmark.types import Plain
 from birthmark.verify import Terms, verify
 
-EVIDENCE, DRAW = "evidence.json", "drawn.json"
-COMMITMENT, ENVELOPE, STAMP = "commitment.json", "commitment.dsse.json", "commitment.tsr"
-COMMITTED = "urn:birthmark:commitment:1"
 STRANGE = (
     LookupError,
     TypeError,
@@ -35,30 +29,13 @@ STRANGE = (
 
 
 @dataclass(frozen=True)
-class Known:
-    """What the judge knows without the accuser.
-
-    Attributes:
-        signer: the accuser's public key. roots: certificates of time-stamp authorities that the judge trusts.
-        value: the public random value of the committed round, looked up by the judge, in hex.
-        published: when that value was published; a commitment younger than it could be chosen to fit.
-        since: when the suspect is first known to have existed.
-    """
-
-    signer: Public | None = None
-    roots: Sequence[Certificate] = ()
-    value: str = ""
-    published: datetime | None = None
-    since: datetime | None = None
-
-
-@dataclass(frozen=True)
 class Case:
     """Sealed evidence, read.
 
     Attributes:
         stated: the evidence as the accuser states it. claim: the accuser's.
         commitment, drawn: if there are any. dated: when a trusted authority stamped the commitment.
+        listed: as `Known` says.
     """
 
     sealed: Sealed
@@ -68,12 +45,14 @@ class Case:
     commitment: Commitment | None = None
     drawn: Drawn | None = None
     dated: datetime | None = None
+    listed: int = 0
 
     @property
     def alpha(self) -> float:
         """The error rate to judge at: the committed one, divided among all that the owner committed to before."""
         alpha = float(self.commitment.fixed["alpha"] if self.commitment else self.stated["alpha"])
-        return alpha / (1 + len(self.commitment.earlier)) if self.commitment else alpha
+        earlier = len(self.commitment.earlier) if self.commitment else 0
+        return alpha / (1 + max(earlier, self.listed))
 
 
 def read_case(sealed: Sealed, known: Known = Known()) -> Case:
@@ -97,7 +76,7 @@ def read_case(sealed: Sealed, known: Known = Known()) -> Case:
         raise ArtifactError(f"claim and transcript give no verdict: {type(error).__name__}: {error}") from None
     commitment, dated = _commitment(sealed, known)
     drawn = Drawn.read(sealed.files[DRAW], DRAW) if DRAW in sealed.files else None
-    return Case(sealed, stated, claim, replayed, commitment, drawn, dated)
+    return Case(sealed, stated, claim, replayed, commitment, drawn, dated, known.listed)
 
 
 def _replayed(claim: Claim, digest: str, stated: Plain, transcript: Path) -> Evidence:
@@ -118,7 +97,7 @@ def _commitment(sealed: Sealed, known: Known) -> tuple[Commitment | None, dateti
         return found, None
     key = signing.public_key(sealed.files["key.pem"], "key.pem")
     payload = signing.opened(sealed.files[ENVELOPE], key, ENVELOPE)
-    if payload != signing.statement({COMMITMENT: sha256(blob).hexdigest()}, COMMITTED, {}):
+    if payload != signing.statement({COMMITMENT: sha256(blob).hexdigest()}, OF_COMMITMENT, {}):
         raise ArtifactError(f"{ENVELOPE}: signs another commitment than {COMMITMENT}")
     if STAMP not in sealed.files or not known.roots:
         return found, None

@@ -127,6 +127,12 @@ class Drawn:
         key = bytes.fromhex(self.secret)
         return int.from_bytes(hmac.digest(key, canonical([self.commitment, self.value, *words]), "sha256")[:16])
 
+    def key(self, *words: str | int) -> bytes:
+        """A key of 32 bytes for what the words name."""
+        return hmac.digest(
+            bytes.fromhex(self.secret), canonical([self.commitment, self.value, "key", *words]), "sha256"
+        )
+
     def part(self, n: int, share: float) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
         """The part of a pool of `n` inputs that may be asked, as rising places."""
         order = np.random.default_rng(self.seed("pool")).permutation(n)

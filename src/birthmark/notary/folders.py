@@ -28,9 +28,12 @@ from birthmark.types import Plain
 
 KIND, ENVIRONMENT = "urn:birthmark:evidence:1", "birthmark/environment/1"
 SEAL, KEY = "seal.dsse.json", "key.pem"
+EVIDENCE, DRAW = "evidence.json", "drawn.json"
+COMMITMENT, ENVELOPE, STAMP = "commitment.json", "commitment.dsse.json", "commitment.tsr"
+OF_COMMITMENT = "urn:birthmark:commitment:1"
 CLAIM = ("claim/data.json", "claim/manifest.json", "claim/tensors.safetensors")
-NEEDED = ("evidence.json", "transcript.jsonl", "environment.json", KEY, *CLAIM)
-COMMITTED = ("commitment.json", "commitment.dsse.json", "commitment.tsr", "drawn.json")
+NEEDED = (EVIDENCE, "transcript.jsonl", "environment.json", KEY, *CLAIM)
+COMMITTED = (COMMITMENT, ENVELOPE, STAMP, DRAW)
 KNOWN = {SEAL, *NEEDED, *COMMITTED}
 LARGEST = 2 << 30  # bytes of all files together
 SAFE = re.compile(r"[^A-Za-z0-9._/ -]")
@@ -62,7 +65,7 @@ def gather(evidence: Path, claim: Path, commitment: Path | None = None) -> dict[
     Raises:
         ArtifactError: one is missing, is a link, or too large.
     """
-    places = {name: evidence / name for name in ("evidence.json", "transcript.jsonl")}
+    places = {name: evidence / name for name in (EVIDENCE, "transcript.jsonl")}
     places |= {name: claim / Path(name).name for name in CLAIM}
     if commitment is not None:
         places |= {name: commitment / name for name in COMMITTED if (commitment / name).exists()}

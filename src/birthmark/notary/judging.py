@@ -2,7 +2,8 @@
 
 Nothing of the accuser's is believed. What the folder alone can show is checked here, by the same `verify` that the
 accuser ran, with the transcript in the suspect's place; what takes models (rebuilding the source, twins of the judge's
-own, asking the suspect) is `birthmark.notary.workbench`. A finding is `upheld` only if every check of `DECISIVE` held.
+own, asking the suspect) is `birthmark.notary.workbench`. A finding is `upheld` only if no check failed and every one of
+`DECISIVE` held (of `OF_KEYS` for a claim of a key).
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,24 +11,21 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from hashlib import sha256
 from math import isclose
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from birthmark import registry
 from birthmark.evidence import Evidence, Verdict, plain_data
+from birthmark.method import Method
 from birthmark.notary import signing
-from birthmark.notary.cases import Case, Known
+from birthmark.notary.checks import Check, Known, Outcome
 from birthmark.notary.commitments import BEFORE_TRAINING, Commitment
 from birthmark.notary.trees import tree_of
 
+if TYPE_CHECKING:
+    from birthmark.notary.cases import Case
+
 ASKED_ANEW = {"repeats", "sent", "transcript", "notes", "authorisation", "made"}  # no numbers of a verdict
-
-
-class Outcome(StrEnum):
-    """How a check ended."""
-
-    HELD = "held"
-    FAILED = "failed"
-    UNCLEAR = "unclear"
-    NOT_DONE = "not done"
+LATER = {"grade"}  # what evidence of earlier versions does not state
 
 
 class Finding(StrEnum):
@@ -39,15 +37,6 @@ class Finding(StrEnum):
 
 
 EXIT = {Finding.UPHELD: 10, Finding.REJECTED: 11, Finding.INCONCLUSIVE: 3}
-
-
-@dataclass(frozen=True)
-class Check:
-    """One check: what it is about, how it ended, and that in words."""
-
-    name: str
-    outcome: Outcome
-    words: str
 
 
 @dataclass(frozen=True)
@@ -74,12 +63,12 @@ class Judgement:
         return {"format": "birthmark/judgement/1", **plain_data(asdict(self)), "exit_code": self.exit_code}
 
 
-def paper_checks(case: Case, known: Known) -> list[Check]:
+def paper_checks(case: "Case", known: Known) -> list[Check]:
     """Every check that takes no model."""
     return [_signer(case, known), _numbers(case), *_committed(case, known), direction(case, known)]
 
 
-def _signer(case: Case, known: Known) -> Check:
+def _signer(case: "Case", known: Known) -> Check:
     who = f"the key {case.sealed.signer[:16]}"
     if known.signer is None:
         return Check("signature", Outcome.NOT_DONE, f"sealed by {who}; whose key that is, nobody has told the judge")
@@ -88,10 +77,11 @@ def _signer(case: Case, known: Known) -> Check:
     return Check("signature", Outcome.HELD, f"sealed by the accuser's key {case.sealed.signer[:16]}")
 
 
-def _numbers(case: Case) -> Check:
+def _numbers(case: "Case") -> Check:
     """Whether the stated numbers are those that claim and transcript give."""
     again = case.replayed.as_dict()
-    wrong = [name for name in sorted(set(again) - ASKED_ANEW) if not _same(case.stated.get(name), again[name])]
+    known = set(again) - ASKED_ANEW - (LATER - set(case.stated))
+    wrong = [name for name in sorted(known) if not _same(case.stated.get(name), again[name])]
     if case.stated.get("transcript") != sha256(case.sealed.files["transcript.jsonl"]).hexdigest():
         wrong.append("transcript")
     if wrong:
@@ -110,7 +100,7 @@ def _same(one: Any, other: Any) -> bool:
     return type(one) is type(other) and one == other
 
 
-def _committed(case: Case, known: Known) -> list[Check]:
+def _committed(case: "Case", known: Known) -> list[Check]:
     made = case.commitment
     if made is None:
         return [
@@ -121,7 +111,7 @@ def _committed(case: Case, known: Known) -> list[Check]:
     return [_terms(case, made), _tree(case, made), _draw(case, made, known)]
 
 
-def _terms(case: Case, made: Commitment) -> Check:
+def _terms(case: "Case", made: Commitment) -> Check:
     """Whether the suspect was tested as committed."""
     found = {
         "budget": case.stated.get("queries"),
@@ -138,7 +128,7 @@ def _terms(case: Case, made: Commitment) -> Check:
     return Check("commitment", Outcome.HELD, f"the suspect was tested as committed ({made.stage}){looks}")
 
 
-def _tree(case: Case, made: Commitment) -> Check:
+def _tree(case: "Case", made: Commitment) -> Check:
     if not made.root:
         return Check("claim", Outcome.NOT_DONE, "the claim was made after the commitment, and is not fixed by it")
     if case.drawn is None:
@@ -148,18 +138,26 @@ def _tree(case: Case, made: Commitment) -> Check:
     return Check("claim", Outcome.HELD, "queries, expected answers and placebos are the committed ones")
 
 
-def _draw(case: Case, made: Commitment, known: Known) -> Check:
-    drawn = case.drawn
+def _draw(case: "Case", made: Commitment, known: Known) -> Check:
     if made.root:
         words = "the claim was there when it was committed to: its twins and queries were the owner's choice"
         return Check("draw", Outcome.NOT_DONE, words)
-    if drawn is None:
+    if case.drawn is None:
         return Check("draw", Outcome.NOT_DONE, "nothing was drawn: the owner chose twins and queries as they liked")
+    found, made_with = by_its_round(case, made, known), case.claim.facts.get("drawn")
+    if found.outcome is not Outcome.FAILED and not keyed(case) and made_with != sha256(case.drawn.blob).hexdigest():
+        return Check("draw", Outcome.FAILED, "the claim was not made with what was drawn")
+    return found
+
+
+def by_its_round(case: "Case", made: Commitment, known: Known) -> Check:
+    """Whether what was drawn follows from the commitment and a value that came after it."""
+    drawn = case.drawn
+    if drawn is None:
+        return Check("draw", Outcome.NOT_DONE, "nothing was drawn")
     right = (made.digest, made.secret) == (drawn.commitment, sha256(bytes.fromhex(drawn.secret)).hexdigest())
     if not right or (known.value and known.value.lower() != drawn.value):
         return Check("draw", Outcome.FAILED, f"the draw does not follow from commitment, secret and {_round(made)}")
-    if case.claim.facts.get("drawn") != sha256(drawn.blob).hexdigest():
-        return Check("draw", Outcome.FAILED, "the claim was not made with what was drawn")
     if not known.value or known.published is None or case.dated is None:
         words = f"nobody has looked up what {_round(made)} was, and that it came after a stamp that the judge trusts"
         return Check("draw", Outcome.NOT_DONE, words)
@@ -169,11 +167,16 @@ def _draw(case: Case, made: Commitment, known: Known) -> Check:
     return Check("draw", Outcome.HELD, f"twins and queries were drawn by {_round(made)}")
 
 
+def keyed(case: "Case") -> bool:
+    """Whether the claim is one of a key, whose placebos are other keys."""
+    return not isinstance(registry.scorer(case.claim), Method)
+
+
 def _round(made: Commitment) -> str:
     return f"round {made.round} of {made.beacon}"
 
 
-def direction(case: Case, known: Known) -> Check:
+def direction(case: "Case", known: Known) -> Check:
     """Which came first: the source, or the suspect. Scores cannot tell."""
     untold = "related; which came first is not shown"
     if case.commitment is None or case.dated is None:
@@ -185,8 +188,9 @@ def direction(case: Case, known: Known) -> Check:
         return Check("direction", Outcome.FAILED, words)
     if known.since is not None:
         return Check("direction", Outcome.HELD, f"the commitment is of {when}, before the suspect is first known")
-    if case.commitment.stage == BEFORE_TRAINING and _draw(case, case.commitment, known).outcome is Outcome.HELD:
-        words = "the source's own seed was drawn after the commitment, so that it could not be chosen to fit a suspect"
+    secret = "key" if keyed(case) else "source's own seed" if case.commitment.stage == BEFORE_TRAINING else ""
+    if secret and by_its_round(case, case.commitment, known).outcome is Outcome.HELD:
+        words = f"the {secret} was drawn after the commitment, so that it could not be chosen to fit a suspect"
         return Check("direction", Outcome.HELD, words)
     return Check(
         "direction",
@@ -195,17 +199,22 @@ def direction(case: Case, known: Known) -> Check:
     )
 
 
-DECISIVE = ("direction", "rebuilt", "asked")
+DECISIVE = ("direction", "source", "rebuilt", "asked")
+OF_KEYS = ("direction", "source", "key", "asked")
 NEVER = {
+    "source": "nobody has compared the source with what was committed to",
     "rebuilt": "nobody has trained the source again from its recipe",
+    "answers": "nobody has asked the source's weights what the claim says that they answer",
     "regenerated": "nobody has made the claim again from source, data and draw",
-    "asked": "nobody but the accuser has asked the suspect, and recorded answers prove nothing",
+    "twins": "nobody has compared the accuser's twins with others of the same recipe",
     "innocents": "nobody has held the claim against independent models of the judge's own",
     "pool": "nobody has looked whether the queries come from the declared data",
+    "asked": "nobody but the accuser has asked the suspect, and recorded answers prove nothing",
 }
+NO_KEY = {"key": "nobody has looked whether the key could be searched until it fitted"}
 
 
-def judge(case: Case, known: Known = Known(), more: Sequence[Check] = ()) -> Judgement:
+def judge(case: "Case", known: Known = Known(), more: Sequence[Check] = ()) -> Judgement:
     """The finding on a case.
 
     Args:
@@ -213,22 +222,22 @@ def judge(case: Case, known: Known = Known(), more: Sequence[Check] = ()) -> Jud
     """
     done = [*paper_checks(case, known), *more]
     named = {check.name for check in done}
-    done += [Check(name, Outcome.NOT_DONE, words) for name, words in NEVER.items() if name not in named]
-    return Judgement(*_finding(done, case.replayed), tuple(done), case.replayed.as_dict(), case.alpha)
+    never = {**NEVER, **NO_KEY} if keyed(case) else NEVER
+    done += [Check(name, Outcome.NOT_DONE, words) for name, words in never.items() if name not in named]
+    found = _finding(done, case.replayed, OF_KEYS if keyed(case) else DECISIVE)
+    return Judgement(*found, tuple(done), case.replayed.as_dict(), case.alpha)
 
 
-def _finding(checks: Sequence[Check], replayed: Evidence) -> tuple[Finding, str]:
-    for check in checks:
-        if check.outcome is Outcome.FAILED:
-            return Finding.REJECTED, check.words
+def _finding(checks: Sequence[Check], replayed: Evidence, decisive: Sequence[str]) -> tuple[Finding, str]:
+    failed = [check.words for check in checks if check.outcome is Outcome.FAILED]
     if replayed.verdict is Verdict.NOT_SUPPORTED:
-        return Finding.REJECTED, f"the evidence itself does not support it: {replayed.reason}"
+        failed.append(f"the evidence itself does not support it: {replayed.reason}")
+    if failed:
+        return Finding.REJECTED, failed[0]
     if replayed.verdict is Verdict.INCONCLUSIVE:
         return Finding.INCONCLUSIVE, replayed.reason
-    open_ = [c.words for name in DECISIVE for c in checks if c.name == name and c.outcome is not Outcome.HELD]
+    settling = sorted((check for check in checks if check.name in decisive), key=lambda c: decisive.index(c.name))
+    open_ = [check.words for check in settling if check.outcome is not Outcome.HELD]
     if open_:
         return Finding.INCONCLUSIVE, "; ".join(open_)
-    return Finding.UPHELD, (
-        "the source trains again from its recipe; it is older than the suspect, or its seed was drawn; the suspect, "
-        f"asked by the judge, is closer to it than twins of the judge's own, at an error rate of {replayed.alpha:g}"
-    )
+    return Finding.UPHELD, "; ".join(check.words for check in settling)

@@ -11,10 +11,11 @@ from birthmark.claim import Claim
 from birthmark.errors import ArtifactError, SettingError
 from birthmark.notary import folders, inventory, signing, stamps
 from birthmark.notary.bundles import model_bundle
-from birthmark.notary.cases import COMMITMENT, COMMITTED, ENVELOPE, STAMP
 from birthmark.notary.commitments import BEFORE_DISPUTE, BEFORE_TRAINING, Commitment, Drawn, commit
+from birthmark.notary.folders import COMMITMENT, ENVELOPE, OF_COMMITMENT, STAMP
 from birthmark.notary.trees import Tree, tree_of
 from birthmark.types import Plain
+from birthmark.workshop.card import is_code
 from birthmark.workshop.choices import DataChoice, Making, ModelFile
 
 if TYPE_CHECKING:
@@ -76,11 +77,13 @@ def _of_claim(folder: Path, trial: Plain, secret: bytes) -> tuple[dict[str, Any]
 def _of_plan(source: ModelFile | None, making: Making, data: DataChoice) -> dict[str, Any]:
     from birthmark import data as datasets
     from birthmark.workshop.enroll import versions
+    from birthmark.workshop.opening import enough
 
     parts = datasets.load(data.name, seed=data.seed, directory=data.directory)
     fixed = {"environment": versions(), "data": parts.about(making.split), "pool": parts["queries"].digest}
     if source is None:
-        how = {"recipe": making.recipe, "split": making.split, "training": making.training}
+        training = making.training or (enough(len(parts[making.split])) if is_code(making.recipe) else {})
+        how = {"recipe": making.recipe, "split": making.split, "training": training}
         return {**fixed, "recipe": plain(how)}
     from birthmark.workshop.modelfile import load_module
     from birthmark.workshop.opening import source_card
@@ -97,9 +100,9 @@ def _of_plan(source: ModelFile | None, making: Making, data: DataChoice) -> dict
 
 
 def drawn_owner(owner: "Owner", drawn: Drawn) -> "Owner":
-    """The owner whose twins' courses and whose part of the pool were drawn."""
+    """The owner whose twins' courses, references' kinds and seeds, and part of the pool were drawn."""
     part = drawn.part(len(owner.pool), PART)
-    return replace(owner, secret=drawn.seed("twins"), pool=owner.pool[part])
+    return replace(owner, secret=drawn.seed("twins"), guard=drawn.seed("references"), pool=owner.pool[part])
 
 
 def says_draw(claim: Claim, drawn: Drawn) -> Claim:
@@ -116,7 +119,7 @@ def signed(path: Path, key: signing.Private, claim: Path | None, commitment: Pat
     if (path / COMMITMENT).is_file():
         blob = (path / COMMITMENT).read_bytes()
         Commitment.read(blob, str(path / COMMITMENT))
-        about = signing.statement({COMMITMENT: sha256(blob).hexdigest()}, COMMITTED, {})
+        about = signing.statement({COMMITMENT: sha256(blob).hexdigest()}, OF_COMMITMENT, {})
         return _kept(path / ENVELOPE, signing.sign(about, key))
     if path.suffix == ".safetensors" and path.is_file():
         return _kept(path.with_name(f"{path.name}.sig"), model_bundle(path, key))

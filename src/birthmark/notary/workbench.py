@@ -4,210 +4,141 @@ Needs torch, the source's weights and its data. Everything that could be chosen 
 """
 
 import secrets
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
-import numpy as np
-from scipy.stats import binom
-
+from birthmark import data as datasets
 from birthmark import registry, stats
-from birthmark.artifact import plain
-from birthmark.claim import Claim
 from birthmark.data import Data
-from birthmark.errors import BirthmarkError, NullError
+from birthmark.errors import BirthmarkError
 from birthmark.evidence import Verdict
 from birthmark.method import Method
-from birthmark.notary.cases import Case
-from birthmark.notary.commitments import BEFORE_TRAINING
-from birthmark.notary.judging import Check, Outcome
-from birthmark.notary.planning import drawn_owner
-from birthmark.oracle import Function, Oracle, Probabilities
-from birthmark.transcript import query_digest
-from birthmark.types import Answers, Array, Floats, Samples
-from birthmark.verdict import Nulls, conclude
+from birthmark.notary.checks import Check, Known, Outcome
+from birthmark.notary.comparing import REFERENCES, alike, from_pool, innocents
+from birthmark.notary.judging import keyed
+from birthmark.notary.keyed import asked_with_key, key_check
+from birthmark.notary.provenance import SAME, answered, fixed, rebuilt, regenerated
+from birthmark.oracle import Oracle
+from birthmark.types import Samples
 from birthmark.verify import verify
+from birthmark.workshop.card import Card
 from birthmark.workshop.cohort import origin
-from birthmark.workshop.enroll import enrolling
 from birthmark.workshop.owner import Owner
-from birthmark.workshop.training import outputs
 from birthmark.zoo.build import workshop
 from birthmark.zoo.executors import Executor
 from birthmark.zoo.make import make
-from birthmark.zoo.store import Store, tensors_digest
+from birthmark.zoo.store import Store
 
 if TYPE_CHECKING:
     from torch import nn
 
-FAR = 0.1  # of the way to the nearest twin: what a rebuilt model may be away where bits differ
-REFERENCES = 8  # independent models of the judge's, at least
-CHANCE = 0.01  # that so many innocents match a sound claim
+    from birthmark.notary.cases import Case
+
+OWN_CODE = "its recipe is the owner's own code, which runs only in a sandbox, by the judge's word (--sandbox)"
+UNTOLD = "its file does not say how it was made"
+TUNED = "it was made from another model"
 
 
-def workplace(owner: Owner, digest: str, store: Store, parts: Data, engine: Executor) -> Owner:
-    """The owner in the judge's workshop, where the accuser's weights never pass for what their card makes."""
-    given = replace(owner.card, kind="given", settings={"sha256": digest})
-    return replace(owner, make=workshop(owner.source, given, store, parts, engine))
+@dataclass(frozen=True)
+class Bench:
+    """A judge's workbench.
+
+    Attributes:
+        owner: opened from the accuser's source file and the declared data.
+        own: the same source in the judge's workshop: seeds of twins, references and pool are the judge's.
+        digest: of the source's file.
+        chosen: whether the pool is one that the owner did not choose.
+        train: trains a card's network anew each time; None where that cannot be, for the reason `why`.
+    """
+
+    owner: Owner
+    own: Owner
+    digest: str
+    chosen: bool = False
+    train: "Callable[[Card], nn.Module] | None" = None
+    why: str = ""
+
+    @classmethod
+    def set_up(
+        cls, owner: Owner, digest: str, parts: Data, theirs: Data | None, store: Store, engine: Executor
+    ) -> "Bench":
+        """The bench for a source of built-in recipe.
+
+        Args:
+            parts: the declared data. theirs: of the judge; references learn and queries are chosen there.
+        """
+        given = replace(owner.card, kind="given", settings={"sha256": digest})
+        owner = replace(owner, make=workshop(owner.source, given, store, parts, engine))
+        mixed = mixture(parts, theirs)
+        card = replace(given, data=mixed.about(given.split))
+        build = workshop(owner.source, card, store, mixed, engine)
+        own = judges(replace(owner, make=build, reserve=mixed["reserve"]), mixed, theirs["test"] if theirs else None)
+        why = reason(owner.card)
+        return cls(owner, own, digest, theirs is not None, None if why else partial(trained, parts), why)
 
 
-def model_checks(
-    case: Case, owner: Owner, parts: Data, digest: str, suspect: Oracle | None, pool: Samples | None, seed: int = 0
-) -> list[Check]:
+def mixture(parts: Data, theirs: Data | None) -> Data:
+    """The declared data, with the judge's own, if there are any, in place of what was held back."""
+    if theirs is None:
+        return parts
+    datasets.require(theirs, parts.shape, parts["owner"].outputs)
+    return replace(parts, parts={**parts.parts, "reserve": theirs["owner"]})
+
+
+def judges(owner: Owner, parts: Data, pool: Samples | None, seed: int = 0) -> Owner:
+    """The source in the judge's workshop.
+
+    Args:
+        parts: what the judge's models are trained on.
+        seed: of the judge's twins and references; 0 draws one.
+    """
+    secret = seed or secrets.randbits(128)
+    card = replace(owner.card, course=secret, data=parts.about(owner.card.split))
+    return replace(owner, card=card, secret=secret, guard=secret, pool=pool or owner.pool, notes=())
+
+
+def reason(card: Card) -> str:
+    """Why a source's recipe is not run; empty if it is."""
+    return OWN_CODE if card.own_code else TUNED if card.parents else UNTOLD if card.kind != "trained" else ""
+
+
+def trained(parts: Data, card: Card) -> "nn.Module":
+    """The network of a built-in recipe, trained anew."""
+    return make(origin(card), {}, parts)
+
+
+def model_checks(case: "Case", bench: Bench, suspect: Oracle | None, known: Known = Known()) -> list[Check]:
     """Every check that takes models.
 
     Args:
-        owner: opened from the accuser's source file and the declared data.
-        digest: of the source file.
         suspect: the suspect itself, asked by the judge; None if it cannot be.
-        pool: inputs that the owner did not choose; None if the judge has none.
-        seed: of the judge's twins; 0 draws one.
     """
-    secret = seed or secrets.randbits(128)
-    card = replace(owner.card, course=secret)  # twins and references follow from the course: another one, other models
-    own = replace(owner, card=card, secret=secret, pool=pool or owner.pool, notes=())
-    found = [fixed(case, owner, digest)]
-    if found[-1].outcome is not Outcome.FAILED:
-        found.append(rebuilt(owner, own, parts))
-    if found[-1].outcome is Outcome.FAILED:
+    owner, own, secret = bench.owner, bench.own, keyed(case)
+    found = [fixed(case, owner, bench.digest), answered(case.claim, owner)]
+    if not secret or bench.train:
+        found.append(rebuilt(owner, own, bench.train, bench.why))
+    if any(check.outcome is Outcome.FAILED for check in found):
         return found  # nothing to learn from twins of a recipe that is not the source's
+    if secret:
+        return [*found, key_check(case, known), asked_with_key(case, own, suspect, bench.chosen)]
     same = found[-1].words.startswith(SAME)
-    found += [regenerated(case, owner, same), innocents(case, own), from_pool(case, owner)]
-    return [*found, asked(case, own, suspect, pool is not None)]
+    found += [regenerated(case, owner, same), alike(case, owner, own), innocents(case, own), from_pool(case, owner)]
+    return [*found, asked(case, own, suspect, bench.chosen)]
 
 
-def fixed(case: Case, owner: Owner, digest: str) -> Check:
-    """Whether these are the weights, data and recipe that were committed to."""
-    made = case.commitment
-    if made is None or made.root:
-        return Check("source", Outcome.NOT_DONE, "no commitment names the source's weights, data and recipe")
-    card, recipe = plain(vars(owner.card)), made.fixed["recipe"]
-    names = ("recipe", "split", "training") if made.stage == BEFORE_TRAINING else card
-    wrong = [name for name in names if not isinstance(recipe, dict) or card[name] != recipe.get(name)]
-    wrong += ["data"] * (made.fixed["data"] != card["data"]) + ["pool"] * (made.fixed["pool"] != owner.pool.digest)
-    if made.stage == BEFORE_TRAINING:
-        wrong += _other_seeds(case, owner)
-    elif made.fixed["source"] != digest:
-        wrong.append("weights")
-    if wrong:
-        return Check("source", Outcome.FAILED, f"the source has another {', '.join(wrong)} than was committed to")
-    return Check("source", Outcome.HELD, "weights, data and recipe are the committed ones")
-
-
-def _other_seeds(case: Case, owner: Owner) -> list[str]:
-    names, drawn = ["start", "course"], case.drawn
-    return names if drawn is None else [name for name in names if getattr(owner.card, name) != drawn.seed(name)]
-
-
-SAME = "the recipe gives the claimed weights, bit for bit"
-
-
-def rebuilt(owner: Owner, own: Owner, parts: Data) -> Check:
-    """Whether the source's recipe and seed make the claimed source again."""
-    card = owner.card
-    if card.kind != "trained" or card.parents or card.own_code:
-        code = "a recipe of the owner's own code runs only in a sandbox"
-        why = code if card.own_code else "its file does not say how it was made"
-        return Check("rebuilt", Outcome.NOT_DONE, f"the source is given, not rebuilt: {why}")
-    try:
-        first = make(origin(card), {}, parts)
-    except BirthmarkError as error:
-        return Check("rebuilt", Outcome.FAILED, f"the source cannot be trained from its recipe: {error}")
-    if tensors_digest(first.state_dict()) == tensors_digest(owner.source.state_dict()):
-        return Check("rebuilt", Outcome.HELD, SAME)
-    claimed, again, other = (_shown(m, own.pool.inputs) for m in (owner.source, first, make(origin(card), {}, parts)))
-    nearest = min(_apart(claimed, _shown(twin, own.pool.inputs)) for twin in own.twins(3))
-    away, unsteady = _apart(claimed, again), _apart(again, other)
-    words = (
-        f"answers of the rebuilt source are {away:.2g} from the claimed source's, those of its nearest twin "
-        f"{nearest:.2g}, two rebuilds {unsteady:.2g} from each other"
-    )
-    return Check("rebuilt", Outcome.HELD if away <= FAR * nearest + unsteady else Outcome.FAILED, words)
-
-
-def _shown(model: "nn.Module", inputs: Array) -> Floats:
-    rows = outputs(model, inputs)
-    return Probabilities(Function(lambda _: rows, Answers.LOGITS))(inputs)
-
-
-def _apart(one: Floats, other: Floats) -> float:
-    return float(np.abs(one - other).sum(axis=1).mean() / 2)
-
-
-def regenerated(case: Case, owner: Owner, same: bool) -> Check:
-    """Whether source, data and draw give the accuser's claim again.
-
-    Args:
-        same: whether training gives the same bits here, so that a difference means something.
-    """
-    method = _method(case.claim)
-    if method is None:
-        return Check("regenerated", Outcome.NOT_DONE, "claims of watermarks are made from keys, not from a source")
-    drawn, seed = case.drawn, case.claim.seed
-    if drawn and "drawn" in case.claim.facts:
-        owner, seed = drawn_owner(owner, drawn), 0  # nobody's to choose any more
-    again = method.fit(enrolling(owner, seed), seed=seed)
-    other = [name for name, tensor in case.claim.tensors.items() if not _equal(tensor, again.tensors.get(name))]
-    if not other:
-        return Check("regenerated", Outcome.HELD, "source, data and draw give this very claim")
-    words = f"source, data and draw give another {', '.join(other)} than the claim holds"
-    return Check("regenerated", Outcome.FAILED if same else Outcome.UNCLEAR, words)
-
-
-def _equal(one: Floats, other: Floats | None) -> bool:
-    return other is not None and one.shape == other.shape and np.allclose(one, other, rtol=0, atol=1e-4)
-
-
-def _method(claim: Claim) -> Method | None:
-    scorer = registry.scorer(claim)
-    return scorer if isinstance(scorer, Method) else None
-
-
-def innocents(case: Case, own: Owner) -> Check:
-    """Whether the accuser's claim leaves the judge's own twins and independent models alone.
-
-    Twins that were trained worse than the recipe says, chosen queries and crafted ones all make it match those, too.
-    """
-    twins, others = own.twins(_twins(case.claim)), own.references(REFERENCES)
-    places = [_p(case.claim, _shown(model, case.claim.queries)) for model in (*twins, *others)]
-    hits = sum(p <= case.alpha for p in places)
-    chance = float(binom.sf(hits - 1, len(places), case.alpha))
-    words = f"the claim matches {hits} of {len(places)} innocent models that the judge made"
-    return Check("innocents", Outcome.FAILED if chance < CHANCE else Outcome.HELD, words)
-
-
-def _twins(claim: Claim) -> int:
-    return int(claim.settings.get("placebos", 0)) or 19
-
-
-def _p(claim: Claim, rows: Floats) -> float:
-    try:
-        return conclude(claim, rows, 0.05, nulls=Nulls()).standing.p
-    except NullError:
-        return 1.0
-
-
-def from_pool(case: Case, owner: Owner) -> Check:
-    """Whether the queries are inputs of the declared pool."""
-    known = {query_digest(row) for row in owner.pool.inputs}
-    strange = sum(query_digest(row) not in known for row in case.claim.queries)
-    if strange:
-        words = f"{strange} of {len(case.claim.queries)} queries are not in the declared data: they were crafted"
-        return Check("pool", Outcome.UNCLEAR, words)
-    return Check("pool", Outcome.HELD, "all queries are inputs of the declared data")
-
-
-def asked(case: Case, own: Owner, suspect: Oracle | None, chosen: bool) -> Check:
+def asked(case: "Case", own: Owner, suspect: Oracle | None, chosen: bool) -> Check:
     """The same test by the judge: own pool, own twins and references, and the suspect itself.
 
     Args:
         chosen: whether the pool is the judge's.
     """
-    if suspect is None or _method(case.claim) is None:
+    if suspect is None:
         return Check("asked", Outcome.NOT_DONE, "nobody but the accuser has asked the suspect")
-    least = {"placebos": stats.needed(case.alpha), "references": REFERENCES}
-    more = {name: max(n, case.claim.settings[name]) for name, n in least.items() if name in case.claim.settings}
     try:
-        method = registry.make("methods", case.claim.method, {**case.claim.settings, **more})
-        claim = method.fit(own, seed=case.claim.seed)
+        method = judges_method(case)
+        claim = method.fit(own, seed=own.guard % 2**32)
         found = verify(claim, suspect, alpha=case.alpha, null=str(case.stated["null"]))
     except BirthmarkError as error:
         return Check("asked", Outcome.UNCLEAR, str(error))
@@ -216,3 +147,13 @@ def asked(case: Case, own: Owner, suspect: Oracle | None, chosen: bool) -> Check
         return Check("asked", Outcome.UNCLEAR, f"{words}; but on the owner's pool, which may have been trimmed")
     outcomes = {Verdict.SUPPORTED: Outcome.HELD, Verdict.NOT_SUPPORTED: Outcome.FAILED}
     return Check("asked", outcomes.get(found.verdict, Outcome.UNCLEAR), words)
+
+
+def judges_method(case: "Case") -> Method:
+    """The committed method, with as many placebos and references as the judge needs."""
+    least = {"placebos": stats.needed(case.alpha), "references": REFERENCES}
+    if case.stated["null"] == "references":
+        least["references"] = max(REFERENCES, stats.needed(case.alpha))
+    settings = case.claim.settings
+    more = {name: max(n, settings[name]) for name, n in least.items() if name in settings}
+    return registry.make("methods", case.claim.method, {**settings, **more})

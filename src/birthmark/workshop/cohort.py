@@ -89,7 +89,9 @@ def twin_cards(source: Card, n: int, *, secret: int = 0, kind: str = SAME_START)
     ]
 
 
-def reference_cards(source: Card, n: int, architectures: tuple[str, ...] = REFERENCE_ARCHITECTURES) -> list[Card]:
+def reference_cards(
+    source: Card, n: int, architectures: tuple[str, ...] = REFERENCE_ARCHITECTURES, *, drawn_by: int = 0
+) -> list[Card]:
     """`n` independents, alternately on the reserve and on the source's split, architectures in turn.
 
     Every fourth has the source's architecture and start, on the reserve: a stranger who started where the source did is

@@ -100,7 +100,7 @@ def enrolling(owner: Owner, seed: int) -> Owner:
 def relatives(owner: Owner, method: Method) -> list[Card]:
     """The cards of all models that a method's claim takes, made side by side."""
     twins, references, treated = (int(getattr(method, name, 0)) for name in ("placebos", "references", "treated"))
-    survivors(owner, [*owner.twin_cards(twins), *reference_cards(owner.card, references)])
+    survivors(owner, [*owner.twin_cards(twins), *reference_cards(owner.card, references, drawn_by=owner.guard)])
     others, rows = owner.reference_cards(references), owner.treated_cards(references, treated)
     return [*owner.twin_cards(twins), *others, *(card for cards in rows for card in cards)]
 

@@ -35,6 +35,7 @@ class Owner:
         make: builds the models of cards, cached and resumable, in the cards' order.
         values: true for regressors and generators.
         secret: a number that draws the twins' courses; nobody else need know it.
+        guard: a number that draws kinds and seeds of the references; 0 where the owner's card decides them.
         twin_kind: "same-start" (the default: twins start where the source does), or "other-start", which takes a source
             whose start was secret: a stranger who shares the start is closer to the source than such twins are.
         scratch: folder where long crafting keeps each owner's part, so that an interrupted enrolment continues; None
@@ -51,6 +52,7 @@ class Owner:
     make: Callable[[Sequence[Card]], Sequence["nn.Module"]]
     values: bool = False
     secret: int = 0
+    guard: int = 0
     twin_kind: str = SAME_START
     scratch: Path | None = None
     notes: tuple[str, ...] = ()
@@ -85,7 +87,7 @@ class Owner:
         Raises:
             DataError: so many do that too few are left.
         """
-        return self._usable(reference_cards(self.card, 2 * n), n, "independent models")
+        return self._usable(reference_cards(self.card, 2 * n, drawn_by=self.guard), n, "independent models")
 
     def treated_cards(self, n: int, each: int) -> list[list[Card]]:
         """The cards of `each` copies and students of every one of `n` references; replaced as references are.

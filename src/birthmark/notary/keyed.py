@@ -1,0 +1,107 @@
+"""Claims of keys: whether a key could be searched until it fits, and the judge's own test with it.
+
+A key that its owner chose is worth nothing: among 10,000, some fit any innocent. So a judge derives the key again, from
+a master that was drawn after the commitment and a name that the commitment fixes, and makes the claim anew: on a pool
+of the judge's, with placebo keys of the judge's, and with source and references asked again.
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from birthmark import registry
+from birthmark.claim import Claim
+from birthmark.crafting.parents import answers_of
+from birthmark.errors import BirthmarkError
+from birthmark.evidence import Verdict
+from birthmark.marks.keyring import ClientKey, Keyring
+from birthmark.marks.keys import Secret
+from birthmark.notary.checks import Check, Known, Outcome
+from birthmark.notary.commitments import Drawn
+from birthmark.notary.judging import by_its_round
+from birthmark.oracle import Oracle
+from birthmark.verdict import Conclusion, conclude
+from birthmark.verify import ask, fitting
+from birthmark.watermark import Watermark
+from birthmark.workshop.marking import QUERIES
+from birthmark.workshop.owner import Owner
+
+if TYPE_CHECKING:
+    from birthmark.notary.cases import Case
+
+NUMBERS = 10  # keys that one name can have, for screening leaves some out; each is tested at a tenth of alpha
+PLACEBOS, LEAST = 999, 7  # keys; models of the judge's
+
+
+def key_check(case: "Case", known: Known) -> Check:
+    """Whether the claim's key was drawn after the commitment, for a name that it fixes."""
+    made, drawn = case.commitment, case.drawn
+    if made is None or made.root or drawn is None or not made.fixed.get("client"):
+        words = (
+            "no commitment fixes for whom the key is and leaves it to be drawn: it could be searched until it fitted "
+            "(birthmark commit --client NAME, then birthmark draw, before the key is used)"
+        )
+        return Check("key", Outcome.NOT_DONE, words)
+    found = by_its_round(case, made, known)
+    if found.outcome is not Outcome.HELD:
+        return Check("key", found.outcome, found.words)
+    words = f"the key of {made.fixed['client']!r} follows from the commitment and a value that came after it"
+    return Check("key", Outcome.HELD, words)
+
+
+def master_of(drawn: Drawn) -> Secret:
+    """The master key that a draw gives: nobody knew it before the round came."""
+    return Secret(drawn.key("master"))
+
+
+def asked_with_key(case: "Case", own: Owner, suspect: Oracle | None, chosen: bool) -> Check:
+    """The test by the judge: the suspect itself, with every key that the committed name can have.
+
+    Args:
+        chosen: whether the pool is the judge's.
+    """
+    made, drawn, mark = case.commitment, case.drawn, registry.scorer(case.claim)
+    assert isinstance(mark, Watermark)
+    if suspect is None or made is None or drawn is None or "client" not in made.fixed:
+        return Check("asked", Outcome.NOT_DONE, "nobody but the accuser has asked the suspect with a drawn key")
+    if mark.logged:
+        words = f"{case.claim.method} asks inputs of the owner's own log, which could be chosen to fit the key"
+        return Check("asked", Outcome.NOT_DONE, words)
+    try:
+        found = _tested(case, own, suspect, mark, str(made.fixed["client"]), master_of(drawn))
+    except BirthmarkError as error:
+        return Check("asked", Outcome.UNCLEAR, str(error))
+    supported = [one.reason for one in found if one.verdict is Verdict.SUPPORTED]
+    if not supported:
+        return Check("asked", Outcome.FAILED, f"asked by the judge, with the drawn key: {found[0].reason}")
+    words = f"asked by the judge, with the drawn key and placebo keys of the judge's own: {supported[0]}"
+    if not chosen:
+        return Check("asked", Outcome.UNCLEAR, f"{words}; but on the owner's pool, which may have been chosen")
+    return Check("asked", Outcome.HELD, words)
+
+
+def _tested(
+    case: "Case", own: Owner, suspect: Oracle, mark: Watermark, client: str, master: Secret
+) -> list[Conclusion]:
+    """What is concluded of the suspect under each key that the name can have, each at a share of alpha."""
+    ring = ring_of(case.claim, own, mark)
+    claims = [claim_of(case.claim, ring, master, client, number) for number in range(NUMBERS)]
+    rows = ask(claims[0], fitting(claims[0], suspect, mark.needs), len(ring.queries))
+    return [conclude(claim, rows, case.alpha / NUMBERS, "placebos") for claim in claims]
+
+
+def ring_of(claim: Claim, own: Owner, mark: Watermark) -> Keyring:
+    """A keyring of the judge's: unmarked models asked, placebo keys of the judge's."""
+    answer, inputs = answers_of(own), own.pool.inputs[:QUERIES]
+    models = [answer(model, inputs) for model in own.references(max(LEAST, len(claim.references)))]
+    ground = models.pop() if mark.in_weights else answer(own.source, inputs)
+    placebos = int(claim.settings.get("placebos", PLACEBOS))
+    return Keyring.make(
+        own.train.inputs, inputs, ground, np.stack(models), seed=own.guard, values=own.values, placebos=placebos
+    )
+
+
+def claim_of(claim: Claim, ring: Keyring, master: Secret, client: str, number: int) -> Claim:
+    """The claim like this one of one key on a keyring."""
+    key = ClientKey(client, master.derive("client", client, number), ring)
+    return registry.make("watermarks", claim.method, {**claim.settings, "key": key}).claim()
