@@ -40,6 +40,7 @@ class Evidence:
             still.
         sent: all queries that left for the suspect, those sent again after failures included.
         notes: what a reader must know: randomised answers, rounding noticed, self-check warnings.
+        grade: on whose word this rests, and whether the source was trained from a card or given.
     """
 
     verdict: Verdict
@@ -70,6 +71,7 @@ class Evidence:
     transcript: str = ""
     notes: tuple[str, ...] = ()
     authorisation: str = ""
+    grade: str = ""
     made: Mapping[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:

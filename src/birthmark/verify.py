@@ -166,9 +166,17 @@ def _evidence(source: Claim, found: Conclusion, *, notes: tuple[str, ...], **ask
         reruns_z=found.reruns_z,
         twins=source.twins,
         notes=(*notes, *standing.missing, *_twins_note(source), *source.facts.get("warnings", ())),
+        grade=_grade(source),
         made=dict(source.facts.get("versions", {})),
         **asked,
     )
+
+
+def _grade(claim: Claim) -> str:
+    """No judge has seen it yet; and where the source's own training is not on record, that is said, too."""
+    about = claim.facts.get("source")
+    given = isinstance(about, dict) and about.get("kind") != "trained"
+    return "tested: the owner's own word" + ("; the source is given, not rebuilt from a card" if given else "")
 
 
 TWINS = {

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from birthmark.cli.edge import say, say_json
-from birthmark.cli.options import Json, SuspectChoice, command, noun
+from birthmark.cli.options import Json, Report, SuspectChoice, command, noun
 from birthmark.errors import SettingError
 from birthmark.workshop.choices import DataChoice, Making, ModelFile
 
@@ -44,12 +44,13 @@ top = typer.Typer()
                 help="Run the owner's own code, without network, at most so many seconds a training; 0: never.",
             ),
         ],
+        "report": Report,
         "course": Annotated[int, typer.Option("--course", help="Seed that the source's own code was called with.")],
     }
 )
 @dataclass(frozen=True)
 class Knowledge:
-    """What the judge knows without the accuser."""
+    """What the judge knows without the accuser, and where the judge works and writes."""
 
     signer: Path | None = None
     roots: Path | None = None
@@ -62,6 +63,7 @@ class Knowledge:
     code: Path = Path()
     sandbox: float = 0.0
     course: int = 0
+    report: Path | None = None
 
     def read(self) -> "Known":
         from birthmark.notary import signing, stamps
@@ -99,14 +101,18 @@ def judge(
 
     Without --source and --suspect only what the papers show is checked.
     """
+    from birthmark.artifact import write_atomically
     from birthmark.notary import folders
     from birthmark.notary.cases import read_case
     from birthmark.notary.judging import judge as judged
+    from birthmark.report.judgement import page
 
     facts = known.read()
     case = read_case(folders.load(evidence), facts)
     more = _with_models(case, facts, known, suspect, source, making, data) if source else []
     found = judged(case, facts, more)
+    if known.report:
+        write_atomically(known.report, page(found.as_dict(), case.claim.facts).encode())
     if as_json:
         say_json(found.as_dict())
     else:

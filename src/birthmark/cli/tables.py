@@ -30,7 +30,8 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
 def print_evidence(evidence: Evidence) -> None:
     """The verdict, its reason and what it rests on."""
     verdict = evidence.verdict
-    say(f": {SAYS[verdict].format(evidence.suspect)}", lead=verdict.value, colour=COLOURS[verdict])
+    grade = f" ({evidence.grade})" if verdict is Verdict.SUPPORTED else ""
+    say(f": {SAYS[verdict].format(evidence.suspect)}{grade}", lead=verdict.value, colour=COLOURS[verdict])
     say(f"  {evidence.reason}")
     p = "none" if evidence.p_parametric is None else f"{evidence.p_parametric:.2g}"
     say(

@@ -35,8 +35,8 @@ PLACEBOS, LEAST = 999, 7  # keys; models of the judge's
 
 def key_check(case: "Case", known: Known) -> Check:
     """Whether the claim's key was drawn after the commitment, for a name that it fixes."""
-    made, drawn = case.commitment, case.drawn
-    if made is None or made.root or drawn is None or not made.fixed.get("client"):
+    made, client = case.commitment, _client(case)
+    if made is None or not client:
         words = (
             "no commitment fixes for whom the key is and leaves it to be drawn: it could be searched until it fitted "
             "(birthmark commit --client NAME, then birthmark draw, before the key is used)"
@@ -45,8 +45,14 @@ def key_check(case: "Case", known: Known) -> Check:
     found = by_its_round(case, made, known)
     if found.outcome is not Outcome.HELD:
         return Check("key", found.outcome, found.words)
-    words = f"the key of {made.fixed['client']!r} follows from the commitment and a value that came after it"
+    words = f"the key of {client!r} follows from the commitment and a value that came after it"
     return Check("key", Outcome.HELD, words)
+
+
+def _client(case: "Case") -> str:
+    """For whom a committed key is drawn; empty where none is."""
+    made = case.commitment
+    return "" if made is None or made.root or case.drawn is None else str(made.fixed.get("client", ""))
 
 
 def master_of(drawn: Drawn) -> Secret:
@@ -60,21 +66,21 @@ def asked_with_key(case: "Case", own: Owner, suspect: Oracle | None, chosen: boo
     Args:
         chosen: whether the pool is the judge's.
     """
-    made, drawn, mark = case.commitment, case.drawn, registry.scorer(case.claim)
+    mark, client = registry.scorer(case.claim), _client(case)
     assert isinstance(mark, Watermark)
-    if suspect is None or made is None or drawn is None or "client" not in made.fixed:
+    if suspect is None or case.drawn is None or not client:
         return Check("asked", Outcome.NOT_DONE, "nobody but the accuser has asked the suspect with a drawn key")
     if mark.logged:
         words = f"{case.claim.method} asks inputs of the owner's own log, which could be chosen to fit the key"
         return Check("asked", Outcome.NOT_DONE, words)
     try:
-        found = _tested(case, own, suspect, mark, str(made.fixed["client"]), master_of(drawn))
+        found = _tested(case, own, suspect, mark, client, master_of(case.drawn))
     except BirthmarkError as error:
         return Check("asked", Outcome.UNCLEAR, str(error))
-    supported = [one.reason for one in found if one.verdict is Verdict.SUPPORTED]
+    supported = next((one.reason for one in found if one.verdict is Verdict.SUPPORTED), "")
     if not supported:
         return Check("asked", Outcome.FAILED, f"asked by the judge, with the drawn key: {found[0].reason}")
-    words = f"asked by the judge, with the drawn key and placebo keys of the judge's own: {supported[0]}"
+    words = f"asked by the judge, with the drawn key and placebo keys of the judge's own: {supported}"
     if not chosen:
         return Check("asked", Outcome.UNCLEAR, f"{words}; but on the owner's pool, which may have been chosen")
     return Check("asked", Outcome.HELD, words)

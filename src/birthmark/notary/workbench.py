@@ -101,7 +101,8 @@ def judges(owner: Owner, parts: Data, pool: Samples | None, seed: int = 0) -> Ow
 
 def reason(card: Card) -> str:
     """Why a source's recipe is not run; empty if it is."""
-    return OWN_CODE if card.own_code else TUNED if card.parents else UNTOLD if card.kind != "trained" else ""
+    reasons = {OWN_CODE: card.own_code, TUNED: bool(card.parents), UNTOLD: card.kind != "trained"}
+    return next((why for why, holds in reasons.items() if holds), "")
 
 
 def trained(parts: Data, card: Card) -> "nn.Module":

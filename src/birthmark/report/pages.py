@@ -1,12 +1,14 @@
 """Pages from templates: what a stranger wrote is no markup there, holds no secret and steers no screen."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from birthmark.secrets import printable
-from birthmark.trace import Trace
+
+if TYPE_CHECKING:
+    from birthmark.trace import Trace
 
 
 def rendered(template: str, filters: Mapping[str, Callable[..., str]], /, **values: Any) -> str:
@@ -28,6 +30,6 @@ def _clean(value: Any) -> Any:
     return "\n".join(map(printable, value.split("\n"))) if text else value
 
 
-def tracing(trace: Trace) -> str:
+def tracing(trace: "Trace") -> str:
     """The report on a trace: whom the suspect's answers name, and how surely."""
     return rendered("trace.html.jinja", {}, trace=trace, data=trace.as_dict())

@@ -79,6 +79,7 @@ def enroll(
             "accuracy": accuracy(owner.source, test),
             "parameters": sum(p.numel() for p in owner.source.parameters()),
             "card": owner.card.key,
+            "kind": owner.card.kind,
         },
         "twins": {"n": len(twins), "accuracy": [round(accuracy(twin, test), 4) for twin in twins]},
         "reruns": compared,
