@@ -37,10 +37,12 @@ from birthmark.notary.workbench import judges_method
 from birthmark.types import Samples
 from birthmark.verdict import Conclusion, conclude, verdict_of
 from birthmark.verify import ask, verify
+from birthmark.workshop import training
 from birthmark.workshop.card import Card, stolen
 from birthmark.workshop.enroll import enrolling
 from birthmark.workshop.owner import Owner
 from birthmark.zoo.make import make
+from birthmark.zoo.store import Store
 from false_claims.world import ATTACKS, Accusation, Sharing, World, labelled, shown, suspect
 from false_claims.world import fixed as promised
 
@@ -84,18 +86,20 @@ KINDS = (  # of innocents: split, recipe, whether they start where the source do
 
 
 class Workshop:
-    """Models of cards, kept in memory."""
+    """Models of cards, kept in memory and on disk."""
 
     def __init__(self, parts: Data) -> None:
-        self.parts, self.made = parts, dict[str, nn.Module]()
+        self.parts, self.made, self.store = parts, dict[str, nn.Module](), Store(HERE / "zoo")
 
     def __call__(self, cards: Any) -> list[nn.Module]:
         return [self.one(card) for card in cards]
 
     def one(self, card: Card) -> nn.Module:
         if card.key not in self.made:
-            parents = {key: self.made[key] for key in card.parents}
-            self.made[card.key] = make(card, parents, self.parts)
+            if card.key not in self.store:
+                made = make(card, {key: self.made[key] for key in card.parents}, self.parts)
+                self.store.save(card, made, self.parts.shape)
+            self.made[card.key] = self.store.load(card.key)
         return self.made[card.key]
 
 
@@ -155,7 +159,7 @@ class Place:
 
     def asked(self, case: Case, own: Owner, accused: nn.Module, twins: int) -> dict[str, Any]:
         """The judge's own test, at both levels."""
-        method = replace(judges_method(case), placebos=twins)  # type: ignore[type-var]
+        method = replace(judges_method(case), placebos=twins)
         key = (str(method), id(own.source), id(accused))  # all of them are kept
         if key not in self.before:
             claim = method.fit(own, seed=0)
@@ -166,6 +170,20 @@ class Place:
         return {"asked_05": found.verdict.value, "asked_01": strict, "asked_p": found.standing.p, "asked_z": z}
 
 
+def remember(answer: Any) -> Any:
+    """A function of a network and inputs that works each answer out once."""
+    known = dict[tuple[int, bytes], Any]()
+
+    def remembered(model: nn.Module, inputs: Any, *more: Any) -> Any:
+        key = (id(model), inputs.tobytes())
+        if key not in known:
+            known[key] = (answer(model, inputs, *more), model)  # a model that is kept keeps its id
+        return known[key][0]
+
+    return remembered
+
+
+POISONED = "suspect's answers in the data"
 EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"  # SHA-256 of a transcript without lines
 
 
@@ -192,9 +210,7 @@ def poisoned(place: Place, number: int, accused: nn.Module) -> dict[str, Any]:
     false = replace(parts, parts={**parts.parts, "owner": mine})
     other = Place(replace(place.task, twins=19), false, 40_000 + number)
     return other.attempt(
-        "suspect's answers in the data",
-        world.accuses(other.world.owner, accused, other.world.claim(other.world.owner)),
-        accused,
+        POISONED, world.accuses(other.world.owner, accused, other.world.claim(other.world.owner)), accused
     )
 
 
@@ -216,8 +232,6 @@ def attempts(place: Place, number: int) -> Iterator[tuple[str, Any]]:
     for attack, how in ATTACKS.items():
         yield attack, lambda how=how, attack=attack: place.attempt(attack, how(world, accused), accused)
     yield "best of 8 looks", lambda: place.attempt("best of 8 looks", best(world, accused), accused)
-    if number < place.task.poisoned:
-        yield "suspect's answers in the data", lambda: poisoned(place, number, accused)
     yield "honest theft", lambda: honest(place, world, number)
 
 
@@ -229,22 +243,31 @@ def honest(place: Place, world: World, number: int) -> dict[str, Any]:
 def run(task: Task, seconds: float, out: Path) -> bool:
     """Attempts until the time is up; whether all are done."""
     torch.set_num_threads(1)
+    training.probabilities = remember(training.probabilities)
     parts, ends = data.load(task.name), time.monotonic() + seconds
     rows = map(json.loads, out.read_text().splitlines()) if out.exists() else ()
     done = {(row["attack"], row["number"]) for row in rows}
+    for number, attack, how in everything(task, parts):
+        if (attack, number) in done:
+            continue
+        if time.monotonic() > ends:
+            return False
+        row = how()
+        with out.open("a") as file:
+            file.write(json.dumps({"number": number, **row}) + "\n")
+    return True
+
+
+def everything(task: Task, parts: Data) -> Iterator[tuple[int, str, Any]]:
+    """Every attempt, those last whose data hold the suspect's answers."""
     each = task.attempts // task.starts
     for start in range(task.starts):
         place = Place(task, parts, start)
         for number in range(start * each, (start + 1) * each):
             for attack, how in attempts(place, number):
-                if (attack, number) in done:
-                    continue
-                if time.monotonic() > ends:
-                    return False
-                row = how()
-                with out.open("a") as file:
-                    file.write(json.dumps({"number": number, **row}) + "\n")
-    return True
+                yield number, attack, how
+    for number in range(task.poisoned):
+        yield number, POISONED, lambda n=number: poisoned(place, n, place.innocent(n))
 
 
 if __name__ == "__main__":

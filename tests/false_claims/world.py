@@ -1,7 +1,7 @@
 """Accusers who lie: what they do to source, twins, queries, claim and papers, and a judge who knows nothing of it."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -29,7 +29,7 @@ from birthmark.zoo.executors import Executor
 from birthmark.zoo.store import Store
 
 TRAINING = {"epochs": 10, "batch": 32}
-KNOWN: dict[tuple[str, int, int], list[Card]] = {}  # references' cards
+KNOWN: dict[tuple[str | int, ...], Any] = {}  # cards of twins and references, which many sources share
 JUDGE = 2**100 + 7  # seed of the judge's twins and references
 
 
@@ -67,17 +67,21 @@ class Sharing(Owner):
     base: Card = field(kw_only=True)
 
     def twin_cards(self, n: int) -> list[Card]:
-        return twin_cards(self.base, n, secret=self.secret)
+        return self._known(("twins", self.secret, n), lambda: twin_cards(self.base, n, secret=self.secret))
 
     def reference_cards(self, n: int) -> list[Card]:
-        key = (self.base.key, self.guard, n)
-        if key not in KNOWN:
-            KNOWN[key] = replace(self._plain, guard=self.guard).reference_cards(n)
-        return KNOWN[key]
+        made = replace(self._plain, guard=self.guard)
+        return self._known(("references", self.guard, n), lambda: made.reference_cards(n))
 
     def treated(self, n: int, each: int) -> Any:
-        cards = treated_cards(self.base, self.reference_cards(n), each)
+        cards = self._known(("treated", n, each), lambda: treated_cards(self.base, self.reference_cards(n), each))
         return [self.make(row) for row in cards]
+
+    def _known(self, what: tuple[str | int, ...], cards: Callable[[], Any]) -> Any:
+        key = (self.base.key, *what)
+        if key not in KNOWN:
+            KNOWN[key] = cards()
+        return KNOWN[key]
 
     @property
     def _plain(self) -> Owner:
@@ -240,5 +244,5 @@ def fixed(world: World, owner: Owner, claim: Claim, **other: Any) -> dict[str, A
     """What an accuser commits to: the honest recipe, whatever was done."""
     card = replace(owner.card, training=world.owner.card.training)
     terms = {"method": claim.method, "settings": dict(claim.settings), "budget": None, "answers": "probabilities"}
-    made = {"source": "weights", "recipe": plain(vars(card)), "environment": {}, "data": plain(card.data)}
+    made = {"source": "weights", "recipe": plain(asdict(card)), "environment": {}, "data": plain(card.data)}
     return {**made, **terms, "pool": owner.pool.digest, "alpha": 0.05, "null": "placebos", **other}

@@ -1,6 +1,7 @@
 """Where the source comes from: what was committed to, what its recipe trains, and whether the claim is about it."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,7 +43,7 @@ def fixed(case: "Case", owner: Owner, digest: str) -> Check:
         return Check("source", Outcome.NOT_DONE, "no commitment names the source's weights, data and recipe")
     if made.root:
         return _committed_whole(case.claim, owner)
-    card, recipe = plain(vars(owner.card)), made.fixed["recipe"]
+    card, recipe = plain(asdict(owner.card)), made.fixed["recipe"]
     names = ("recipe", "split", "training") if made.stage == BEFORE_TRAINING else card
     wrong = [name for name in names if not isinstance(recipe, dict) or card[name] != recipe.get(name)]
     wrong += ["data"] * (made.fixed["data"] != card["data"]) + ["pool"] * (made.fixed["pool"] != owner.pool.digest)

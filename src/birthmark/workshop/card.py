@@ -5,7 +5,7 @@ benchmark that names it. What a model is *for* (positive, reference, twin...) is
 """
 
 from dataclasses import asdict, dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from importlib.metadata import version
 
 from birthmark.artifact import digest_of
@@ -69,7 +69,7 @@ class Card:
             if not 0 <= getattr(self, name) < 2**128:
                 raise SettingError(f"expected a {name} from 0 to 2**128 - 1, got {getattr(self, name)}")
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The first 16 hex digits of the SHA-256 of the card's canonical JSON."""
         return digest_of(asdict(self))[:16]
