@@ -18,7 +18,7 @@ from birthmark.errors import DataError, SettingError, nearest
 from birthmark.registry import code_of
 from birthmark.types import Plain
 from birthmark.workshop.card import Card, stolen
-from birthmark.workshop.cohort import reference_cards, surrogate_cards, twin_cards
+from birthmark.workshop.cohort import REFERENCE_ARCHITECTURES, reference_cards, surrogate_cards, twin_cards
 from birthmark.zoo.rules import MOST, combinations, filled, known
 
 KEYS = {
@@ -200,10 +200,8 @@ class _Family:
     def _references(self) -> list[Card]:
         """The owner's references, of the plan's own `architectures` if it lists some."""
         cohort = self.said.get("cohort", {})
-        chosen = tuple(cohort.get("architectures", ()))
-        return reference_cards(
-            self.source, cohort.get("references", 0), **({"architectures": chosen} if chosen else {})
-        )
+        chosen = tuple(cohort.get("architectures", ())) or REFERENCE_ARCHITECTURES
+        return reference_cards(self.source, cohort.get("references", 0), chosen)
 
     def _name(self, rule: Plain) -> None:
         """Keep a rule under the name of each model that it makes."""
