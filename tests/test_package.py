@@ -1,6 +1,7 @@
 """The package as a whole: layers, names, errors, start-up, and what a newcomer meets."""
 
 import ast
+import re
 import subprocess
 import sys
 import time
@@ -66,6 +67,12 @@ def height(module: str) -> int:
     fitting = [name for name in rows if f"{module}.".startswith(f"{name}.")]
     assert fitting, f"{module} is in no row of LAYERS"
     return rows[max(fitting, key=len)]
+
+
+def test_what_others_wrote_is_checked_under_optimisation_too() -> None:
+    """An `assert` that is caught is a check, and python -O takes it away."""
+    caught = [path for path in SOURCE.rglob("*.py") if re.search(r"except.*AssertionError", path.read_text())]
+    assert not caught
 
 
 def test_imports_go_one_way() -> None:

@@ -22,7 +22,7 @@ import rfc8785
 from safetensors import SafetensorError
 from safetensors.numpy import load, save_file
 
-from birthmark.errors import ArtifactError, BirthmarkError, SettingError
+from birthmark.errors import ArtifactError, BirthmarkError, SettingError, must
 
 LARGEST_WHOLE = 2**53 - 1
 LARGEST = 4 << 30  # bytes in one file; more is refused before it is read
@@ -237,9 +237,9 @@ def _manifest(folder: Path, format: str) -> dict[str, Any]:
     try:
         manifest = parsed(path.read_bytes(), str(path))
         found, files = manifest["format"], manifest["files"]
-        assert all(Path(name).name == name and isinstance(entry, dict) for name, entry in files.items())
+        must(*(Path(name).name == name and isinstance(entry, dict) for name, entry in files.items()))
         canonical(manifest)
-    except (ValueError, KeyError, TypeError, AttributeError, AssertionError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise ArtifactError(f"{path}: not a birthmark manifest; the file is damaged") from None
     noun, _, version = str(found).rpartition("/")
     ours, _, newest = format.rpartition("/")

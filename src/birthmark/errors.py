@@ -74,6 +74,12 @@ class OracleError(BirthmarkError):
     exit_code = 4
 
 
+def must(*held: object) -> None:
+    """Raise ValueError unless all hold. For what others wrote: `assert` says nothing under python -O."""
+    if not all(held):
+        raise ValueError("not as it must be")
+
+
 def nearest(kind: str, name: str, known: Iterable[str]) -> UnknownName:
     """The error for an unknown name, with the names that come close."""
     names = sorted(known)

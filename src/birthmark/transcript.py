@@ -16,7 +16,7 @@ import numpy as np
 from birthmark import __version__
 from birthmark.answers import checked
 from birthmark.artifact import disk_errors, plain
-from birthmark.errors import ArtifactError, OracleError
+from birthmark.errors import ArtifactError, OracleError, must
 from birthmark.oracle import Oracle, Wrapper
 from birthmark.types import Access, Answers, Array, Floats, Plain
 
@@ -78,9 +78,13 @@ class Transcript:
             if path.exists() and path.stat().st_size:
                 os.truncate(path, self._read(path, head))
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("ab")
+            self._file = path.open("ab", buffering=0)  # nothing is left to write when a disk is full
         if not self._chain:
-            self._write(head)
+            try:
+                self._write(head)
+            except ArtifactError:
+                self._file.close()
+                raise
 
     def _read(self, path: Path, head: Plain) -> int:
         """Take in what the file holds, and return where its last whole line ends."""
@@ -124,8 +128,9 @@ class Transcript:
         body = json.dumps(entry).encode()[:-1]
         self._chain = _link(self._chain, body)
         with disk_errors(self.path or Path()):
-            self._file.write(body + f', "chain": "{self._chain}"}}\n'.encode())
-            self._file.flush()
+            line = body + f', "chain": "{self._chain}"}}\n'.encode()
+            while line:
+                line = line[self._file.write(line) :]
             if time.monotonic() - self._synced > 1:
                 os.fsync(self._file.fileno())
                 self._synced = time.monotonic()
@@ -185,16 +190,14 @@ def _entry(path: Path, number: int, text: bytes) -> dict[str, Any]:
     try:
         entry = json.loads(text)
         if number == 1:
-            assert isinstance(entry["suspect"], str)
-            assert isinstance(entry["identity"], dict)
+            must(isinstance(entry["suspect"], str), isinstance(entry["identity"], dict))
             Answers(entry["answers"])
         elif "asking" in entry:
-            assert type(entry["asking"]) is int
+            must(type(entry["asking"]) is int)
         else:
-            assert isinstance(entry["again" if "again" in entry else "query"], str)
-            assert isinstance(entry["answer"], list)
-            assert all(type(v) is float and math.isfinite(v) for v in entry["answer"])
-    except (ValueError, KeyError, TypeError, AssertionError, RecursionError):
+            must(isinstance(entry["again" if "again" in entry else "query"], str), isinstance(entry["answer"], list))
+            must(*(type(v) is float and math.isfinite(v) for v in entry["answer"]))
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise ArtifactError(f"{path}: line {number} is none that birthmark writes") from None
     return dict(entry)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from birthmark.errors import SettingError
+from birthmark.workshop import code
 from birthmark.workshop.code import code_digest, trainer
 
 
@@ -34,7 +35,19 @@ def test_what_is_not_imported_and_what_is_installed_count_for_nothing(tree: Path
     before = code_digest("lab.recipe:train")
     (tree / "unused.py").write_text("X = 2\n")
     assert code_digest("lab.recipe:train") == before
-    assert code_digest("numpy:array") == code_digest("birthmark.data") == code_digest("no.such:thing") == ""
+    assert code_digest("birthmark.data") == code_digest("no.such:thing") == code_digest("math:sin") == ""
+
+
+def test_installed_code_that_is_named_counts_by_its_text_and_release(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here / "shop.py").write_text("X = 1\n")
+    monkeypatch.setattr(code, "INSTALLED", {here.resolve()})
+    before = code_digest("shop:train")
+    monkeypatch.setattr(code.metadata, "packages_distributions", lambda: {"shop": ["numpy"]})
+    newer = code_digest("shop:train")
+    (here / "shop.py").write_text("X = 2\n")
+    assert len({"", before, newer, code_digest("shop:train")}) == 4
 
 
 def test_a_recipe_of_one_seed_is_refused_with_the_way_on(here: Path) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 from pydantic.dataclasses import dataclass as checked
 
 from birthmark.artifact import canonical
-from birthmark.errors import ArtifactError, SettingError
+from birthmark.errors import ArtifactError, SettingError, must
 from birthmark.notary.strict import STRICT, moment, now, record, written
 from birthmark.notary.trees import Tree
 from birthmark.types import Plain
@@ -150,8 +150,8 @@ def draw(commitment: Commitment, value: str, secret: bytes) -> Drawn:
         SettingError: no such value.
     """
     try:
-        assert len(bytes.fromhex(value)) >= 16
-    except (ValueError, AssertionError):
+        must(len(bytes.fromhex(value)) >= 16)
+    except ValueError:
         raise SettingError(
             f"expected a public random value of at least 32 hexadecimal digits, got {value[:80]!r}"
         ) from None

@@ -20,7 +20,7 @@ from io import BytesIO
 from pathlib import Path
 
 from birthmark.artifact import canonical, disk_errors, write_atomically
-from birthmark.errors import ArtifactError, BirthmarkError
+from birthmark.errors import ArtifactError, BirthmarkError, must
 from birthmark.notary import signing
 from birthmark.notary.signing import Private, key_id, public_key, public_pem
 from birthmark.notary.strict import moment, now, parse_canonical
@@ -149,11 +149,10 @@ def load(path: Path) -> Sealed:
 def _subjects(payload: bytes) -> dict[str, str]:
     data = parse_canonical(payload, SEAL)
     try:
-        assert (data["_type"], data["predicateType"]) == (signing.STATEMENT, KIND)
-        assert isinstance(data["predicate"], dict)
+        must((data["_type"], data["predicateType"]) == (signing.STATEMENT, KIND), isinstance(data["predicate"], dict))
         found = {one["name"]: one["digest"]["sha256"] for one in data["subject"]}
-        assert len(found) == len(data["subject"])
-    except (KeyError, TypeError, AssertionError):
+        must(len(found) == len(data["subject"]))
+    except (KeyError, TypeError, ValueError):
         raise ArtifactError(f"{SEAL}: expected birthmark's seal of evidence, version 1; it was altered") from None
     return found
 

@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from birthmark.artifact import canonical, disk_errors
-from birthmark.errors import ArtifactError, nearest
+from birthmark.errors import ArtifactError, must, nearest
 from birthmark.notary.strict import parse_canonical
 from birthmark.types import Plain
 
@@ -153,12 +153,10 @@ def unopened(envelope: bytes, name: str) -> tuple[bytes, str, bytes]:
     data = parse_canonical(envelope, name)
     try:
         (one,) = data["signatures"]
-        assert set(data) == {"payload", "payloadType", "signatures"}
-        assert set(one) == {"keyid", "sig"}
-        assert data["payloadType"] == PAYLOAD
+        must(set(data) == {"payload", "payloadType", "signatures"}, set(one) == {"keyid", "sig"})
+        must(data["payloadType"] == PAYLOAD, isinstance(one["keyid"], str))
         payload, signature = _decoded(data["payload"]), _decoded(one["sig"])
-        assert isinstance(one["keyid"], str)
-    except (KeyError, TypeError, ValueError, AssertionError):
+    except (KeyError, TypeError, ValueError):
         raise ArtifactError(
             f"{name}: expected a DSSE envelope with one signature around an in-toto statement"
         ) from None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from cryptography.x509 import Certificate, load_pem_x509_certificates
 
-from birthmark.errors import ArtifactError, BirthmarkError
+from birthmark.errors import ArtifactError, BirthmarkError, must
 from birthmark.notary.strict import past
 
 if TYPE_CHECKING:
@@ -63,9 +63,8 @@ def _decoded(stamp: bytes, name: str) -> "rfc3161_client.TimeStampResponse":
         raise ArtifactError(f"{name}: {len(stamp)} bytes are no time stamp")
     try:
         found: rfc3161_client.TimeStampResponse = library.decode_timestamp_response(stamp)
-        assert library.PKIStatus(found.status) == library.PKIStatus.GRANTED
-        assert found.tst_info.gen_time
-    except (ValueError, AssertionError) as error:
+        must(library.PKIStatus(found.status) == library.PKIStatus.GRANTED, found.tst_info.gen_time)
+    except ValueError as error:
         raise ArtifactError(f"{name}: expected a granted time stamp (RFC 3161) ({str(error)[:80]})") from None
     return found
 

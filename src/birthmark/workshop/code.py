@@ -6,6 +6,7 @@ import sys
 import sysconfig
 from collections.abc import Callable, Iterator
 from hashlib import sha256
+from importlib import metadata
 from importlib.machinery import PathFinder
 from inspect import signature
 from pathlib import Path
@@ -61,16 +62,18 @@ def code_digest(*names: str) -> str:
     """SHA-256, in hex, of the text of modules and of what they import from the user's own tree; "" if none is theirs.
 
     Args:
-        names: "module" or "module:function"; installed packages, the standard library and birthmark count for nothing.
+        names: "module" or "module:function". If it is installed, its own text and its package's release count; what is
+            imported from installed packages, the standard library and birthmark counts for nothing.
     """
     _look_here()
-    texts, waiting = dict[str, str](), [name.partition(":")[0] for name in names]
+    named = {name.partition(":")[0] for name in names}
+    texts, waiting = dict[str, str](), sorted(named)
     while waiting:
         name = waiting.pop()
         place = None if name in texts else _place(name)
-        if place is not None:
+        if place is not None and (name in named or not _installed(place)):
             text = place.read_bytes()
-            texts[name] = sha256(text).hexdigest()
+            texts[name] = sha256(text).hexdigest() + (_release(name) if _installed(place) else "")
             waiting += _imports(text, name if place.name == "__init__.py" else name.rpartition(".")[0])
     return digest_of(texts) if texts else ""
 
@@ -82,7 +85,7 @@ def _look_here() -> None:
 
 
 def _place(name: str) -> Path | None:
-    """The file of a module of the user's own, found without running anything."""
+    """The file of a module that is not birthmark's, found without running anything."""
     package, _, _ = name.rpartition(".")
     if name.partition(".")[0] == "birthmark":
         return None
@@ -90,8 +93,17 @@ def _place(name: str) -> Path | None:
     found = PathFinder.find_spec(name, inside) if inside or not package else None
     if found is None or not str(found.origin).endswith(".py"):
         return None
-    place = Path(str(found.origin)).resolve()
-    return None if any(place.is_relative_to(folder) for folder in INSTALLED) else place
+    return Path(str(found.origin)).resolve()
+
+
+def _installed(place: Path) -> bool:
+    return any(place.is_relative_to(folder) for folder in INSTALLED)
+
+
+def _release(module: str) -> str:
+    """Name and version of the package that an installed module came with; "" if nobody knows."""
+    found = metadata.packages_distributions().get(module.partition(".")[0], [])
+    return "".join(f" {name} {metadata.version(name)}" for name in sorted(found))
 
 
 def _folders(package: str) -> list[str]:
