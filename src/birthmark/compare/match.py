@@ -1,112 +1,226 @@
-"""Which unit of A is which unit of B? The matched test: two views of the same units must agree.
+"""Which unit of A is which unit of B, if a thief made them change places? The matched test: two views that must agree.
 
-Ours. A thief who permutes and re-scales hidden units leaves the function and defeats the order-sensitive test. But in a
-chain of layers each unit can be recognised twice: from below, by its incoming weights, the layers under it matched
-already; and from above, by its outgoing weights, the layers over it matched already. Inputs and outputs keep the task's
-order, so both chains have an anchor. The two matches (assignments on cosines) use disjoint weights. In a copy they
-agree on nearly every unit; in independent networks hardly any two agree.
+Ours. A thief who permutes and re-scales hidden units leaves the function and defeats the order-sensitive test. But
+some axes cannot change places (pixels, words, classes), and from them the units' places spread through the network
+like a puzzle: a tensor whose one axis is in place says how its other axis lies (an assignment on cosines), and any
+tensor with an axis of that length can go on from there. The tensor that fits best is laid first; an order that comes
+up again (a residual stream's) is kept once. No plan of the network is needed.
 
-The share of units on which they agree is the statistic. Its null is *not* exact: units that look alike from below are
-used alike above, in independent networks, too. Two ways to a p: rank it among twins, or hold it against the agreement
-that disjoint pairs of independent networks were measured to have (`benchmarks/compare`), which is said.
+Then every tensor is asked, of the axis that it was laid by, what its *own* weights say: the Gram matrix of the units'
+weights in it knows nothing of the other axis' order. Both views use disjoint weights. With c1 and c2 the cosines of a
+unit and its partner in either view,
+
+    S = mean over units of [both views name the same partner] max(c1, 0) max(c2, 0)
+
+In a copy the views agree on nearly every unit, and the cosines are large; independent networks agree on some, and
+there the cosines are small. Lengths are taken away before: rows and columns are scaled by turns until all have one.
+
+The null is *not* exact: units that look alike from below are used alike above, in independent networks, too. So S is
+ranked among disjoint pairs of independent networks (`measured`), which is said. Units that kept their places are left
+to the order-sensitive test, whose null is exact.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from birthmark.compare.order import directions
-from birthmark.compare.reading import Tensor, Weights
+from birthmark import stats
+from birthmark.compare.pairing import LEAST, Pair
+from birthmark.compare.reading import Tensor
+
+SAMPLE = 64  # units that a fit is judged by
+WIDEST = 1024  # units up to which the assignment is the best of all
+SAME = 0.5  # share of equal places from which two orders are one
+ROUNDS = 4  # of scaling rows and columns by turns
 
 
 @dataclass(frozen=True)
 class Match:
-    """How two chains of layers match.
+    """How the units of B lie in A's order.
 
     Attributes:
-        names: of the layers, in A.
-        units: hidden units of each.
-        agreed: units of each on which both views agree.
+        score: S, 0 to 1; 0 if no units changed places.
+        p: S among the measured pairs of independent networks; 1 if no units changed places.
+        units, agreed: that changed places; on whose place both views agree.
+        cosine: mean cosine of matched units over all tensors, -1 to 1.
+        tensors: whose units changed places, in A.
     """
 
-    names: tuple[str, ...]
-    units: tuple[int, ...]
-    agreed: tuple[int, ...]
+    score: float
+    p: float
+    units: int
+    agreed: int
+    cosine: float
+    tensors: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Order:
+    """B's unit for each of A's, and their cosines."""
+
+    places: Tensor
+    cosines: Tensor
 
     @property
-    def share(self) -> float:
-        """Units on which the views agree, of all, 0 to 1."""
-        return sum(self.agreed) / sum(self.units)
+    def moved(self) -> bool:
+        places = self.places
+        return len(places) >= LEAST and float(np.mean(places == np.arange(len(places)))) < SAME
 
 
-def chain(weights: Weights) -> list[tuple[str, Tensor]]:
-    """The tensors that form one chain of layers, in order; empty if the file's tensors are no chain.
+@dataclass(frozen=True)
+class _Side:
+    """A tensor (units in place, units to be laid, places) of both files, seen from one of its axes."""
 
-    A tensor follows another if its inputs are the other's units, each as often as places were flattened.
-    """
-    found = [(name, value) for name, value in weights.items() if value.ndim >= 2 and value.dtype.kind in "fiu"]
-    linked = all(b.shape[1] % a.shape[0] == 0 for (_, a), (_, b) in pairwise(found))
-    return found if linked and len(found) > 1 else []
+    name: str
+    a: Tensor
+    b: Tensor
+
+    def alike(self, order: _Order, chosen: Tensor | slice = slice(None)) -> Tensor:
+        """Cosines of A's units and B's, B's other axis being in `order` (of channels, where an image was flattened)."""
+        places = len(self.a) // len(order.places)
+        spread = (order.places[:, None] * places + np.arange(places)).ravel()
+        return _rows(self.a[:, chosen]) @ _rows(self.b[spread]).T
 
 
-def match(a: Weights, b: Weights) -> Match | None:
-    """Match hidden units from below and from above; None unless both are chains of the same shapes."""
-    ours, theirs = chain(a), chain(b)
-    if not ours or [value.shape for _, value in ours] != [value.shape for _, value in theirs]:
+@dataclass(frozen=True)
+class _View:
+    """Units that changed places, as the tensor that was laid by them sees them."""
+
+    name: str
+    agreed: Tensor
+    weight: Tensor
+
+
+def match(pairs: Sequence[Pair]) -> Match | None:
+    """Lay B's units in A's order, tensor by tensor; None if no tensor has hidden units."""
+    puzzle = _Puzzle(pairs)
+    views = list(puzzle.laid())
+    if not puzzle.cosines:
         return None
-    pairs = [
-        (np.asarray(x, np.float32), np.asarray(y, np.float32)) for (_, x), (_, y) in zip(ours, theirs, strict=True)
-    ]
-    below, above = _from_below(pairs), _from_above(pairs)
-    agreed = tuple(int((low == high).sum()) for low, high in zip(below, above, strict=True))
-    return Match(tuple(name for name, _ in ours[:-1]), tuple(len(low) for low in below), agreed)
+    units = sum(len(view.agreed) for view in views)
+    score = sum(float(view.weight[view.agreed].sum()) for view in views) / max(units, 1)
+    return Match(
+        score,
+        stats.rank_p(score, measured()) if units else 1.0,
+        units,
+        sum(int(view.agreed.sum()) for view in views),
+        float(np.concatenate(puzzle.cosines).mean()),
+        tuple(view.name for view in views),
+    )
 
 
-def aligned(a: Weights, b: Weights) -> Weights:
-    """B with its hidden units in A's order, as both chains match from below; B itself where they do not."""
-    ours, theirs = chain(a), chain(b)
-    if not ours or [value.shape for _, value in ours] != [value.shape for _, value in theirs]:
-        return b
-    order = _from_below([(np.asarray(x), np.asarray(y)) for (_, x), (_, y) in zip(ours, theirs, strict=True)])
-    found, under = dict(b), None
-    for (name, value), units in zip(theirs, [*order, None], strict=True):
-        moved = (
-            np.asarray(value)
-            if under is None
-            else by_input(np.asarray(value), len(under))[:, under].reshape(value.shape)
-        )
-        found[name], under = (moved if units is None else moved[units]), units
+@cache
+def measured() -> tuple[float, ...]:
+    """S of disjoint pairs of independent networks of equal architecture (`benchmarks/compare`)."""
+    return tuple(json.loads((Path(__file__).parent / "independent.json").read_text(encoding="utf-8"))["scores"])
+
+
+class _Puzzle:
+    """Tensors that wait to be laid, orders found so far, and the best fit of each tensor with one of them."""
+
+    def __init__(self, pairs: Sequence[Pair]) -> None:
+        self.sides = {i: _sides(pair) for i, pair in enumerate(pairs)}
+        self.best: dict[int, tuple[float, _Side, _Order]] = {}
+        self.orders: list[_Order] = []
+        self.cosines: list[Tensor] = []
+
+    def laid(self) -> Iterator[_View]:
+        """Lay every tensor, and look again at the units that changed places."""
+        for i, sides in self.sides.items():
+            for side in sides:
+                self._try(i, side, _Order(np.arange(len(side.a)), np.ones(len(side.a))))
+        while self.best:
+            i = max(self.best, key=lambda key: self.best[key][0])
+            _, side, order = self.best.pop(i)
+            del self.sides[i]
+            alike = side.alike(order)
+            places = assigned(alike)
+            cosines = alike[np.arange(len(places)), places]
+            self.cosines.append(cosines)
+            if order.moved:
+                yield _second_view(side, order)
+            self._go_on_from(_Order(places, cosines))
+
+    def _go_on_from(self, order: _Order) -> None:
+        places = order.places
+        known = (old.places for old in self.orders if len(old.places) == len(places))
+        if len(places) < LEAST or any(np.mean(old == places) > SAME for old in known):
+            return
+        self.orders.append(order)
+        for i, sides in self.sides.items():
+            for side in sides:
+                if len(side.a) % len(places) == 0:
+                    self._try(i, side, order)
+
+    def _try(self, i: int, side: _Side, order: _Order) -> None:
+        fit = _fit(side, order)
+        if i not in self.best or fit > self.best[i][0]:
+            self.best[i] = (fit, side, order)
+
+
+def _sides(pair: Pair) -> tuple[_Side, ...]:
+    a, b = balanced(pair.a), balanced(pair.b)
+    sides = (_Side(pair.name, a.swapaxes(0, 1), b.swapaxes(0, 1)), _Side(pair.name, a, b))
+    return tuple(side for side in sides if side.a.shape[1] >= LEAST)
+
+
+def _fit(side: _Side, order: _Order) -> float:
+    """How much better A's units fit their best of B's than their second best, in cosines."""
+    n = side.a.shape[1]
+    alike = side.alike(order, np.arange(0, n, max(1, n // SAMPLE)))
+    second, best = np.partition(alike, -2, axis=1)[:, -2:].T
+    return float((best - second).mean())
+
+
+def _second_view(side: _Side, order: _Order) -> _View:
+    """What the tensor's own weights say of the places in `order`."""
+    ours, theirs = (_gram(one, len(order.places)) for one in (side.a, side.b))
+    alike = _unit(ours) @ _unit(theirs[:, order.places]).T
+    places = assigned(alike)
+    seen = alike[np.arange(len(places)), places]
+    return _View(side.name, places == order.places, np.maximum(seen, 0) * np.maximum(order.cosines, 0))
+
+
+def _gram(tensor: Tensor, units: int) -> Tensor:
+    """How alike units are in what they are used for (units, units), with nothing on the diagonal."""
+    rows = _unit(tensor.reshape(units, -1))
+    gram = rows @ rows.T
+    np.fill_diagonal(gram, 0)
+    return np.asarray(gram)
+
+
+def _rows(tensor: Tensor) -> Tensor:
+    """(units in place, units, places) as unit vectors (units, all the rest)."""
+    return _unit(tensor.swapaxes(0, 1).reshape(tensor.shape[1], -1))
+
+
+def _unit(rows: Tensor) -> Tensor:
+    return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12))
+
+
+def assigned(alike: Tensor) -> Tensor:
+    """B's unit for each of A's: the best assignment, or of very many units those that are each other's nearest."""
+    n = len(alike)
+    if n <= WIDEST:
+        return np.asarray(linear_sum_assignment(-alike)[1])
+    near, back = alike.argmax(axis=1), alike.argmax(axis=0)
+    sure = back[near] == np.arange(n)
+    found = np.empty(n, dtype=np.int64)
+    found[sure] = near[sure]
+    found[~sure] = np.setdiff1d(np.arange(n), near[sure])
     return found
 
 
-def _from_below(pairs: Sequence[tuple[Tensor, Tensor]]) -> list[Tensor]:
-    """For each hidden layer, B's unit for each of A's, by incoming weights."""
-    found: list[Tensor] = []
-    for a, b in pairs[:-1]:
-        if found:
-            a, b = by_input(a, len(found[-1])), by_input(b, len(found[-1]))[:, found[-1]]
-        found.append(assigned(a, b))
+def balanced(tensor: Tensor) -> Tensor:
+    """A tensor (units, units, places) whose rows and columns have one length each, whatever scales units had."""
+    found = np.asarray(tensor, dtype=np.float32)
+    for _ in range(ROUNDS):
+        for axis in (1, 0):
+            length = np.sqrt((found**2).sum(axis=(axis, 2), keepdims=True) / found.shape[axis])
+            found = found / np.maximum(length, 1e-12)
     return found
-
-
-def _from_above(pairs: Sequence[tuple[Tensor, Tensor]]) -> list[Tensor]:
-    """For each hidden layer, B's unit for each of A's, by outgoing weights."""
-    found: list[Tensor] = []
-    for (a, b), (under, _) in zip(reversed(pairs[1:]), reversed(pairs[:-1]), strict=True):
-        b = b[found[-1]] if found else b
-        a, b = (by_input(one, len(under)).swapaxes(0, 1) for one in (a, b))
-        found.append(assigned(a, b))
-    return found[::-1]
-
-
-def by_input(tensor: Tensor, units: int) -> Tensor:
-    """A tensor (out, in * places, ...) as (out, in, rest): what every unit below is used for."""
-    return tensor.reshape(len(tensor), units, -1)
-
-
-def assigned(a: Tensor, b: Tensor) -> Tensor:
-    """B's row for each of A's, so that the sum of cosines is largest."""
-    return np.asarray(linear_sum_assignment(-directions(a) @ directions(b).T)[1])

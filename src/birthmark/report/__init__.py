@@ -21,7 +21,7 @@ from birthmark.claim import Claim
 from birthmark.errors import ArtifactError, SettingError
 from birthmark.evidence import Evidence, Verdict
 from birthmark.report import plots, words
-from birthmark.report.pages import rendered
+from birthmark.report.pages import FILTERS, rendered
 from birthmark.report.samples import is_picture, png, samples, source_answers
 from birthmark.secrets import printable
 from birthmark.transcript import Replay
@@ -131,7 +131,7 @@ def page(evidences: Sequence[Evidence], claim: Claim, *, rows: Sequence[Row] = (
     data = json.dumps(as_data(evidences, rows), indent=1, ensure_ascii=False, default=str)
     return rendered(
         "report.html.jinja",
-        {"number": words.number, "fixed": words.fixed, "percent": words.percent},
+        FILTERS,
         blocks=blocks,
         shown=shown,
         groups=_groups(blocks),
@@ -150,7 +150,7 @@ def page(evidences: Sequence[Evidence], claim: Claim, *, rows: Sequence[Row] = (
         warnings=_warnings(evidences, rows),
         enrolled=words.enrolled(claim.facts),
         version=__version__,
-        made=_when(),
+        made=moment(),
         data=data if len(data) <= MOST_JSON else "",
         **_columns(rows),
     )
@@ -246,7 +246,7 @@ def _style() -> Markup:
     return Markup((Path(__file__).parent / "templates" / "style.css").read_text(encoding="utf-8"))
 
 
-def _when() -> tuple[str, str]:
+def moment() -> tuple[str, str]:
     """Day and minute of the report: SOURCE_DATE_EPOCH's if it is set, else now."""
     epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
     moment = datetime.fromtimestamp(int(epoch), UTC) if epoch.isdigit() else datetime.now(UTC)

@@ -13,6 +13,7 @@ import platform
 import signal
 import struct
 import sys
+from importlib import import_module
 from typing import IO
 
 NEW_USER, NEW_NETWORK, DIE_WITH_PARENT, NO_NEW_PRIVILEGES, FILTER = 0x10000000, 0x40000000, 1, 38, 22  # of Linux
@@ -119,15 +120,13 @@ def receive(pipe: IO[bytes], head: int = 1 << 24, blob: int = 1 << 34) -> tuple[
 
 
 def main() -> None:
-    """Open what the first message names, then answer batches until the pipe ends."""
+    """Hand the pipes to the module that the command line names."""
     guards = isolate()
     asked, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_RDWR)
     for place in (0, 1):  # what a library prints is no answer
         os.dup2(nothing, place)
-    from birthmark.suspects.served import serve
-
-    serve(asked, answers, confine, guards)
+    import_module(sys.argv[1]).serve(asked, answers, confine, guards)
 
 
 if __name__ == "__main__":

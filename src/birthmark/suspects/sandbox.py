@@ -41,59 +41,22 @@ INHERITED = ("PATH", "HOME", "TMPDIR", "LANG", "LD_LIBRARY_PATH", "DYLD_LIBRARY_
 THREADS = ("OMP_", "MKL_", "OPENBLAS_", "LC_")
 
 
-class Sandboxed(Oracle):
-    """A suspect in a file; grants its answers, never its weights.
+class Child:
+    """A process with limits that opens a file; one message goes there and one comes back at a time.
 
-    Raises:
-        ArtifactError: not what it says, or it cannot be opened within its limits.
-        SettingError: something about it must be declared.
+    Args:
+        server: module whose `serve` runs in it.
     """
 
-    def __init__(self, path: Path, spec: SuspectSpec, task: Task | None) -> None:
+    name: str
+
+    def __init__(self, path: Path, server: str) -> None:
         self.name = path.name
-        size = path.stat().st_size if path.is_file() else sum(f.stat().st_size for f in path.glob("*") if f.is_file())
-        self.step = spec.transport.batch or STEP
-        self.timeout = spec.transport.timeout
         self._lock = threading.Lock()
-        self._process = _started()
+        self._process = _started(server)
         self.close = weakref.finalize(self, _end, self._process)
-        head: dict[str, object] = {
-            "spec": spec.flat(),
-            "task": [task.shape, task.outputs, task.values] if task else None,
-            "memory": MEMORY + GROWTH * size,
-        }
         ready, _ = self._exchange({"path": str(path)}, b"", LOADING, ArtifactError)
         self.guards = tuple(guard for guard in (child.NAMESPACE, child.CALLS) if guard in str(ready.get("guards")))
-        said, _ = self._exchange(head, b"", self.timeout + size / OPENING, ArtifactError)
-        try:
-            self.answers = Answers(str(said["answers"]))
-            self.access = min(Access(int(str(said["access"]))), Access.PROBS)
-            self.name = printable(said["name"], 500)
-        except (KeyError, ValueError, TypeError):
-            raise self._broken(ArtifactError) from None
-        remarks = said.get("remarks")
-        self._remarks = tuple(printable(line, 500) for line in remarks) if isinstance(remarks, list) else ()
-
-    def remarks(self) -> tuple[str, ...]:
-        return self._remarks if self.guards else (*self._remarks, UNGUARDED)
-
-    def __call__(self, inputs: Array) -> Floats:
-        step = max(1, min(self.step, MESSAGE // max(1, inputs[:1].nbytes)))
-        parts = [self._asked(inputs[i : i + step]) for i in range(0, len(inputs), step)]
-        if len({part.shape[1] for part in parts}) > 1:
-            raise OracleError(f"{self.name}: answers rows of different lengths")
-        return np.concatenate(parts) if parts else np.zeros((0, 0))
-
-    def _asked(self, inputs: Array) -> Floats:
-        blob = np.ascontiguousarray(inputs, dtype=np.float32).tobytes()
-        said, data = self._exchange({"shape": list(inputs.shape)}, blob, self.timeout + len(inputs), OracleError)
-        shape = said.get("shape")
-        if not isinstance(shape, list) or len(shape) != 2 or not all(type(v) is int for v in shape):
-            raise self._broken(OracleError)
-        n, width = shape
-        if n != len(inputs) or not 0 <= width <= WIDEST or len(data) != 8 * n * width:
-            raise self._broken(OracleError)
-        return np.frombuffer(data, dtype=np.float64).reshape(n, width).copy()
 
     def _exchange(
         self, head: dict[str, object], blob: bytes, seconds: float, kind: type[BirthmarkError]
@@ -125,7 +88,62 @@ class Sandboxed(Oracle):
         return kind(f"{self.name}: the process that opened it answers what was not asked; it is damaged or hostile")
 
 
-def _started() -> "subprocess.Popen[bytes]":
+class Sandboxed(Child, Oracle):
+    """A suspect in a file; grants its answers, never its weights.
+
+    Raises:
+        ArtifactError: not what it says, or it cannot be opened within its limits.
+        SettingError: something about it must be declared.
+    """
+
+    def __init__(self, path: Path, spec: SuspectSpec, task: Task | None) -> None:
+        size = bytes_of(path)
+        self.step = spec.transport.batch or STEP
+        self.timeout = spec.transport.timeout
+        super().__init__(path, "birthmark.suspects.served")
+        head: dict[str, object] = {
+            "spec": spec.flat(),
+            "task": [task.shape, task.outputs, task.values] if task else None,
+            "memory": MEMORY + GROWTH * size,
+        }
+        said, _ = self._exchange(head, b"", self.timeout + size / OPENING, ArtifactError)
+        try:
+            self.answers = Answers(str(said["answers"]))
+            self.access = min(Access(int(str(said["access"]))), Access.PROBS)
+            self.name = printable(said["name"], 500)
+        except (KeyError, ValueError, TypeError):
+            raise self._broken(ArtifactError) from None
+        remarks = said.get("remarks")
+        self._remarks = tuple(printable(line, 500) for line in remarks) if isinstance(remarks, list) else ()
+
+    def remarks(self) -> tuple[str, ...]:
+        return self._remarks if self.guards else (*self._remarks, UNGUARDED)
+
+    def __call__(self, inputs: Array) -> Floats:
+        step = max(1, min(self.step, MESSAGE // max(1, inputs[:1].nbytes)))
+        parts = [self._asked(inputs[i : i + step]) for i in range(0, len(inputs), step)]
+        if len({part.shape[1] for part in parts}) > 1:
+            raise OracleError(f"{self.name}: answers rows of different lengths")
+        return np.concatenate(parts) if parts else np.zeros((0, 0))
+
+    def _asked(self, inputs: Array) -> Floats:
+        blob = np.ascontiguousarray(inputs, dtype=np.float32).tobytes()
+        said, data = self._exchange({"shape": list(inputs.shape)}, blob, self.timeout + len(inputs), OracleError)
+        shape = said.get("shape")
+        if not isinstance(shape, list) or len(shape) != 2 or not all(type(v) is int for v in shape):
+            raise self._broken(OracleError)
+        n, width = shape
+        if n != len(inputs) or not 0 <= width <= WIDEST or len(data) != 8 * n * width:
+            raise self._broken(OracleError)
+        return np.frombuffer(data, dtype=np.float64).reshape(n, width).copy()
+
+
+def bytes_of(path: Path) -> int:
+    """Of a file, or of the files in a folder."""
+    return path.stat().st_size if path.is_file() else sum(f.stat().st_size for f in path.glob("*") if f.is_file())
+
+
+def _started(server: str) -> "subprocess.Popen[bytes]":
     inherited = {k: v for k, v in os.environ.items() if k in INHERITED or k.startswith(THREADS)}
     places = os.pathsep.join(dict.fromkeys(str(Path(place).absolute()) for place in sys.path))
     own = {
@@ -137,7 +155,7 @@ def _started() -> "subprocess.Popen[bytes]":
         "BIRTHMARK_DEVICE": "cpu",  # a GPU's driver maps more memory than any limit would allow
     }
     return subprocess.Popen(
-        [sys.executable, "-P", child.__file__],
+        [sys.executable, "-P", child.__file__, server],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

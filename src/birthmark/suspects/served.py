@@ -28,7 +28,7 @@ def serve(asked: IO[bytes], answers: IO[bytes], confine: Callable[[int], None], 
         said = {"access": int(suspect.access), "answers": suspect.answers.value, "name": suspect.name}
         send(answers, {**said, "remarks": list(suspect.remarks())})
     except Exception as error:
-        send(answers, _refusal(error, ArtifactError, str(path)))
+        send(answers, refusal(error, ArtifactError, str(path)))
         return
     while True:
         try:
@@ -41,7 +41,7 @@ def serve(asked: IO[bytes], answers: IO[bytes], confine: Callable[[int], None], 
             rows = suspect(np.frombuffer(blob, dtype=np.float32).reshape(shape))
             send(answers, {"shape": list(rows.shape)}, np.ascontiguousarray(rows, dtype=np.float64).tobytes())
         except Exception as error:
-            send(answers, _refusal(error, OracleError, suspect.name))
+            send(answers, refusal(error, OracleError, suspect.name))
 
 
 def _opened(path: Path, head: dict[str, object], confine: Callable[[int], None]) -> Oracle:
@@ -52,7 +52,7 @@ def _opened(path: Path, head: dict[str, object], confine: Callable[[int], None])
     return files.open_here(path, SuspectSpec(**flat), Task(*task) if isinstance(task, list) else None)
 
 
-def _refusal(error: Exception, kind: type[BirthmarkError], name: str) -> dict[str, object]:
+def refusal(error: Exception, kind: type[BirthmarkError], name: str) -> dict[str, object]:
     """An error as a message: ours by its own name, others as `kind`, in one line."""
     if isinstance(error, BirthmarkError):
         return {"error": type(error).__name__, "message": str(error)}
