@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from birthmark.errors import ArtifactError
 
 if TYPE_CHECKING:
-    from onnx import GraphProto
+    from onnx import GraphProto, TensorProto
 
 Tensor = NDArray[np.number]
 DTYPES = {
@@ -133,16 +133,18 @@ def _initialisers(graph: "GraphProto", depth: int) -> Iterator[tuple[str, Tensor
     from onnx import numpy_helper
 
     gates = {name for node in graph.node if node.op_type in RECURRENT for name in node.input[1:4]}
-    for one in graph.initializer:
-        name = one.name.removesuffix("_quantized")
-        yield (f"recurrent.{name}" if one.name in gates else name), _plain(numpy_helper.to_array(one))
-    for node in graph.node:
-        for attribute in node.attribute:
-            if node.op_type == "Constant" and attribute.name == "value" and attribute.t.dims:
-                name = node.output[0]
-                yield (f"recurrent.{name}" if name in gates else name), _plain(numpy_helper.to_array(attribute.t))
-            if attribute.HasField("g") and depth < DEEPEST:
-                yield from _initialisers(attribute.g, depth + 1)
+    values = {one.name: one for one in graph.initializer} | _constants(graph)
+    for name, value in values.items():
+        known = name.removesuffix("_quantized")
+        yield (f"recurrent.{known}" if name in gates else known), _plain(numpy_helper.to_array(value))
+    inner = [one.g for node in graph.node for one in node.attribute if one.HasField("g")]
+    for one in inner if depth < DEEPEST else ():
+        yield from _initialisers(one, depth + 1)
+
+
+def _constants(graph: "GraphProto") -> "dict[str, TensorProto]":
+    nodes = [node for node in graph.node if node.op_type == "Constant"]
+    return {node.output[0]: one.t for node in nodes for one in node.attribute if one.name == "value" and one.t.dims}
 
 
 def _plain(value: NDArray[np.generic]) -> Tensor:
