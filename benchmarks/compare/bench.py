@@ -1,10 +1,10 @@
 """How well `birthmark compare` tells copies from strangers.
 
-    python benchmarks/compare/networks.py WORK              # trains the small networks of `pairs`
-    python benchmarks/compare/bench.py null WORK            # development pairs -> src/birthmark/compare/independent.json
-    python benchmarks/compare/bench.py pairs WORK           # test pairs: strangers, same starts -> pairs.json
-    python benchmarks/compare/bench.py copies STORE         # modified copies in a store of the plans -> copies.json
-    python benchmarks/compare/bench.py large                # 100 million parameters: seconds, memory -> large.json
+    python benchmarks/compare/networks.py WORK        # trains the small networks of `pairs`
+    python benchmarks/compare/bench.py null WORK      # development pairs -> src/birthmark/compare/independent.json
+    python benchmarks/compare/bench.py pairs WORK     # test pairs: strangers, same starts -> pairs.json
+    python benchmarks/compare/bench.py copies STORE   # modified copies in a store of the plans -> copies.json
+    python benchmarks/compare/bench.py large          # 100 million parameters: seconds, memory -> large.json
 
 Statistics, orders and thresholds were frozen on the `dev` networks and on older stores before any `test` network or any
 model of the plans' sources was compared. Intervals are exact (Clopper-Pearson, 95 %).
@@ -38,13 +38,12 @@ Plain = dict[str, object]
 
 
 def null(work: Path) -> Plain:
-    """S of every development pair, of which side b's units changed places."""
+    """S of every development pair, of which side b's units changed places; 0 where no unit seems to have."""
     scores = defaultdict(list)
     for role, family, data, number in _numbers("dev"):
         a, b = (_network(work, role, family, data, number, side) for side in "ab")
         found = match.match(paired(a, disguised(b, number)))
-        if found is not None and found.units:
-            scores[family].append(round(found.score, 4))
+        scores[family].append(round(found.score, 4) if found else 0.0)
     return {
         "made by": "python benchmarks/compare/bench.py null WORK",
         "pairs": {family: {"n": len(found), "largest": max(found)} for family, found in scores.items()},
@@ -105,7 +104,7 @@ def copies(store: Path) -> Plain:
                 if card.key not in kept:
                     lacking.append(f"source {seed}: {one.name}")
                     continue
-                a, b = (files.tensors(kept.path(key)) for key in (source, card.key))
+                a, b = (_read(kept.path(key)) for key in (source, card.key))
                 rows[one.group].append((f"source {seed}: {one.name}", compare(a, b), compare(a, disguised(b, seed))))
     every = [row for found in rows.values() for row in found]
     return {
@@ -232,7 +231,18 @@ def _numbers(role: str) -> Iterator[tuple[str, str, str, int]]:
 
 
 def _network(work: Path, *name: object) -> Weights:
-    return files.tensors(work / f"{'-'.join(map(str, name))}.safetensors")
+    return _read(work / f"{'-'.join(map(str, name))}.safetensors")
+
+
+def _read(path: Path) -> Weights:
+    """Tensors in the order of the network's layers, each weight before the vectors beside it."""
+
+    def place(name: str) -> tuple[list[tuple[int, str]], bool]:
+        layer, _, what = name.rpartition(".")
+        return [(int(part), "") if part.isdigit() else (-1, part) for part in layer.split(".")], what != "weight"
+
+    found = files.tensors(path)
+    return {name: found[name] for name in sorted(found, key=place)}
 
 
 def _p(found: Comparison) -> float:
