@@ -33,8 +33,11 @@ from birthmark import stats
 from birthmark.compare.pairing import LEAST, Pair
 from birthmark.compare.reading import Tensor
 
-SAMPLE = 64  # units that a fit is judged by
+SAMPLE = 32  # units that a fit is judged by, and
+FEATURES = 256  # of the units in place
+LAID = 8192  # units up to which an axis is laid; longer ones are vocabularies
 WIDEST = 1024  # units up to which the assignment is the best of all
+LOOKED = 512  # of more units, so many are asked for a second view
 SAME = 0.5  # share of equal places from which two orders are one
 ROUNDS = 4  # of scaling rows and columns by turns
 
@@ -61,30 +64,48 @@ class Match:
 
 @dataclass(frozen=True)
 class _Order:
-    """B's unit for each of A's, and their cosines."""
+    """B's unit for each of A's, their cosines, and whether they are channels of an image, which may be flattened."""
 
     places: Tensor
     cosines: Tensor
+    spatial: bool = True
 
     @property
     def moved(self) -> bool:
         places = self.places
         return len(places) >= LEAST and float(np.mean(places == np.arange(len(places)))) < SAME
 
+    def spread(self, length: int, chosen: Tensor | slice = slice(None)) -> Tensor:
+        """The order, of channels, as one of the inputs that they were flattened to."""
+        places = length // len(self.places)
+        return (self.places[chosen, None] * places + np.arange(places)).ravel()
+
 
 @dataclass(frozen=True)
 class _Side:
-    """A tensor (units in place, units to be laid, places) of both files, seen from one of its axes."""
+    """A tensor (units in place, places, units to be laid) of both files, seen from one of its axes.
+
+    Units to be laid have unit length.
+    """
 
     name: str
     a: Tensor
     b: Tensor
 
-    def alike(self, order: _Order, chosen: Tensor | slice = slice(None)) -> Tensor:
-        """Cosines of A's units and B's, B's other axis being in `order` (of channels, where an image was flattened)."""
-        places = len(self.a) // len(order.places)
-        spread = (order.places[:, None] * places + np.arange(places)).ravel()
-        return _rows(self.a[:, chosen]) @ _rows(self.b[spread]).T
+    def alike(self, order: _Order) -> Tensor:
+        """Cosines of A's units and B's, B's other axis being in `order`."""
+        units = self.a.shape[2]
+        return np.asarray(self.a.reshape(-1, units).T @ self.b[order.spread(len(self.a))].reshape(-1, units))
+
+    def fit(self, order: _Order) -> float:
+        """How much better A's units fit their best of B's than their second best, in cosines; of a sample."""
+        n, units = len(order.places), self.a.shape[2]
+        rows = np.arange(0, n, max(1, n // FEATURES))
+        ours = self.a.reshape(n, -1, units)[rows][:, :, :: max(1, units // SAMPLE)]
+        theirs = self.b[order.spread(len(self.a), rows)]
+        alike = ours.reshape(-1, ours.shape[2]).T @ theirs.reshape(-1, units)
+        second, best = np.partition(alike, -2, axis=1)[:, -2:].T
+        return float((best - second).mean())
 
 
 @dataclass(frozen=True)
@@ -138,52 +159,55 @@ class _Puzzle:
             i = max(self.best, key=lambda key: self.best[key][0])
             _, side, order = self.best.pop(i)
             del self.sides[i]
-            alike = side.alike(order)
-            places = assigned(alike)
-            cosines = alike[np.arange(len(places)), places]
-            self.cosines.append(cosines)
             if order.moved:
                 yield _second_view(side, order)
-            self._go_on_from(_Order(places, cosines))
+            if side.a.shape[2] <= LAID:
+                self._go_on_from(side, order)
 
-    def _go_on_from(self, order: _Order) -> None:
-        places = order.places
-        known = (old.places for old in self.orders if len(old.places) == len(places))
-        if len(places) < LEAST or any(np.mean(old == places) > SAME for old in known):
+    def _go_on_from(self, side: _Side, order: _Order) -> None:
+        """Lay a tensor's other axis, and try the new order wherever it fits."""
+        alike = side.alike(order)
+        places = assigned(alike)
+        order = _Order(places, alike[np.arange(len(places)), places], side.a.shape[1] > 1)
+        self.cosines.append(order.cosines)
+        n = len(order.places)
+        known = (old.places for old in self.orders if len(old.places) == n)
+        if n < LEAST or any(np.mean(old == order.places) > SAME for old in known):
             return
         self.orders.append(order)
         for i, sides in self.sides.items():
             for side in sides:
-                if len(side.a) % len(places) == 0:
+                if len(side.a) == n or (order.spatial and len(side.a) % n == 0):
                     self._try(i, side, order)
 
     def _try(self, i: int, side: _Side, order: _Order) -> None:
-        fit = _fit(side, order)
+        fit = side.fit(order)
         if i not in self.best or fit > self.best[i][0]:
             self.best[i] = (fit, side, order)
 
 
 def _sides(pair: Pair) -> tuple[_Side, ...]:
     a, b = balanced(pair.a), balanced(pair.b)
-    sides = (_Side(pair.name, a.swapaxes(0, 1), b.swapaxes(0, 1)), _Side(pair.name, a, b))
-    return tuple(side for side in sides if side.a.shape[1] >= LEAST)
+    sides = (_side(pair.name, a, b, axis) for axis in (1, 0))
+    return tuple(side for side in sides if side.a.shape[2] >= LEAST)
 
 
-def _fit(side: _Side, order: _Order) -> float:
-    """How much better A's units fit their best of B's than their second best, in cosines."""
-    n = side.a.shape[1]
-    alike = side.alike(order, np.arange(0, n, max(1, n // SAMPLE)))
-    second, best = np.partition(alike, -2, axis=1)[:, -2:].T
-    return float((best - second).mean())
+def _side(name: str, a: Tensor, b: Tensor, axis: int) -> _Side:
+    """A pair's tensors (units, units, places) seen from an axis."""
+    a, b = (np.ascontiguousarray(one.transpose(axis, 2, 1 - axis)) for one in (a, b))
+    return _Side(name, *(one / np.maximum(np.linalg.norm(one, axis=(0, 1)), 1e-12) for one in (a, b)))
 
 
 def _second_view(side: _Side, order: _Order) -> _View:
-    """What the tensor's own weights say of the places in `order`."""
-    ours, theirs = (_gram(one, len(order.places)) for one in (side.a, side.b))
-    alike = _unit(ours) @ _unit(theirs[:, order.places]).T
-    places = assigned(alike)
-    seen = alike[np.arange(len(places)), places]
-    return _View(side.name, places == order.places, np.maximum(seen, 0) * np.maximum(order.cosines, 0))
+    """What the tensor's own weights say of the places in `order`; of very many units, some are asked."""
+    n = len(order.places)
+    asked = np.arange(0, n, max(1, n // LOOKED)) if n > WIDEST else np.arange(n)
+    ours, theirs = _gram(side.a, n), _gram(side.b, n)
+    alike = _unit(ours[asked]) @ _unit(theirs[:, order.places]).T
+    places = assigned(alike) if len(asked) == n else alike.argmax(axis=1)
+    seen = alike[np.arange(len(asked)), places]
+    weight = np.maximum(seen, 0) * np.maximum(order.cosines[asked], 0)
+    return _View(side.name, places == order.places[asked], weight)
 
 
 def _gram(tensor: Tensor, units: int) -> Tensor:
@@ -192,11 +216,6 @@ def _gram(tensor: Tensor, units: int) -> Tensor:
     gram = rows @ rows.T
     np.fill_diagonal(gram, 0)
     return np.asarray(gram)
-
-
-def _rows(tensor: Tensor) -> Tensor:
-    """(units in place, units, places) as unit vectors (units, all the rest)."""
-    return _unit(tensor.swapaxes(0, 1).reshape(tensor.shape[1], -1))
 
 
 def _unit(rows: Tensor) -> Tensor:

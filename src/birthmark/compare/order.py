@@ -29,7 +29,7 @@ from scipy.stats import spearmanr
 from birthmark.compare.pairing import LEAST, Pair
 from birthmark.compare.reading import Tensor
 
-MOST = 512  # units of an axis that are put in other orders; of more, so many drawn by the seed
+MOST = 256  # units of an axis that are put in other orders; of more, so many drawn by the seed
 BLOCK = 1 << 22  # numbers gathered at a time
 SORTED = 0.9  # rank correlation of the units' lengths with their place, in both files, from which they count as sorted
 DIAGONAL = 8.0  # standard deviations of the diagonal's mean, in both files, from which they count as near the identity
