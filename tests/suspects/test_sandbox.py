@@ -17,7 +17,7 @@ from torch import nn
 from birthmark import suspects
 from birthmark.claim import Task
 from birthmark.errors import ArtifactError, BirthmarkError, OracleError
-from birthmark.suspects import child
+from birthmark.suspects import child, sandbox
 from birthmark.suspects.description import SuspectSpec
 from birthmark.types import Access, Answers
 from birthmark.workshop import architectures
@@ -47,6 +47,16 @@ def test_a_child_answers_the_same_bits_and_grants_no_weights(name: str, files: P
     assert there(X[:0]).shape[0] == 0
     assert (there.access, there.answers, there.name) == (Access.PROBS, Answers.LOGITS, here.name)
     assert not hasattr(there, "module")
+
+
+def test_large_inputs_travel_a_few_at_a_time(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox, "MESSAGE", 3 * X[:1].nbytes)
+    there, here = (suspects.open(files / "m.safetensors", task=TASK, weights=weights) for weights in (False, True))
+    assert isinstance(there, sandbox.Sandboxed)
+    ask, sizes = there._asked, list[int]()
+    monkeypatch.setattr(there, "_asked", lambda part: sizes.append(len(part)) or ask(part))
+    assert np.allclose(there(X), here(X))
+    assert sizes == [3, 3, 1]
 
 
 def graph(path: Path, nodes: list[onnx.NodeProto], *weights: onnx.TensorProto, domains: tuple[str, ...] = ()) -> Path:
