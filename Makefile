@@ -75,7 +75,7 @@ bench-digits: $(VENV)/.installed
 # training throughput of the pool beside a bare PyTorch loop
 bench-speed: $(VENV)/.installed
 	$(BIN)/python benchmarks/speed/pool.py
-	$(BIN)/python benchmarks/speed/scoring.py --large
+	$(BIN)/python benchmarks/speed/scoring.py
 	$(BIN)/python benchmarks/speed/answers.py
 	$(BIN)/python benchmarks/speed/large.py
 
