@@ -12,9 +12,10 @@ import numpy as np
 
 from birthmark.artifact import load_folder, save_folder, whole
 from birthmark.errors import ArtifactError
-from birthmark.types import Array, Floats, Plain
+from birthmark.inputs import are_strings, packed, unpacked
+from birthmark.types import Array, Floats, Form, Plain
 
-FORMAT = "birthmark/claim/1"
+FORMAT, PLAIN = "birthmark/claim/2", "birthmark/claim/1"  # the latter where queries are float32
 TWINS = ("", "same-start", "other-start")
 
 
@@ -26,21 +27,28 @@ class Task:
         shape: one input's own shape.
         outputs: number of classes, or of output values.
         values: true for regressors and generators, false for classifiers.
+        form: numbers, text or records; strings have no shape.
     """
 
     shape: tuple[int, ...]
     outputs: int
     values: bool = False
+    form: Form = Form.NUMBERS
 
     @classmethod
     def read(cls, said: Plain) -> "Task":
         """A task from plain data; raises TypeError or KeyError for anything else."""
-        task = cls(tuple(said["shape"]), said["outputs"], said["values"])
+        task = cls(tuple(said["shape"]), said["outputs"], said["values"], Form(said.get("form", "numbers")))
         if not all(type(n) is int and 0 < n < 1 << 31 for n in (*task.shape, task.outputs)) or len(task.shape) > 8:
             raise TypeError(f"a task of shape {task.shape!s:.80} and {task.outputs!s:.80} outputs")
         if type(task.values) is not bool:
             raise TypeError(f"a task whose values are {task.values!s:.80}")
         return task
+
+    def plain(self) -> dict[str, object]:
+        """As plain data; the form where it is not numbers."""
+        said: dict[str, object] = {"shape": self.shape, "outputs": self.outputs, "values": self.values}
+        return said if self.form is Form.NUMBERS else {**said, "form": self.form.value}
 
 
 @dataclass(frozen=True)
@@ -85,10 +93,10 @@ class Claim:
         settings: the method's settings; with the name they rebuild it.
         task: what a suspect must answer to be comparable.
         seed: of everything random in making it.
-        tensors: "queries" (q, *d): every distinct query of the whole test, placebos' included, ordered so that the
-            first ones make the best smaller test. "references" (r, q, k), optional: answers of independent models of
-            the owner's that had no part in making the claim. "treated" (r, t, q, k), optional: answers of t copies and
-            students of each reference. The rest is the method's own.
+        tensors: "queries" (q, *d), or (q,) strings: every distinct query of the whole test, placebos' included, in such
+            an order that the first ones make the best smaller test. "references" (r, q, k), optional: answers of
+            independent models of the owner's that had no part in making the claim. "treated" (r, t, q, k), optional:
+            answers of t copies and students of each reference. The rest is the method's own.
         twins: "same-start" or "other-start", where placebos are twins' answers and an enrolment made them; decides
             nothing, but a reader must know.
         facts: what enrolment found: cost, self-check, reach, digests of source and cohort.
@@ -131,12 +139,13 @@ class Claim:
         data = {
             "method": self.method,
             "settings": self.settings,
-            "task": {"shape": self.task.shape, "outputs": self.task.outputs, "values": self.task.values},
+            "task": self.task.plain(),
             "seed": self.seed,
             "twins": self.twins,
             "facts": self.facts,
         }
-        return save_folder(Path(folder), FORMAT, data, self.tensors)
+        old = self.queries.dtype == np.float32
+        return save_folder(Path(folder), PLAIN if old else FORMAT, data, _kept(self.tensors))
 
     @classmethod
     def load(cls, folder: Path | str) -> tuple["Claim", str]:
@@ -152,7 +161,7 @@ class Claim:
                 settings=artifact.data["settings"],
                 task=Task.read(artifact.data["task"]),
                 seed=whole(artifact.data["seed"]),
-                tensors=artifact.tensors,
+                tensors=_read(artifact.tensors),
                 twins=str(artifact.data.get("twins", "")),
                 facts=artifact.data["facts"],
             )
@@ -185,5 +194,23 @@ def _check_kinds(claim: Claim) -> None:
     warnings, versions = facts.get("warnings", []), facts.get("versions", {})
     if claim.twins not in TWINS or not isinstance(warnings, list) or not isinstance(versions, dict):
         raise TypeError("a word for its twins, or warnings and versions among its facts")
-    if odd := [name for name, value in claim.tensors.items() if value.dtype.kind not in "biuf"]:
+    if odd := [name for name, value in claim.tensors.items() if name != "queries" and value.dtype.kind not in "biuf"]:
         raise TypeError(f"numbers in {odd[0]}")
+    if are_strings(claim.queries) != (claim.task.form is not Form.NUMBERS):
+        raise TypeError(f"queries of the form {claim.task.form}")
+
+
+def _kept(tensors: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, np.ndarray[Any, Any]]:
+    """A claim's tensors as they are written: strings as their bytes and where each ends."""
+    if not are_strings(tensors["queries"]):
+        return dict(tensors)
+    blob, ends = packed(tensors["queries"])
+    rest = {name: value for name, value in tensors.items() if name != "queries"}
+    return {**rest, "queries.text": np.frombuffer(blob, np.uint8), "queries.ends": ends}
+
+
+def _read(tensors: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, np.ndarray[Any, Any]]:
+    rest = dict(tensors)
+    if "queries.text" in rest:
+        rest["queries"] = unpacked(rest.pop("queries.text").tobytes(), rest.pop("queries.ends"))
+    return rest

@@ -20,6 +20,7 @@ class Method(Configured, ABC):
         needs: the least access to a suspect.
         tasks: "classification", "values", or both.
         any_outputs: whether suspects with another number of classes can be scored.
+        any_inputs: whether queries are chosen from the pool as they are, so that they may be texts, records or tokens.
         source_paper: where it comes from, one line; "ours" if it is.
         crafted_against: whether queries are crafted against independent models. References resemble those and score
             lower than innocents of another kind do, so that ranks among references support nothing (docs/results.md).
@@ -30,6 +31,7 @@ class Method(Configured, ABC):
     needs: ClassVar[Access]
     tasks: ClassVar[frozenset[str]] = frozenset({"classification"})
     any_outputs: ClassVar[bool] = False
+    any_inputs: ClassVar[bool] = False
     source_paper: ClassVar[str]
     crafted_against: ClassVar[bool] = False
     reruns: ClassVar[bool] = False

@@ -123,7 +123,7 @@ def trace(
     stats.needed(alpha)
     _each_once(clients)
     suspect = fitting(claim, oracle, DynaMarks.needs)
-    log = Transcript(transcript, oracle, asdict(claim.task))
+    log = Transcript(transcript, oracle, claim.task.plain())
     try:
         answers = ask(claim, Probabilities(Recorded(oracle, log)), len(claim.queries))
     finally:

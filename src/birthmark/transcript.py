@@ -17,18 +17,13 @@ from birthmark import __version__
 from birthmark.answers import checked
 from birthmark.artifact import disk_errors, plain
 from birthmark.errors import ArtifactError, OracleError, must
+from birthmark.inputs import query_digest
 from birthmark.oracle import Oracle, Wrapper
 from birthmark.types import Access, Answers, Array, Floats, Plain
 
-HASHED = np.dtype("<f4")  # queries are hashed as these
 FORMAT = "birthmark/transcript/2"
 START = b'{"format": "birthmark/transcript/'
 LINK = re.compile(rb', "chain": "([0-9a-f]{64})"\}')
-
-
-def query_digest(row: Array) -> str:
-    """SHA-256 of one query: its shape and its float32 bytes."""
-    return sha256(f"{row.shape}".encode() + row.astype(HASHED, copy=False).tobytes()).hexdigest()
 
 
 class Transcript:

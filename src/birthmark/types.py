@@ -4,6 +4,7 @@ Axes have fixed letters everywhere: `n` inputs, `k` classes or output values, `*
 `m` owners (the source first, then its twins), `q` queries, `r` references.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from birthmark.errors import ShapeError
 
-Array = NDArray[np.float32]
+Array = NDArray[np.float32]  # of inputs: these are int64, or strings, where `Form` says so
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
 Settings = Mapping[str, Any]  # of a method, attack, watermark or training, by name
@@ -46,9 +47,18 @@ class Answers(StrEnum):
     VALUES = "values"
 
 
+class Form(StrEnum):
+    """What one input is: numbers (float32, or int64 that stay so, as token ids do), a text, or a JSON record."""
+
+    NUMBERS = "numbers"
+    TEXT = "text"
+    RECORDS = "records"
+
+
 @dataclass(frozen=True)
 class Samples:
-    """Inputs (n, *d), float32, with their targets: class numbers (n,) int64, or real values (n, k) float32.
+    """Inputs (n, *d) of numbers, or (n,) of strings, with their targets: class numbers (n,) int64 (-1 where nobody
+    knows), or real values (n, k) float32.
 
     Raises:
         ShapeError: unequal lengths, or inputs that are not finite.
@@ -57,20 +67,24 @@ class Samples:
     inputs: Array
     targets: NDArray[np.generic]
     classes: int  # 0 for real-valued targets
+    form: Form = Form.NUMBERS  # strings are texts unless it says records
 
     def __post_init__(self) -> None:
+        strings = self.inputs.dtype.kind == "T"
+        if strings and self.form is Form.NUMBERS:
+            object.__setattr__(self, "form", Form.TEXT)
         if len(self.inputs) != len(self.targets):
             raise ShapeError(
                 f"expected as many targets as inputs, got {len(self.inputs)} inputs and {len(self.targets)} targets"
             )
-        if not np.isfinite(self.inputs).all():
+        if not strings and not np.isfinite(self.inputs).all():
             raise ShapeError("expected finite inputs, got NaN or infinity; clean the data first")
 
     def __len__(self) -> int:
         return len(self.inputs)
 
     def __getitem__(self, which: slice | NDArray[np.integer] | NDArray[np.bool_]) -> "Samples":
-        return Samples(self.inputs[which], self.targets[which], self.classes)
+        return Samples(self.inputs[which], self.targets[which], self.classes, self.form)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -82,7 +96,8 @@ class Samples:
         """SHA-256, in hex, of everything in it."""
         total = sha256(repr((self.inputs.shape, self.targets.shape, str(self.targets.dtype), self.classes)).encode())
         for array in (self.inputs, self.targets):
-            total.update(np.ascontiguousarray(array).data)
+            strings = array.dtype.kind == "T"
+            total.update(json.dumps(array.tolist()).encode() if strings else np.ascontiguousarray(array).data)
         return total.hexdigest()
 
     @property

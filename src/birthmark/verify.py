@@ -1,7 +1,7 @@
 """Asking a suspect the claim's queries; what its answers say is concluded in `birthmark.verdict`."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +72,7 @@ def verify(
     asked = n if budget is None else min(n, budget - repeats)
     if asked < 1:
         raise BudgetError(f"a budget of {budget} queries allows no test; this claim has {n}")
-    log = Transcript(transcript, oracle, asdict(claim.task))
+    log = Transcript(transcript, oracle, claim.task.plain())
     recorded = Recorded(oracle, log)
     suspect = Probabilities(recorded)
     try:

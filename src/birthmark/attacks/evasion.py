@@ -22,8 +22,8 @@ from scipy import ndimage
 from birthmark.answers import as_labels
 from birthmark.crafting import images
 from birthmark.errors import DataError, SettingError, ShapeError, nearest
+from birthmark.inputs import query_digest
 from birthmark.oracle import HardLabels, Oracle, Probabilities, Rounded, TopK, Wrapper
-from birthmark.transcript import query_digest
 from birthmark.types import Answers, Array, Floats
 
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from birthmark.artifact import parsed
 from birthmark.errors import ArtifactError
-from birthmark.transcript import query_digest
+from birthmark.inputs import query_digest
 from birthmark.types import Array, Floats, Plain
 
 FORMAT = "birthmark/query-log/1"

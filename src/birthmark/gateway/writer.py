@@ -20,7 +20,7 @@ import numpy as np
 
 from birthmark.errors import ArtifactError, SettingError
 from birthmark.gateway.log import FORMAT, START, Record, chained, checked, segment_name, segments
-from birthmark.transcript import query_digest
+from birthmark.inputs import query_digest
 from birthmark.types import Array, Floats
 
 try:

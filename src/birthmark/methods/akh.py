@@ -37,10 +37,13 @@ class AKH(Centred):
     """
 
     name: ClassVar[str] = "akh"
+    any_inputs: ClassVar[bool] = True
     source_paper: ClassVar[str] = "QuRD, AAAI 2025, arXiv:2412.13021"
 
     def fit(self, owner: Owner, *, seed: int) -> Claim:
         truth = owner.pool.targets
+        if truth.min(initial=0) < 0:
+            raise DataError("akh needs inputs whose classes are known, and the pool has none; use kinship")
         said = top_classes(owner.owners(self.placebos), owner.pool.inputs)
         wrong = said != truth
         candidates = np.flatnonzero(wrong.any(axis=0))

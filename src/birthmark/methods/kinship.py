@@ -58,6 +58,7 @@ class Kinship(Method):
     name: ClassVar[str] = "kinship"
     needs: ClassVar[Access] = Access.LABELS
     tasks: ClassVar[frozenset[str]] = frozenset({"classification", "values"})
+    any_inputs: ClassVar[bool] = True
     source_paper: ClassVar[str] = "ours"
     allowed: ClassVar[Allowed] = {
         "queries": "[1, inf)",

@@ -27,6 +27,7 @@ class RandomQueries(Centred):
     """
 
     name: ClassVar[str] = "random-queries"
+    any_inputs: ClassVar[bool] = True
     source_paper: ClassVar[str] = "ours"
 
     def fit(self, owner: Owner, *, seed: int) -> Claim:

@@ -145,9 +145,10 @@ class SacNormal(SacShared):
     """SAC on plain held-out inputs."""
 
     name: ClassVar[str] = "sac-normal"
+    any_inputs: ClassVar[bool] = True
 
     def queries_of(self, drawn: Array, seed: int) -> Array:
-        return eight_bit(drawn)
+        return _ready(drawn)
 
 
 @dataclass(frozen=True)
@@ -189,6 +190,7 @@ class SacSource(Sac):
     """SAC on inputs that each owner misclassifies; the queries are shared out among owners."""
 
     name: ClassVar[str] = "sac-source"
+    any_inputs: ClassVar[bool] = True
 
     queries: int = 500
 
@@ -205,7 +207,7 @@ class SacSource(Sac):
                 f"{self.name} needs a pool of inputs with class labels, got real-valued targets; use kinship"
             )
         families = self.families(owner)
-        inputs, truth = eight_bit(owner.pool.inputs), owner.pool.targets.astype(np.int64)
+        inputs, truth = _ready(owner.pool.inputs), owner.pool.targets.astype(np.int64)
         shuffled = np.random.default_rng(seed).permutation(len(inputs))
         orders, common = [], []
         for family in families:
@@ -231,6 +233,7 @@ class SacW(SacSource):
     """
 
     name: ClassVar[str] = "sac-w"
+    any_inputs: ClassVar[bool] = False
     allowed: ClassVar[Allowed] = {"students": "[1, inf)"}
 
     students: int = 1
@@ -243,6 +246,11 @@ class SacW(SacSource):
         students = [student for card in (owner.card, *twins) for student in student_cards(card, k)]
         made = owner.make([*twins, *students])
         return [[model, *made[n + i * k : n + (i + 1) * k]] for i, model in enumerate([owner.source, *made[:n]])]
+
+
+def _ready(inputs: Array) -> Array:
+    """Images exact in 8 bits, as they are sent; other inputs as they are."""
+    return eight_bit(inputs) if inputs.ndim == 4 and inputs.dtype == np.float32 else inputs
 
 
 def by_common_mistakes(rows: Floats, truth: Labels) -> tuple[Labels, int]:

@@ -5,7 +5,7 @@ Hashes as in RFC 6962, 2.1; every leaf has a salt of its own, so that nobody can
 
 import hmac
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
@@ -141,7 +141,7 @@ def tree_of(claim: Claim, salt: bytes) -> Tree:
 
 
 def _leaves(claim: Claim) -> Iterator[tuple[str, str]]:
-    yield "claim", digest_of([claim.method, claim.settings, asdict(claim.task), claim.seed])
+    yield "claim", digest_of([claim.method, claim.settings, claim.task.plain(), claim.seed])
     for i, query in enumerate(claim.queries):
         yield f"query/{i}", array_digest(query)
     for name, tensor in sorted(claim.tensors.items()):
@@ -155,6 +155,8 @@ def _leaves(claim: Claim) -> Iterator[tuple[str, str]]:
 
 def array_digest(array: np.ndarray[Any, Any]) -> str:
     """SHA-256, in hex, of an array's type, shape and little-endian bytes."""
+    if isinstance(array, str) or array.dtype.kind == "T":
+        return digest_of(array if isinstance(array, str) else array.tolist())
     plain = np.ascontiguousarray(array)
     plain = plain.astype(plain.dtype.newbyteorder("<"), copy=False)
     return sha256(canonical([plain.dtype.str, list(array.shape)]) + plain.tobytes()).hexdigest()

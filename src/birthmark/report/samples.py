@@ -4,6 +4,7 @@ Pictures, or rows of numbers, with what the source and the suspect answered.
 """
 
 import base64
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -16,9 +17,10 @@ from birthmark.answers import one_hot
 from birthmark.claim import Claim
 from birthmark.report.plots import mirror
 from birthmark.report.words import number
-from birthmark.types import Array, Floats
+from birthmark.types import Array, Floats, Form
 
 MOST_CLASSES = 24  # more do not fit side by side: the top ones are listed instead
+LONGEST = 280  # characters of a text
 WIDEST = 64  # pixels; larger pictures are reduced
 
 
@@ -28,7 +30,7 @@ class Sample:
 
     Attributes:
         place: its number in the claim, from 1.
-        values: the first numbers of a query that is no picture.
+        values: the first numbers of a query that is no picture; the beginning of a text; a record's fields.
         source, suspect: the answers in words; empty if they are not known.
         figure: both answers as bars, for classifiers of few classes.
         agree: whether both name the same top class; None for values.
@@ -93,7 +95,7 @@ def samples(claim: Claim, source: Floats | None, suspect: Floats | None, labels:
 
 
 def _sample(claim: Claim, i: int, source: Any, suspect: Any, labels: Sequence[str]) -> Sample:
-    values = () if is_picture(claim.task.shape) else _first_values(claim.queries[i])
+    values = () if is_picture(claim.task.shape) else _first_values(claim.queries[i], claim.task.form)
     if claim.task.values:
         return Sample(i + 1, values, _numbers(source), _numbers(suspect), Markup(""), None)
     said, heard, agree = _top(source, labels), _top(suspect, labels), None
@@ -106,7 +108,11 @@ def _sample(claim: Claim, i: int, source: Any, suspect: Any, labels: Sequence[st
     return Sample(i + 1, values, said, heard, figure, agree)
 
 
-def _first_values(query: Any) -> tuple[str, ...]:
+def _first_values(query: Any, form: Form) -> tuple[str, ...]:
+    if form is Form.TEXT:
+        return (query if len(query) <= LONGEST else query[:LONGEST] + "…",)
+    if form is Form.RECORDS:
+        return tuple(f"{key}: {value}"[:LONGEST] for key, value in list(json.loads(query).items())[:12])
     flat = query.ravel()
     return (*(number(float(v)) for v in flat[:6]), *(["…"] if len(flat) > 6 else []))
 

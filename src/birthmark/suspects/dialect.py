@@ -15,6 +15,7 @@ from birthmark.claim import Task
 from birthmark.errors import OracleError
 from birthmark.secrets import MOST_READ, printable
 from birthmark.suspects.description import SuspectSpec
+from birthmark.suspects.writing import written
 from birthmark.types import Array
 
 PROBED = 100_000  # values in an answer to a probe, or besides those asked for in any other
@@ -142,6 +143,10 @@ class Dialect(ABC):
         Raises:
             OracleError: the body is not what this dialect answers.
         """
+
+    def values(self, inputs: Array) -> list[object]:
+        """Each of inputs (n, *d) as JSON has it: nested lists, a text or a record."""
+        return written(inputs, self.writing, self.task.form)
 
     @property
     def limit(self) -> int:

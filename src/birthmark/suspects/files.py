@@ -4,11 +4,10 @@ from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
-import numpy as np
-
 from birthmark.artifact import LARGEST, digest_of, file_digest
 from birthmark.claim import Task
 from birthmark.errors import ArtifactError, SettingError
+from birthmark.inputs import plain
 from birthmark.oracle import Oracle, Wrapper
 from birthmark.suspects.description import SuspectSpec
 from birthmark.suspects.reading import matrix
@@ -81,7 +80,7 @@ class Translated(Wrapper):
             raise SettingError(f"{self.name}: expected scale for probabilities, topk or sigmoid, got it for logits")
 
     def __call__(self, inputs: Array) -> Floats:
-        answers = self.inner(np.asarray(encoded(inputs, self.spec.writing), dtype=np.float32))
+        answers = self.inner(plain(encoded(inputs, self.spec.writing)))
         return matrix(answers, self.spec.reading, self.task, self.name)
 
 

@@ -7,16 +7,19 @@
     [body]
     images = "$inputs"
 
-`$inputs` becomes the whole batch as nested lists; `$input` one query, and one request is sent for each. A picture of
-one query is `$png_base64` or `$jpeg_base64`, also inside a text ("data:image/png;base64,$png_base64"); or `$png` or
-`$jpeg`, the file itself: then the body is a form (multipart/form-data) of its fields, or the file alone if the body is
-nothing else. Without `rows` the whole answer is the answers. For one query, `rows` yields its one row.
+`$inputs` becomes the whole batch: nested lists of numbers, texts or records. `$input` is one query, and one request is
+sent for each. `$text` is one text, also inside another ("Which topic? $text"). A picture of one query is `$png_base64`
+or `$jpeg_base64`, also inside a text ("data:image/png;base64,$png_base64"); or `$png` or `$jpeg`, the file itself: then
+the body is a form (multipart/form-data) of its fields, or the file alone if the body is nothing else. A header
+`Content-Type: application/x-www-form-urlencoded` sends body's fields as such a form. Without `rows` the whole answer is
+the answers. For one query, `rows` yields its one row.
 """
 
 import json
 import re
 from collections.abc import Callable, Mapping
 from typing import ClassVar
+from urllib.parse import urlencode
 
 import jmespath
 from jmespath.exceptions import JMESPathError
@@ -26,11 +29,14 @@ from birthmark.errors import OracleError, SettingError
 from birthmark.secrets import MOST_READ, printable
 from birthmark.suspects.description import SuspectSpec
 from birthmark.suspects.dialect import Dialect, Request, Response, json_request
-from birthmark.suspects.writing import base64_text, encoded, picture
-from birthmark.types import Array
+from birthmark.suspects.writing import base64_text, picture
+from birthmark.types import Array, Form
 
-BATCH, ONE = "$inputs", ("$input", "$png_base64", "$jpeg_base64", "$png", "$jpeg")
-INSIDE = re.compile(r"\$(png|jpeg)_base64\b")  # these may stand inside a text, the others are a value by themselves
+BATCH, ONE = "$inputs", ("$input", "$text", "$png_base64", "$jpeg_base64", "$png", "$jpeg")
+INSIDE = re.compile(
+    r"\$(png_base64|jpeg_base64|text)\b"
+)  # these may stand inside a text, the others are a value by themselves
+FIELDS = "application/x-www-form-urlencoded"
 BOUNDARY = "birthmark-4f1c9a7e2b6d8053"  # no picture's bytes hold it
 
 
@@ -53,6 +59,10 @@ class Generic(Dialect):
                 f"{', '.join(sorted(found)) or 'none'}"
             )
         self.placeholder = found.pop()
+        if self.placeholder == "$text" and task.form is Form.NUMBERS:
+            raise SettingError("generic: $text is for claims whose queries are texts; give $input or $inputs")
+        named = {name.lower(): value for name, value in spec.transport.headers.items()}
+        self.fields = named.get("content-type", "").startswith(FIELDS)
         self.file = self.placeholder[1:] if self.placeholder in ("$png", "$jpeg") else ""
         form = self.writing.body
         if self.file and form != self.placeholder and self.placeholder not in getattr(form, "values", list)():
@@ -70,17 +80,25 @@ class Generic(Dialect):
 
     def request(self, inputs: Array) -> Request:
         if self.placeholder in (BATCH, "$input"):
-            x = encoded(inputs, self.writing).tolist()
+            x = self.values(inputs)
             value = x if self.placeholder == BATCH else x[0]
-            return json_request(
-                "", _filled(self.writing.body, lambda text: value if text == self.placeholder else text)
-            )
+            return self._sent(_filled(self.writing.body, lambda text: value if text == self.placeholder else text))
+        if self.placeholder == "$text":
+            said = str(inputs[0])
+            return self._sent(_filled(self.writing.body, lambda text: INSIDE.sub(lambda _: said, text)))
         image = picture(inputs[0], self.placeholder[1:].removesuffix("_base64"), self.writing.quality)
         if not self.file:
-            return json_request("", _filled(self.writing.body, lambda text: INSIDE.sub(base64_text(image), text)))
+            return self._sent(_filled(self.writing.body, lambda text: INSIDE.sub(base64_text(image), text)))
         if isinstance(self.writing.body, Mapping):
             return _form(self.writing.body, self.placeholder, image)
         return Request("POST", "", image, {"Content-Type": f"image/{self.file}"})
+
+    def _sent(self, body: object) -> Request:
+        """The filled body as JSON, or as a form's fields where a header says so."""
+        if not self.fields or not isinstance(body, Mapping):
+            return json_request("", body)
+        text = {key: value if isinstance(value, str) else json.dumps(value) for key, value in body.items()}
+        return Request("POST", "", urlencode(text).encode(), {"Content-Type": FIELDS})
 
     def answers(self, response: Response, n: int, name: str) -> object:
         value = response.json(name)
@@ -110,7 +128,7 @@ def _placeholders(body: object) -> list[str]:
         return [found for item in body for found in _placeholders(item)]
     if not isinstance(body, str):
         return []
-    return [body] if body in (BATCH, *ONE) else [f"${kind}_base64" for kind in INSIDE.findall(body)]
+    return [body] if body in (BATCH, *ONE) else [f"${kind}" for kind in INSIDE.findall(body)]
 
 
 def _filled(body: object, fill: Callable[[str], object]) -> object:

@@ -1,7 +1,7 @@
-"""Hugging Face image classification: Inference Providers and Endpoints, and `transformers` pipelines behind HTTP.
+"""Hugging Face image and text classification: Inference Providers, Endpoints, `transformers` pipelines behind HTTP.
 
-One image a request, base64 in JSON; the answer is [{"label", "score"}, ...], best first, so `labels` must be declared:
-the suspect's name for each of the source's classes. Pixels travel as 8-bit PNG (or JPEG).
+One input a request, a text or an image in base64. The answer is [{"label", "score"}, ...], best first, so `labels` must
+be declared: the suspect's name for each of the source's classes. Pixels travel as 8-bit PNG (or JPEG).
 """
 
 from typing import ClassVar
@@ -9,11 +9,11 @@ from typing import ClassVar
 from birthmark.suspects.description import SuspectSpec
 from birthmark.suspects.dialect import Dialect, Request, Response, json_request
 from birthmark.suspects.writing import base64_text, picture
-from birthmark.types import Array
+from birthmark.types import Array, Form
 
 
 class HuggingFace(Dialect):
-    """One picture in, labels with scores out."""
+    """One picture or text in, labels with scores out."""
 
     name: ClassVar[str] = "hf"
     order: ClassVar[int] = 60
@@ -34,8 +34,11 @@ class HuggingFace(Dialect):
             "top_k": self.reading.top or self.task.outputs,
             "function_to_apply": plain.get(self.reading.answers, "softmax"),
         }
-        image = picture(inputs[0], kind, self.writing.quality)
-        return json_request("", {"inputs": base64_text(image), "parameters": parameters})
+        if self.task.form is Form.NUMBERS:
+            asked: object = base64_text(picture(inputs[0], kind, self.writing.quality))
+        else:
+            asked = self.values(inputs)[0]
+        return json_request("", {"inputs": asked, "parameters": parameters})
 
     def answers(self, response: Response, n: int, name: str) -> object:
         value = response.json(name)

@@ -1,6 +1,6 @@
 """MLflow's scoring server, also Databricks and SageMaker by MLflow.
 
-`POST /invocations` {"inputs": [...]} -> {"predictions": [...]}.
+`POST /invocations` {"inputs": [...]} (records: {"dataframe_records": [...]}) -> {"predictions": [...]}.
 """
 
 import re
@@ -9,8 +9,7 @@ from typing import ClassVar
 from birthmark.claim import Task
 from birthmark.suspects.description import SuspectSpec
 from birthmark.suspects.dialect import Dialect, Found, Get, Request, Response, json_request, output_of
-from birthmark.suspects.writing import encoded
-from birthmark.types import Array
+from birthmark.types import Array, Form
 
 
 class MLflow(Dialect):
@@ -32,7 +31,9 @@ class MLflow(Dialect):
         return Found(spec, (f"MLflow {version.body.decode('ascii').strip()}",))
 
     def request(self, inputs: Array) -> Request:
-        x = encoded(inputs, self.writing).tolist()
+        x = self.values(inputs)
+        if self.writing.columns or self.task.form is Form.RECORDS:
+            return json_request("/invocations", {"dataframe_records": x})
         return json_request("/invocations", {"inputs": {self.writing.input_name: x} if self.writing.input_name else x})
 
     def answers(self, response: Response, n: int, name: str) -> object:

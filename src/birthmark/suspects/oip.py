@@ -19,8 +19,8 @@ from birthmark.errors import OracleError, SettingError
 from birthmark.secrets import printable
 from birthmark.suspects.description import SuspectSpec
 from birthmark.suspects.dialect import Dialect, Found, Get, Request, Response, field_of, json_request, probed
-from birthmark.suspects.writing import DATATYPES, Inputs, datatype_of, encoded, layout_of
-from birthmark.types import Array
+from birthmark.suspects.writing import DATATYPES, Inputs, datatype_for, datatype_of, encoded, layout_of
+from birthmark.types import Array, Form
 
 HEAD = "inference-header-content-length"
 Tensors = dict[str, NDArray[np.generic]]
@@ -74,7 +74,7 @@ class OpenInference(Dialect):
     def request(self, inputs: Array) -> Request:
         x = encoded(inputs, self.writing)
         path = f"{model_path(self.spec)}/infer"
-        kind = self.writing.datatype or "FP32"
+        kind = datatype_for(inputs, self.writing)
         tensor: dict[str, object] = {
             "name": self.writing.input_name or "input",
             "shape": list(x.shape),
@@ -180,6 +180,9 @@ def _sides(shape: object) -> list[int]:
 
 def to_bytes(x: Inputs, kind: str) -> bytes:
     """A tensor's raw little-endian bytes; BF16 is the upper half of float32, rounded to even."""
+    if kind == "BYTES":
+        blobs = [str(text).encode("utf-8") for text in x.ravel()]
+        return b"".join(len(blob).to_bytes(4, "little") + blob for blob in blobs)
     if kind != "BF16":
         return x.astype(x.dtype.newbyteorder("<"), copy=False).tobytes()
     bits = x.astype("<f4").view("<u4").astype(np.uint64)
@@ -228,8 +231,11 @@ def _input(about: Mapping[str, object], spec: SuspectSpec, task: Task) -> tuple[
     """
     said, shape = about.get("datatype", ""), about.get("shape")
     line = printable(f"input {about['name']} {said} {shape}", 200)
+    strings = task.form is not Form.NUMBERS
+    if said and strings != (said == "BYTES"):
+        raise SettingError(f"the model's {line}: the claim's queries are {task.form}; it was made for another task")
     try:
-        datatype = spec.writing.datatype or (datatype_of(said) if said else "")
+        datatype = spec.writing.datatype or (datatype_of(said) if said and not strings else "")
     except ValueError as error:
         raise SettingError(f"the model's {line}: its datatype is not understood; declare datatype ({error})") from None
     spec = spec.completed(input_name=about["name"], datatype=datatype)
@@ -240,7 +246,7 @@ def _layout(shape: object, task: Task, line: str) -> str:
     if not isinstance(shape, list) or not all(v is None or type(v) is int for v in shape):
         raise SettingError(f"the model's {line}: its shape is not understood; declare layout (nchw, nhwc or flat)")
     layout = layout_of([-1 if v is None or v < 1 else v for v in shape[1:]], task.shape)
-    if not layout and shape:
+    if not layout and len(shape) > 1:
         raise SettingError(f"the model's input {str(shape)[:100]} fits nchw and nhwc; declare layout")
     return layout
 

@@ -20,6 +20,7 @@ import numpy as np
 from birthmark import errors
 from birthmark.claim import Task
 from birthmark.errors import ArtifactError, BirthmarkError, OracleError
+from birthmark.inputs import to_bytes
 from birthmark.oracle import Oracle
 from birthmark.secrets import printable
 from birthmark.suspects import child
@@ -103,7 +104,7 @@ class Sandboxed(Child, Oracle):
         super().__init__(path, "birthmark.suspects.served")
         head: dict[str, object] = {
             "spec": spec.flat(),
-            "task": [task.shape, task.outputs, task.values] if task else None,
+            "task": task.plain() if task else None,
             "memory": MEMORY + GROWTH * size,
         }
         said, _ = self._exchange(head, b"", self.timeout + size / OPENING, ArtifactError)
@@ -127,8 +128,8 @@ class Sandboxed(Child, Oracle):
         return np.concatenate(parts) if parts else np.zeros((0, 0))
 
     def _asked(self, inputs: Array) -> Floats:
-        blob = np.ascontiguousarray(inputs, dtype=np.float32).tobytes()
-        said, data = self._exchange({"shape": list(inputs.shape)}, blob, self.timeout + len(inputs), OracleError)
+        about, blob = to_bytes(inputs)
+        said, data = self._exchange(about, blob, self.timeout + len(inputs), OracleError)
         shape = said.get("shape")
         if not isinstance(shape, list) or len(shape) != 2 or not all(type(v) is int for v in shape):
             raise self._broken(OracleError)

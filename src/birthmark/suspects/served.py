@@ -10,6 +10,7 @@ import numpy as np
 
 from birthmark.claim import Task
 from birthmark.errors import ArtifactError, BirthmarkError, OracleError
+from birthmark.inputs import from_bytes
 from birthmark.oracle import Oracle
 from birthmark.suspects import files
 from birthmark.suspects.child import receive, send
@@ -36,9 +37,7 @@ def serve(asked: IO[bytes], answers: IO[bytes], confine: Callable[[int], None], 
         except EOFError:
             return
         try:
-            shape = head["shape"]
-            assert isinstance(shape, list)
-            rows = suspect(np.frombuffer(blob, dtype=np.float32).reshape(shape))
+            rows = suspect(from_bytes(head, blob))
             send(answers, {"shape": list(rows.shape)}, np.ascontiguousarray(rows, dtype=np.float64).tobytes())
         except Exception as error:
             send(answers, refusal(error, OracleError, suspect.name))
@@ -49,7 +48,7 @@ def _opened(path: Path, head: dict[str, object], confine: Callable[[int], None])
     assert isinstance(flat, dict)
     assert isinstance(memory, int)
     confine(memory)
-    return files.open_here(path, SuspectSpec(**flat), Task(*task) if isinstance(task, list) else None)
+    return files.open_here(path, SuspectSpec(**flat), Task.read(task) if isinstance(task, dict) else None)
 
 
 def refusal(error: Exception, kind: type[BirthmarkError], name: str) -> dict[str, object]:

@@ -11,7 +11,6 @@ from birthmark.errors import SettingError
 from birthmark.secrets import printable
 from birthmark.suspects.description import SuspectSpec
 from birthmark.suspects.dialect import Dialect, Found, Get, Request, Response, json_request, output_of, probed
-from birthmark.suspects.writing import encoded
 from birthmark.types import Array
 
 
@@ -47,7 +46,7 @@ class TFServing(Dialect):
         path = (
             f"/v1/models/{self.transport.model}{version}:predict" if self.transport.model else ":predict"
         )  # the latter as Vertex AI's addresses
-        return json_request(path, {"instances": encoded(inputs, self.writing).tolist()})
+        return json_request(path, {"instances": self.values(inputs)})
 
     def answers(self, response: Response, n: int, name: str) -> object:
         return output_of(response.json(name), self.reading.output_name, name)

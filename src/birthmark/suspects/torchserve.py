@@ -11,7 +11,7 @@ from birthmark.claim import Task
 from birthmark.errors import SettingError
 from birthmark.suspects.description import SuspectSpec
 from birthmark.suspects.dialect import Dialect, Found, Get, Request, Response, json_request, probed
-from birthmark.suspects.writing import encoded, picture
+from birthmark.suspects.writing import picture
 from birthmark.types import Array
 
 
@@ -46,7 +46,7 @@ class TorchServe(Dialect):
             return Request(
                 "POST", path, picture(inputs[0], kind, self.writing.quality), {"Content-Type": f"image/{kind}"}
             )
-        return json_request(path, {"instances": encoded(inputs, self.writing).tolist()})
+        return json_request(path, {"instances": self.values(inputs)})
 
     def answers(self, response: Response, n: int, name: str) -> object:
         value = response.json(name)

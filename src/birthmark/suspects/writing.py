@@ -13,7 +13,8 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from birthmark.errors import SettingError
-from birthmark.types import Array
+from birthmark.inputs import are_strings
+from birthmark.types import Array, Form
 
 STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
 Inputs = NDArray[np.number] | NDArray[np.bool_]
@@ -88,6 +89,7 @@ class Writing:
         layout: "nchw" (as the claim's queries are; also for inputs that are no images), "nhwc", or "flat".
         low, high: value range that the claim's [0, 1] is mapped to.
         mean, std: subtracted and divided by after that, one for all or one a channel.
+        columns: names of a query's numbers, which are sent as a record {name: number}.
         encoding: "json", "binary" (Open Inference Protocol), or a file a query: "png", "jpeg" (with `quality`, 1 to
             100).
         body: of `generic`: request body with placeholders.
@@ -100,6 +102,7 @@ class Writing:
     high: float = 1.0
     mean: Numbers = ()
     std: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(strict=False)] = ()
+    columns: Annotated[tuple[Line, ...], Field(strict=False)] = ()
     encoding: Literal["", "json", "binary", "png", "jpeg"] = ""
     quality: Annotated[int, Field(ge=1, le=100)] = 95
     body: Annotated[object, BeforeValidator(json_value)] = None
@@ -111,27 +114,55 @@ class Writing:
     @property
     def plain(self) -> bool:
         """Whether inputs are sent as the claim holds them."""
-        return (self.layout or "nchw", self.datatype or "FP32", self.low, self.high, self.mean, self.std) == (
-            "nchw",
-            "FP32",
-            0,
-            1,
-            (),
-            (),
-        )
+        return (self.layout or "nchw", self.datatype or "FP32") == ("nchw", "FP32") and self.unscaled
+
+    @property
+    def unscaled(self) -> bool:
+        """Whether numbers are sent as large as the claim holds them."""
+        return (self.low, self.high, self.mean, self.std) == (0, 1, (), ())
+
+
+def datatype_for(inputs: Array, how: Writing) -> str:
+    """The datatype that inputs are sent in: the declared one, else INT64 for whole numbers, FP32 for others."""
+    whole = inputs.dtype.kind in "iu" and how.unscaled
+    return "BYTES" if are_strings(inputs) else how.datatype or ("INT64" if whole else "FP32")
+
+
+def written(inputs: Array, how: Writing, form: Form) -> list[object]:
+    """Each query as JSON has it: nested lists of numbers, a text, or an object.
+
+    Raises:
+        SettingError: as `encoded`; columns that are not as many as a query has numbers.
+    """
+    rows: list[object] = encoded(inputs, how).tolist()
+    if form is Form.RECORDS:
+        return [json.loads(str(row)) for row in rows]
+    if not how.columns:
+        return rows
+    if inputs.ndim != 2 or inputs.shape[1] != len(how.columns):
+        raise SettingError(f"expected a query of {len(how.columns)} numbers, as columns has, got {inputs.shape[1:]}")
+    return [dict(zip(how.columns, row, strict=True)) for row in encoded(inputs, how).tolist()]
+
+
+def _strings(inputs: Array, how: Writing) -> Inputs:
+    if not how.unscaled or how.columns or how.layout == "nhwc":
+        raise SettingError("low, high, mean, std, columns and nhwc are for numbers; the claim's queries are texts")
+    return inputs.reshape(len(inputs), 1) if how.layout == "flat" else inputs
 
 
 @np.errstate(all="ignore")  # what overflows is named
 def encoded(inputs: Array, how: Writing) -> Inputs:
-    """Inputs (n, *d) as numbers in the suspect's range, normalisation, layout and datatype.
+    """Inputs (n, *d) as numbers in the suspect's range, normalisation, layout and datatype; strings as they are.
 
     Raises:
-        SettingError: per-channel normalisation or channels-last for inputs that are no images, or a range that ends in
-            infinity.
+        SettingError: per-channel normalisation or channels-last for inputs that are no images, numbers' range for
+            texts, or a range that ends in infinity.
     """
-    x = np.asarray(inputs, dtype=np.float32)
-    kind = DATATYPES[how.datatype or "FP32"]
+    if are_strings(inputs):
+        return _strings(inputs, how)
+    kind = DATATYPES[datatype_for(inputs, how)]
     whole = np.issubdtype(kind, np.integer)
+    x = np.asarray(inputs, dtype=np.float64 if inputs.dtype.kind in "iu" and how.unscaled else np.float32)
     x = _normalised(x, how)
     if not (np.isfinite(x).all() and (whole or np.isfinite(x.astype(kind)).all())):
         raise SettingError(

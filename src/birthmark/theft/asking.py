@@ -8,8 +8,9 @@ from torch import nn
 
 from birthmark.answers import checked, is_labels
 from birthmark.errors import BudgetError, DataError, OracleError
+from birthmark.inputs import query_digest
 from birthmark.oracle import HardLabels, Metered, Oracle, Probabilities
-from birthmark.transcript import Recorded, query_digest
+from birthmark.transcript import Recorded
 from birthmark.types import Answers, Array, Floats, Samples
 from birthmark.workshop.architectures import build
 from birthmark.workshop.training import Training

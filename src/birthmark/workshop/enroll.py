@@ -14,11 +14,11 @@ from torch import nn
 
 from birthmark import registry, stats
 from birthmark.claim import Claim
-from birthmark.errors import BirthmarkError, NullError, ShapeError
+from birthmark.errors import BirthmarkError, NullError, SettingError, ShapeError
 from birthmark.evidence import plain_data
 from birthmark.method import Method
 from birthmark.oracle import Function, Probabilities
-from birthmark.types import Answers, Floats, Plain, Samples
+from birthmark.types import Answers, Floats, Form, Plain, Samples
 from birthmark.verdict import LEAST_REFERENCES, Nulls, conclude
 from birthmark.workshop.card import Card
 from birthmark.workshop.cohort import reference_cards, surrogate_cards, treated_cards
@@ -56,6 +56,7 @@ def enroll(
             references: the source lies close to everybody.
         ShapeError: the source's outputs do not fit the data.
     """
+    check_inputs(owner, method)
     test, owner = owner.pool if test is None else test, enrolling(owner, seed)
     check_source(owner, test)
     owner.make(relatives(owner, method))
@@ -116,6 +117,17 @@ def replaced(owner: Owner, method: Method) -> list[str]:
     return [f"{lost} of the references and treated ones diverged or named one class alone: others took their place"] * (
         lost > 0
     )
+
+
+def check_inputs(owner: Owner, method: Method) -> None:
+    """Raise SettingError for a method that changes its queries, and inputs that nobody can change a little."""
+    whole = owner.pool.inputs.dtype.kind in "iu"
+    if not method.any_inputs and (whole or owner.task.form is not Form.NUMBERS):
+        found = "whole numbers" if whole else owner.task.form.value
+        raise SettingError(
+            f"{method.name} makes queries by changing pixels or features, and these inputs are {found}; use a method "
+            "that chooses them from the pool: kinship, akh, random-queries, sac-normal"
+        )
 
 
 def check_source(owner: Owner, test: Samples) -> None:

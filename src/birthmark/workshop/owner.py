@@ -60,7 +60,7 @@ class Owner:
 
     @property
     def task(self) -> Task:
-        return Task(self.train.shape, self.train.outputs, self.values)
+        return Task(self.train.shape, self.train.outputs, self.values, self.train.form)
 
     @cached_property
     def digest(self) -> str:

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from birthmark.answers import softmax
 from birthmark.errors import BirthmarkError, DataError, SettingError
+from birthmark.inputs import are_strings
 from birthmark.types import Array, Floats, Samples
 from birthmark.workshop.devices import device, has_bf16, in_batches
 from birthmark.workshop.seeds import sow
@@ -110,7 +111,7 @@ def fit(
     if not len(samples):
         raise DataError("expected data to train on, got none")
     where = device()
-    inputs = torch.from_numpy(samples.inputs)
+    inputs = samples.inputs
     targets = torch.from_numpy(np.ascontiguousarray(samples.targets))
     teacher = None if soft is None else torch.from_numpy(soft).float()
     model.to(where).train()
@@ -127,7 +128,7 @@ def fit(
         for done, part in enumerate(_batches(len(samples), how), start=1):
             if len(part) == 1 < len(samples):  # batch norm needs two
                 continue
-            x, y = augment(inputs[part].to(where), how), targets[part].to(where)
+            x, y = augment(fed(inputs[part.numpy()], where), how), targets[part].to(where)
             t = None if teacher is None else teacher[part].to(where)
             cost = _cost(model, x, y, t, how, penalty)
             optimiser.zero_grad(set_to_none=True)
@@ -216,7 +217,7 @@ def loss(outputs: Tensor, targets: Tensor, teacher: Tensor | None, how: Training
 
 def augment(x: Tensor, how: Training) -> Tensor:
     """Random shifts (edges repeated), flips and cut-outs of images (n, c, h, w), one draw a batch row."""
-    if x.ndim != 4:
+    if not isinstance(x, Tensor) or x.ndim != 4:
         return x
     if how.flip:
         x = torch.where(torch.rand(len(x), 1, 1, 1, device=x.device) < 0.5, x.flip(3), x)
@@ -283,6 +284,13 @@ def pgd(
     return worse.detach()
 
 
+def fed(inputs: Array, where: torch.device) -> Tensor:
+    """Inputs as a network takes them: a tensor, or a list of texts, or of records' objects."""
+    if are_strings(inputs):
+        return inputs.tolist()
+    return torch.from_numpy(np.ascontiguousarray(inputs)).to(where)
+
+
 @torch.no_grad()
 def outputs(model: nn.Module, inputs: Array, batch: int = 1000) -> Floats:
     """The model's own outputs (n, k), float64, in eval mode; flattened to one row an input.
@@ -303,7 +311,7 @@ def outputs(model: nn.Module, inputs: Array, batch: int = 1000) -> Floats:
 
 
 def _rows(model: nn.Module, inputs: Array, where: torch.device) -> Tensor:
-    return model(torch.from_numpy(inputs).to(where)).float().reshape(len(inputs), -1).cpu()
+    return model(fed(inputs, where)).float().reshape(len(inputs), -1).cpu()
 
 
 def probabilities(model: nn.Module, inputs: Array) -> Floats:

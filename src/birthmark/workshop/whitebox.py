@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from hashlib import sha256
 
-import numpy as np
 import torch
 from torch import nn
 
 from birthmark.errors import OracleError
+from birthmark.inputs import plain
 from birthmark.oracle import WhiteBox
 from birthmark.types import Answers, Array, Floats
 from birthmark.workshop.training import outputs
@@ -40,8 +40,8 @@ class Open(WhiteBox):
 
     def __call__(self, inputs: Array) -> Floats:
         try:
-            return outputs(self.module, np.ascontiguousarray(inputs, dtype=np.float32))
-        except (RuntimeError, ValueError) as error:
+            return outputs(self.module, plain(inputs))
+        except (RuntimeError, ValueError, TypeError, AttributeError, IndexError) as error:
             raise OracleError(
                 f"{self.name}: cannot answer inputs of shape {inputs.shape}: {str(error).splitlines()[0]}"
             ) from None

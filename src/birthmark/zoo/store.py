@@ -26,7 +26,8 @@ from torch import nn
 from birthmark.artifact import canonical, digest_of, disk_errors, plain, whole, write_atomically
 from birthmark.data import Data
 from birthmark.errors import ArtifactError, SettingError
-from birthmark.types import Answers, Plain, Samples
+from birthmark.inputs import are_strings, texts
+from birthmark.types import Answers, Array, Form, Plain, Samples
 from birthmark.workshop import architectures
 from birthmark.workshop.card import Card
 from birthmark.workshop.modelfile import ModelHead, make_network, read_tensors, save_model
@@ -182,11 +183,20 @@ class Store:
             for part, samples in data.parts.items():
                 for name, array in (("inputs", samples.inputs), ("targets", samples.targets)):
                     fresh = place / f".{part}.{name}.{os.getpid()}.npy"
-                    np.save(fresh, np.ascontiguousarray(array), allow_pickle=False)
+                    if are_strings(array):
+                        fresh.write_text(json.dumps(array.tolist()), encoding="utf-8")
+                    else:
+                        np.save(fresh, np.ascontiguousarray(array), allow_pickle=False)
                     os.replace(fresh, place / f"{part}.{name}.npy")
         write_atomically(
             place / "parts.json",
-            canonical({"name": data.name, "classes": {part: s.classes for part, s in data.parts.items()}}),
+            canonical(
+                {
+                    "name": data.name,
+                    "classes": {part: s.classes for part, s in data.parts.items()},
+                    "form": next(iter(data.parts.values())).form.value,
+                }
+            ),
         )
         return digest
 
@@ -199,12 +209,19 @@ class Store:
             raise ArtifactError(f"{place}: the zoo's data cannot be read ({error}); start the build again") from None
         parts = dict[str, Samples]()
         for part, classes in said["classes"].items():
-            inputs, targets = (
-                np.load(place / f"{part}.{name}.npy", mmap_mode="c", allow_pickle=False)
-                for name in ("inputs", "targets")
-            )
-            parts[part] = Samples(inputs, targets, classes)
+            form = Form(said.get("form", "numbers"))
+            inputs, targets = (place / f"{part}.{name}.npy" for name in ("inputs", "targets"))
+            read = _strings if form is not Form.NUMBERS else _mapped
+            parts[part] = Samples(read(inputs), _mapped(targets), classes, form)
         return Data(said["name"], parts)
+
+
+def _mapped(path: Path) -> Array:
+    return np.load(path, mmap_mode="c", allow_pickle=False)
+
+
+def _strings(path: Path) -> Array:
+    return texts(json.loads(path.read_text(encoding="utf-8")))
 
 
 def architecture_of(module: nn.Module) -> str:
