@@ -82,19 +82,19 @@ class Generic(Dialect):
         if self.placeholder in (BATCH, "$input"):
             x = self.values(inputs)
             value = x if self.placeholder == BATCH else x[0]
-            return self._sent(_filled(self.writing.body, lambda text: value if text == self.placeholder else text))
+            return self._sent(lambda text: value if text == self.placeholder else text)
         if self.placeholder == "$text":
-            said = str(inputs[0])
-            return self._sent(_filled(self.writing.body, lambda text: INSIDE.sub(lambda _: said, text)))
+            return self._sent(lambda text: INSIDE.sub(lambda _: str(inputs[0]), text))
         image = picture(inputs[0], self.placeholder[1:].removesuffix("_base64"), self.writing.quality)
         if not self.file:
-            return self._sent(_filled(self.writing.body, lambda text: INSIDE.sub(base64_text(image), text)))
+            return self._sent(lambda text: INSIDE.sub(base64_text(image), text))
         if isinstance(self.writing.body, Mapping):
             return _form(self.writing.body, self.placeholder, image)
         return Request("POST", "", image, {"Content-Type": f"image/{self.file}"})
 
-    def _sent(self, body: object) -> Request:
+    def _sent(self, fill: Callable[[str], object]) -> Request:
         """The filled body as JSON, or as a form's fields where a header says so."""
+        body = _filled(self.writing.body, fill)
         if not self.fields or not isinstance(body, Mapping):
             return json_request("", body)
         text = {key: value if isinstance(value, str) else json.dumps(value) for key, value in body.items()}

@@ -231,15 +231,18 @@ def _input(about: Mapping[str, object], spec: SuspectSpec, task: Task) -> tuple[
     """
     said, shape = about.get("datatype", ""), about.get("shape")
     line = printable(f"input {about['name']} {said} {shape}", 200)
+    spec = spec.completed(input_name=about["name"], datatype=spec.writing.datatype or _datatype(said, task, line))
+    return spec if spec.writing.layout else spec.completed(layout=_layout(shape, task, line)), line
+
+
+def _datatype(said: object, task: Task, line: str) -> str:
     strings = task.form is not Form.NUMBERS
     if said and strings != (said == "BYTES"):
         raise SettingError(f"the model's {line}: the claim's queries are {task.form}; it was made for another task")
     try:
-        datatype = spec.writing.datatype or (datatype_of(said) if said and not strings else "")
+        return datatype_of(said) if said and not strings else ""
     except ValueError as error:
         raise SettingError(f"the model's {line}: its datatype is not understood; declare datatype ({error})") from None
-    spec = spec.completed(input_name=about["name"], datatype=datatype)
-    return spec if spec.writing.layout else spec.completed(layout=_layout(shape, task, line)), line
 
 
 def _layout(shape: object, task: Task, line: str) -> str:
