@@ -33,7 +33,7 @@ class Task:
     shape: tuple[int, ...]
     outputs: int
     values: bool = False
-    form: Form = Form.NUMBERS
+    form: Form = field(default=Form.NUMBERS, repr=False)
 
     @classmethod
     def read(cls, said: Plain) -> "Task":
@@ -194,6 +194,10 @@ def _check_kinds(claim: Claim) -> None:
     warnings, versions = facts.get("warnings", []), facts.get("versions", {})
     if claim.twins not in TWINS or not isinstance(warnings, list) or not isinstance(versions, dict):
         raise TypeError("a word for its twins, or warnings and versions among its facts")
+    _check_tensors(claim)
+
+
+def _check_tensors(claim: Claim) -> None:
     if odd := [name for name, value in claim.tensors.items() if name != "queries" and value.dtype.kind not in "biuf"]:
         raise TypeError(f"numbers in {odd[0]}")
     if are_strings(claim.queries) != (claim.task.form is not Form.NUMBERS):

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from itertools import pairwise
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,10 +51,10 @@ def are_strings(inputs: NDArray[np.generic]) -> bool:
     return inputs.dtype.kind == "T"
 
 
-def plain(inputs: Array) -> Array:
+def plain(inputs: NDArray[np.generic]) -> Array:
     """Inputs as they are kept: strings, int64 for whole numbers, float32 for all others."""
     if are_strings(inputs):
-        return inputs
+        return cast(Array, inputs)
     kind = WHOLE if inputs.dtype.kind in "iu" else FLOATS
     return np.ascontiguousarray(inputs, dtype=kind)
 

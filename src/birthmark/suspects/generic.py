@@ -18,7 +18,7 @@ the answers. For one query, `rows` yields its one row.
 import json
 import re
 from collections.abc import Callable, Mapping
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import urlencode
 
 import jmespath
@@ -31,6 +31,9 @@ from birthmark.suspects.description import SuspectSpec
 from birthmark.suspects.dialect import Dialect, Request, Response, json_request
 from birthmark.suspects.writing import base64_text, picture
 from birthmark.types import Array, Form
+
+if TYPE_CHECKING:
+    from jmespath.parser import ParsedResult
 
 BATCH, ONE = "$inputs", ("$input", "$text", "$png_base64", "$jpeg_base64", "$png", "$jpeg")
 INSIDE = re.compile(
@@ -52,27 +55,14 @@ class Generic(Dialect):
 
     def __init__(self, spec: SuspectSpec, task: Task) -> None:
         super().__init__(spec, task)
-        found = set(_placeholders(self.writing.body))
-        if len(found) != 1:
-            raise SettingError(
-                f"generic: expected body to hold one of {BATCH}, {', '.join(ONE)}, got "
-                f"{', '.join(sorted(found)) or 'none'}"
-            )
-        self.placeholder = found.pop()
-        if self.placeholder == "$text" and task.form is Form.NUMBERS:
-            raise SettingError("generic: $text is for claims whose queries are texts; give $input or $inputs")
+        self.placeholder = _placeholder(self.writing.body, task)
         named = {name.lower(): value for name, value in spec.transport.headers.items()}
         self.fields = named.get("content-type", "").startswith(FIELDS)
         self.file = self.placeholder[1:] if self.placeholder in ("$png", "$jpeg") else ""
         form = self.writing.body
         if self.file and form != self.placeholder and self.placeholder not in getattr(form, "values", list)():
             raise SettingError(f"generic: expected {self.placeholder} alone, or as one of the form's fields in body")
-        try:
-            self.path = jmespath.compile(self.reading.rows) if self.reading.rows else None
-        except (JMESPathError, RecursionError) as error:
-            raise SettingError(
-                f"generic: rows {self.reading.rows[:80]!r} is no JMESPath ({str(error).splitlines()[0]})"
-            ) from None
+        self.path = _path(self.reading.rows) if self.reading.rows else None
 
     @property
     def limit(self) -> int:
@@ -119,6 +109,25 @@ class Generic(Dialect):
             return value
         one_row = isinstance(value, list) and len(value) == 1 and isinstance(value[0], (list, dict))
         return value if one_row else [value]
+
+
+def _path(text: str) -> "ParsedResult":
+    try:
+        return jmespath.compile(text)
+    except (JMESPathError, RecursionError) as error:
+        raise SettingError(f"generic: rows {text[:80]!r} is no JMESPath ({str(error).splitlines()[0]})") from None
+
+
+def _placeholder(body: object, task: Task) -> str:
+    """The one kind of placeholder in a body."""
+    found = sorted(set(_placeholders(body)))
+    if len(found) != 1:
+        raise SettingError(
+            f"generic: expected body to hold one of {BATCH}, {', '.join(ONE)}, got {', '.join(found) or 'none'}"
+        )
+    if found == ["$text"] and task.form is Form.NUMBERS:
+        raise SettingError("generic: $text is for claims whose queries are texts; give $input or $inputs")
+    return found[0]
 
 
 def _placeholders(body: object) -> list[str]:

@@ -162,23 +162,26 @@ def encoded(inputs: Array, how: Writing) -> Inputs:
         return _strings(inputs, how)
     kind = DATATYPES[datatype_for(inputs, how)]
     whole = np.issubdtype(kind, np.integer)
-    x = np.asarray(inputs, dtype=np.float64 if inputs.dtype.kind in "iu" and how.unscaled else np.float32)
+    x: Array = np.asarray(inputs, dtype=np.float64 if inputs.dtype.kind in "iu" and how.unscaled else np.float32)
     x = _normalised(x, how)
     if not (np.isfinite(x).all() and (whole or np.isfinite(x.astype(kind)).all())):
         raise SettingError(
             f"low {how.low:g}, high {how.high:g}, mean {list(how.mean)} and std {list(how.std)} give inputs that "
             f"{how.datatype or 'FP32'} cannot hold"
         )
-    if how.layout == "nhwc":
-        if x.ndim != 4:
-            raise SettingError(f"layout nhwc is for images; these inputs have shape {x.shape[1:]}")
-        x = x.transpose(0, 2, 3, 1)
-    elif how.layout == "flat":
-        x = x.reshape(len(x), -1)
+    x = _laid(x, how.layout)
     if whole:
         bounds = np.iinfo(np.dtype(kind).str)
         x = np.clip(np.round(x.astype(np.float64)), bounds.min, bounds.max)
     return np.ascontiguousarray(x, dtype=kind)
+
+
+def _laid(x: Array, layout: str) -> Array:
+    if layout == "flat":
+        return x.reshape(len(x), -1)
+    if layout == "nhwc" and x.ndim != 4:
+        raise SettingError(f"layout nhwc is for images; these inputs have shape {x.shape[1:]}")
+    return x.transpose(0, 2, 3, 1) if layout == "nhwc" else x
 
 
 def _normalised(x: Array, how: Writing) -> Array:
