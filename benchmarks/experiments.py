@@ -35,6 +35,7 @@ from birthmark.claim import Claim
 from birthmark.crafting.images import eight_bit
 from birthmark.crafting.sampling import latents
 from birthmark.data.tasks import TASKS
+from birthmark.enrolment import versions
 from birthmark.errors import BirthmarkError
 from birthmark.method import Method
 from birthmark.methods.kinship import Kinship
@@ -45,7 +46,6 @@ from birthmark.types import Answers, Floats, Samples
 from birthmark.workshop import architectures
 from birthmark.workshop.card import Card, stolen
 from birthmark.workshop.cohort import reference_cards, twin_cards
-from birthmark.workshop.enroll import versions
 from birthmark.workshop.owner import Owner
 from birthmark.workshop.training import Training, fit, outputs, probabilities, seeded
 from birthmark.workshop.whitebox import Open

@@ -23,7 +23,7 @@ LAYERS = (
     "secrets",
     "errors types settings",
     "stats artifact answers oracle transcript evidence workshop.card workshop.seeds",
-    "claim scoring",
+    "claim parties scoring",
     # what an owner trains and how, and on what
     "data workshop.architectures workshop.families workshop.networks workshop.devices workshop.training workshop.code "
     "workshop.choices",
@@ -35,7 +35,7 @@ LAYERS = (
     "methods attacks watermarks",
     "registry verdict",
     # the owner's workshop, and the roads to a verdict
-    "workshop imprint zoo verify trace",
+    "answered asking enrolment workshop imprint zoo verify trace",
     # the suspect's door
     "suspects compare",
     "bench checks",

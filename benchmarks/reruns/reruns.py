@@ -26,7 +26,7 @@ from birthmark.data.tasks import TASKS
 from birthmark.types import Floats, Samples
 from birthmark.workshop.card import Card
 from birthmark.workshop.cohort import reference_cards, twin_cards
-from birthmark.workshop.reruns import LEVEL, compare
+from birthmark.workshop.reruns import LEVEL, Shown, compare
 from birthmark.workshop.training import probabilities
 from birthmark.zoo.make import make
 
@@ -74,7 +74,8 @@ def telling(
     i: int, held: list[Floats], trained: list[Floats], independent: list[Floats], test: Samples, train: Samples
 ) -> tuple[float, str]:
     order = [i, *(j for j in range(len(held)) if j != i)]
-    found = compare([held[j] for j in order], [trained[j] for j in order], independent, test, train)
+    shown = [Shown(np.stack([rows[j] for j in order]), part) for rows, part in ((held, test), (trained, train))]
+    found = compare(*shown, np.array(independent), False)
     return min((one.p * len(found), one.name) for one in found)
 
 

@@ -2,12 +2,12 @@
 
 A tour, in the order of the work:
 
-    owner = Owner(source, card, train, reserve, pool, make)   what you have: a network, samples, a way to train twins
-    claim = enroll(owner, Kinship(queries=500), seed=0)       queries, the twins' answers, what the claim can reach
-    digest = claim.save(Path("claim"))                        publish the digest before any dispute
-    suspect = HardLabels(Open(network))                       files, ONNX, URLs: `birthmark.suspects`
-    evidence = verify(claim, suspect, alpha=0.05)             p = rank of the source among its placebos
-    print(evidence.verdict, evidence.reason)
+    claim = enroll(source, twins, references, pool, start="same")   models that answer: functions, arrays, networks
+    digest = claim.save("claim")                  publish the digest before any dispute
+    evidence = verify(claim, suspect)             a function, or what `birthmark.suspects` opens: files, ONNX, URLs
+    print(evidence.verdict, evidence.reason)      p = rank of the source among its placebos
+
+Who has a recipe in place of twins: `train_and_enroll(Owner(...), Kinship())`.
 
 Names are loaded when they are first used, so that importing birthmark does not import torch.
 """
@@ -22,11 +22,14 @@ if TYPE_CHECKING:
     from birthmark.claim import Claim as Claim
     from birthmark.claim import Scores as Scores
     from birthmark.claim import Task as Task
+    from birthmark.enrolment import Also as Also
+    from birthmark.enrolment import enroll as enroll
     from birthmark.errors import BirthmarkError as BirthmarkError
     from birthmark.evidence import Evidence as Evidence
     from birthmark.evidence import Verdict as Verdict
     from birthmark.method import Method as Method
     from birthmark.methods.kinship import Kinship as Kinship
+    from birthmark.oracle import Function as Function
     from birthmark.oracle import HardLabels as HardLabels
     from birthmark.oracle import Metered as Metered
     from birthmark.oracle import Oracle as Oracle
@@ -40,7 +43,7 @@ if TYPE_CHECKING:
     from birthmark.watermark import Marked as Marked
     from birthmark.watermark import Watermark as Watermark
     from birthmark.workshop.card import Card as Card
-    from birthmark.workshop.enroll import enroll as enroll
+    from birthmark.workshop.enroll import train_and_enroll as train_and_enroll
     from birthmark.workshop.owner import Owner as Owner
     from birthmark.workshop.seeds import seed as seed
     from birthmark.workshop.whitebox import Open as Open
@@ -48,7 +51,7 @@ if TYPE_CHECKING:
 _PLACES = {
     "errors": ("BirthmarkError",),
     "types": ("Access", "Answers", "Samples"),
-    "oracle": ("HardLabels", "Metered", "Oracle", "Probabilities", "WhiteBox"),
+    "oracle": ("Function", "HardLabels", "Metered", "Oracle", "Probabilities", "WhiteBox"),
     "transcript": ("Recorded", "Replay"),
     "workshop.card": ("Card",),
     "claim": ("Claim", "Scores", "Task"),
@@ -60,7 +63,8 @@ _PLACES = {
     "watermark": ("Marked", "Watermark"),
     "methods.kinship": ("Kinship",),
     "workshop.whitebox": ("Open",),
-    "workshop.enroll": ("enroll",),
+    "enrolment": ("Also", "enroll"),
+    "workshop.enroll": ("train_and_enroll",),
     "verify": ("verify",),
 }
 _WHERE = {name: place for place, names in _PLACES.items() for name in names}

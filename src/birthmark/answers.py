@@ -5,14 +5,14 @@ declared with what the numbers look like. Sixteen rows tell softmax at any preci
 is exact; what could be either (softmax at a high temperature, say) passes as declared.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from birthmark.errors import OracleError
-from birthmark.types import Answers, Floats
+from birthmark.types import Answers, Floats, Samples
 
 ENOUGH = 16  # rows that tell rounded probabilities from logits
 COARSE = 0.066  # rows of 8-bit floats sum to 1 within this; those of 16 bits within .004
@@ -187,22 +187,42 @@ def _even(answers: Floats, digits: int) -> bool:
     return bool(np.abs(answers - np.round(answers, digits)).max() < 1e-9)
 
 
-def shown_as(answers: Floats, values: bool) -> Callable[[Floats], Floats]:
-    """What shows an owner's, a reference's or a twin's rows (q, k) as the suspect shows its answers: labels, top-k, or
-    rounded; rows that need no change are returned themselves.
-    """
-    if values:
-        return lambda rows: rows
+class Coarseness(NamedTuple):
+    """How coarse answers are: labels alone, so many of the top classes, multiples of a step (0: as they come)."""
+
+    labels: bool
+    shown: int = 1
+    step: float = 0.0
+
+    def show(self, rows: Floats) -> Floats:
+        """Probabilities (n, k) as coarse; rows that need no change themselves."""
+        if self.labels:
+            return as_labels(rows)
+        if self.shown < rows.shape[1]:
+            rows = np.where(rows >= np.partition(rows, -self.shown, axis=1)[:, -self.shown, None], rows, 0.0)
+        return np.round(rows, round(-np.log10(self.step))) if self.step else rows
+
+
+def coarseness(answers: Floats) -> Coarseness:
+    """How coarse a classifier's rows (n, k) are."""
     if is_labels(answers):
-        return as_labels
-    shown, step = int((answers > 0).sum(axis=1).max()), rounding_step(answers)
+        return Coarseness(labels=True)
+    return Coarseness(False, int((answers > 0).sum(axis=1).max()), rounding_step(answers))
 
-    def show(rows: Floats) -> Floats:
-        if shown < rows.shape[1]:
-            rows = np.where(rows >= np.partition(rows, -shown, axis=1)[:, -shown, None], rows, 0.0)
-        return np.round(rows, round(-np.log10(step))) if step else rows
 
-    return show
+def coarsest(forms: Sequence[Coarseness]) -> Coarseness:
+    """The form that all of these can be shown in."""
+    coarse = [form for form in forms if not form.labels]
+    return Coarseness(
+        len(coarse) < len(forms),
+        min((form.shown for form in coarse), default=1),
+        max((form.step for form in coarse), default=0.0),
+    )
+
+
+def shown_as(answers: Floats, values: bool) -> Callable[[Floats], Floats]:
+    """What shows an owner's, a reference's or a twin's rows (q, k) as the suspect shows its answers."""
+    return (lambda rows: rows) if values else coarseness(answers).show
 
 
 def as_labels(rows: Floats) -> Floats:
@@ -216,3 +236,13 @@ def one_hot(classes: ArrayLike, k: int) -> Floats:
     rows = np.zeros((*places.shape[:-1], k))
     np.put_along_axis(rows, places, 1.0, axis=-1)
     return rows
+
+
+def accuracy_of(rows: Floats, samples: Samples) -> float:
+    """Share of answers (n, k) whose top class is the target, 0 to 1; for real targets R^2; NaN if nobody knows."""
+    if not samples.labelled:
+        return float("nan")
+    if samples.classes:
+        return float((rows.argmax(1) == samples.targets).mean())
+    truth = samples.targets.reshape(len(samples), -1).astype(float)
+    return float(1 - ((rows - truth) ** 2).sum() / ((truth - truth.mean(0)) ** 2).sum())

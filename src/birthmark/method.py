@@ -18,6 +18,8 @@ class Method(Configured, ABC):
     Class attributes:
         name: the file's stem, as on the command line.
         needs: the least access to a suspect.
+        made_from: the least that a claim takes of source, twins and references: their labels, their answers
+            (`birthmark.parties`), or their weights (an `Owner`, who can train more).
         tasks: "classification", "values", or both.
         any_outputs: whether suspects with another number of classes can be scored.
         any_inputs: whether queries are chosen from the pool as they are, so that they may be texts, records or tokens.
@@ -29,6 +31,7 @@ class Method(Configured, ABC):
     """
 
     needs: ClassVar[Access]
+    made_from: ClassVar[Access] = Access.WEIGHTS
     tasks: ClassVar[frozenset[str]] = frozenset({"classification"})
     any_outputs: ClassVar[bool] = False
     any_inputs: ClassVar[bool] = False
@@ -38,7 +41,7 @@ class Method(Configured, ABC):
     retired: ClassVar[Retired] = {}
 
     @abstractmethod
-    def fit(self, owner: Owner, *, seed: int) -> Claim:
+    def fit(self, parties: Owner, /, *, seed: int) -> Claim:
         """Make a claim and its placebos; same owner and seed, same bits; the source is left untouched."""
 
     @abstractmethod

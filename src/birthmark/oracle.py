@@ -81,14 +81,14 @@ class WhiteBox(Oracle):
 class Function(Oracle):
     """Any function of arrays as an oracle: tests, other libraries' models, in-process services."""
 
-    def __init__(self, function: Callable[[Array], Any], answers: Answers, name: str = "function") -> None:
+    def __init__(self, function: Callable[[Array], Any], answers: Answers | str, name: str = "function") -> None:
         self.function = function
-        self.answers = answers
-        self.access = Access.LABELS if answers is Answers.LABELS else Access.PROBS
+        self.answers = Answers(answers)
+        self.access = Access.LABELS if self.answers is Answers.LABELS else Access.PROBS
         self.name = name
 
     def __call__(self, inputs: Array) -> Floats:
-        return np.asarray(self.function(inputs), dtype=np.float64)
+        return np.asarray(self.function(np.array(inputs)), dtype=np.float64)  # one that changes them changes a copy
 
 
 class Wrapper(Oracle):

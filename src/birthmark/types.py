@@ -91,6 +91,11 @@ class Samples:
         """One input's own shape."""
         return self.inputs.shape[1:]
 
+    @property
+    def labelled(self) -> bool:
+        """Whether the truth of all is known; -1 stands for a class that is not, NaN for a value."""
+        return bool((np.asarray(self.targets, dtype=np.float64) >= (0 if self.classes else -np.inf)).all())
+
     @cached_property
     def digest(self) -> str:
         """SHA-256, in hex, of everything in it."""

@@ -10,6 +10,7 @@ import numpy as np
 from birthmark import registry, stats
 from birthmark.answers import checked
 from birthmark.artifact import file_digest
+from birthmark.asking import Model, oracle_of
 from birthmark.claim import Claim
 from birthmark.errors import AccessError, BudgetError, OracleError, SettingError
 from birthmark.evidence import Evidence
@@ -40,7 +41,7 @@ class Terms:
 
 def verify(
     claim: Claim,
-    oracle: Oracle,
+    suspect: Model,
     *,
     alpha: float = 0.05,
     budget: int | None = None,
@@ -51,6 +52,7 @@ def verify(
     """Test whether a suspect was derived from the source.
 
     Args:
+        suspect: an oracle (`birthmark.suspects.open`), or a function, an estimator or a network, as for `enroll`.
         alpha: share of innocents that may be accused, 0 to 1.
         budget: most queries to send, consistency checks included; fewer than the claim holds means a smaller test.
         null: "placebos", or "references" (conformal: assumes that an innocent suspect could have been one of them).
@@ -65,7 +67,7 @@ def verify(
     stats.needed(alpha)
     if null not in NULLS:
         raise SettingError(f"expected the null {' or '.join(NULLS)}, got {null!r}")
-    scorer = registry.scorer(claim)
+    scorer, oracle = registry.scorer(claim), suspect_of(claim, suspect)
     fitting(claim, oracle, scorer.needs)
     n = len(claim.queries)
     repeats = min(terms.repeats, n) if budget is None else max(0, min(terms.repeats, budget - n))
@@ -74,17 +76,17 @@ def verify(
         raise BudgetError(f"a budget of {budget} queries allows no test; this claim has {n}")
     log = Transcript(transcript, oracle, claim.task.plain())
     recorded = Recorded(oracle, log)
-    suspect = Probabilities(recorded)
+    shown = Probabilities(recorded)
     try:
-        answers = ask(claim, suspect, asked, any_outputs=scorer.any_outputs, progress=terms.progress)
-        still = steady(claim, recorded, suspect, answers, repeats)
+        answers = ask(claim, shown, asked, any_outputs=scorer.any_outputs, progress=terms.progress)
+        still = steady(claim, recorded, shown, answers, repeats)
     finally:
         log.close()
     return _evidence(
         claim,
         conclude(claim, answers, alpha, null),
         suspect=oracle.name,
-        answers=suspect.answers.value,
+        answers=shown.answers.value,
         alpha=alpha,
         queries=len(answers),
         repeats=repeats,
@@ -94,6 +96,12 @@ def verify(
         claim=terms.digest,
         authorisation=terms.authorisation,
     )
+
+
+def suspect_of(claim: Claim, suspect: Model) -> Oracle:
+    """What answers as the claim's task says, as an oracle."""
+    kind = "values" if claim.task.values else ""
+    return oracle_of(suspect, "suspect", claim.queries, outputs=claim.task.outputs, kind=kind)
 
 
 def fitting(claim: Claim, oracle: Oracle, needs: Access) -> Oracle:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from birthmark.types import Floats, Samples
-from birthmark.workshop.reruns import LEVEL, compare, detectable, two_sided
+from birthmark.workshop.reruns import LEVEL, Shown, compare, detectable, two_sided
 
 
 def family(m: int, seed: int, n: int = 400, classes: int = 5) -> tuple[list[Floats], Samples]:
@@ -17,8 +17,8 @@ def family(m: int, seed: int, n: int = 400, classes: int = 5) -> tuple[list[Floa
 
 
 def refused(models: list[Floats], samples: Samples) -> set[str]:
-    references = family(3, 99)[0]
-    return {one.name for one in compare(models, models, references, samples, samples) if one.p < one.level}
+    references, shown = np.stack(family(3, 99)[0]), Shown(np.stack(models), samples)
+    return {one.name for one in compare(shown, shown, references, False) if one.p < one.level}
 
 
 def test_honest_families_pass() -> None:
@@ -45,11 +45,15 @@ def test_values_are_compared_too() -> None:
     random = np.random.default_rng(0)
     truth = random.normal(size=(300, 2)).astype(np.float32)
     samples = Samples(np.zeros((300, 1), np.float32), truth, 0)
+
+    def compared(models: list[Floats]) -> set[str]:
+        shown = Shown(np.stack(models), samples)
+        return {one.name for one in compare(shown, shown, np.zeros((0, 300, 2)), True) if one.p < one.level}
+
     models = [truth + 0.1 * random.normal(size=truth.shape) for _ in range(20)]
-    assert not [one for one in compare(models, models, [], samples, samples) if one.p < one.level]
+    assert not compared(models)
     models[0] = truth + 0.3 * random.normal(size=truth.shape)
-    names = {one.name for one in compare(models, models, [], samples, samples) if one.p < one.level}
-    assert {"loss on held-out data", "distance to the others"} <= names
+    assert {"loss on held-out data", "distance to the others"} <= compared(models)
 
 
 def test_the_test_is_students_with_a_least_spread() -> None:

@@ -21,12 +21,12 @@ from birthmark.answers import as_labels
 from birthmark.artifact import canonical, digest_of, disk_errors, plain, write_atomically
 from birthmark.attacks.evasion import evade
 from birthmark.claim import Claim
+from birthmark.enrolment import self_check, versions
 from birthmark.errors import ArtifactError, BirthmarkError, NullError, SettingError, ShapeError
 from birthmark.oracle import Oracle, Probabilities
 from birthmark.types import Access, Answers, Floats, Plain, Samples, Settings
 from birthmark.verdict import Nulls, conclude, nulls_of
 from birthmark.workshop.card import Card
-from birthmark.workshop.enroll import self_check, versions
 from birthmark.workshop.owner import Owner
 from birthmark.workshop.training import accuracy, outputs
 from birthmark.workshop.whitebox import Open

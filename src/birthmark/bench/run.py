@@ -19,10 +19,10 @@ from birthmark import registry
 from birthmark.artifact import canonical, digest_of, plain, write_atomically
 from birthmark.bench.jobs import Place, concerns, suspects
 from birthmark.data import Data
+from birthmark.enrolment import versions
 from birthmark.errors import BirthmarkError, SettingError
 from birthmark.types import Plain, Settings
 from birthmark.workshop.card import Card
-from birthmark.workshop.enroll import versions
 from birthmark.zoo.crew import Crew, Progress
 from birthmark.zoo.executors import Executor, Job
 from birthmark.zoo.marked import fits

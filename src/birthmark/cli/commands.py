@@ -146,7 +146,7 @@ def enroll(
     from birthmark.cli.progress import bar
     from birthmark.notary.commitments import Drawn
     from birthmark.notary.planning import drawn_owner, says_draw
-    from birthmark.workshop.enroll import enroll as make_claim
+    from birthmark.workshop.enroll import train_and_enroll
     from birthmark.workshop.opening import open_owner
 
     torch.set_num_threads(1)
@@ -156,7 +156,7 @@ def enroll(
         drawn = Drawn.read(choice.drawn.read_bytes(), str(choice.drawn)) if choice.drawn else None
         owner, seed = (drawn_owner(owner, drawn), 0) if drawn else (owner, choice.seed)
         for method in made:
-            claim = make_claim(owner, method, seed=seed, test=test, surrogates=choice.surrogates)
+            claim = train_and_enroll(owner, method, seed=seed, test=test, surrogates=choice.surrogates)
             claim = says_draw(claim, drawn) if drawn else claim
             folder = out if len(made) == 1 else out / method.name
             found.append({"claim": str(folder), "digest": claim.save(folder), "method": method.name, **claim.facts})

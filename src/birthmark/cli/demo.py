@@ -21,7 +21,7 @@ from birthmark.verify import Terms, verify
 from birthmark.workshop.card import Card
 from birthmark.workshop.card import stolen as theft
 from birthmark.workshop.cohort import surrogate_cards
-from birthmark.workshop.enroll import enroll, enrolling, relatives
+from birthmark.workshop.enroll import enrolling, relatives, train_and_enroll
 from birthmark.workshop.owner import Owner
 from birthmark.workshop.training import accuracy, outputs
 from birthmark.workshop.whitebox import Open
@@ -104,7 +104,7 @@ def run(out: Path, *, seed: int, workers: int, quiet: bool) -> dict[str, Any]:
             owner = Owner(module, source, parts["owner"], parts["reserve"], parts["queries"], everything)
             cohort = [*relatives(enrolling(owner, seed), method), *surrogate_cards(source)]
             models = everything([*cohort, *(s.card for s in accused)])[len(cohort) :]
-            claim = enroll(owner, method, seed=seed, test=parts["test"])
+            claim = train_and_enroll(owner, method, seed=seed, test=parts["test"])
     digest = claim.save(out / "claim")
     transcripts = [out / "transcripts" / f"{suspect.card.key}.jsonl" for suspect in accused]
     found = list[Evidence]()

@@ -1,24 +1,21 @@
 """Parents of methods: owners compared alike and centred by references, and queries crafted for each owner."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
-import numpy as np
 from numpy.typing import NDArray
 
-from birthmark.answers import as_labels
 from birthmark.claim import Candidate, Claim, Scores
+from birthmark.errors import DataError
 from birthmark.method import Method
+from birthmark.parties import Parties
 from birthmark.scoring.matching import Asked, centred, matches, of_owners
 from birthmark.settings import Allowed
-from birthmark.types import Access, Array, Floats
+from birthmark.types import Access, Floats, Samples
 from birthmark.workshop.owner import Cohort, Owner
-
-if TYPE_CHECKING:
-    from torch import nn
 
 Tensors = dict[str, NDArray[Any]]  # a claim's arrays by name
 
@@ -72,32 +69,18 @@ class Centred(Method):
         found = centred(candidates, shown, partial(self.weighed, claim), self.centring)
         return [of_owners(scores, plain[0]) for scores, plain in found]
 
-    def claimed(self, owner: Owner, seed: int, tensors: Tensors, answer: "Callable[[nn.Module], Floats]") -> Claim:
-        """The claim of these tensors, with what `answer` says of each reference."""
-        known = [answer(model) for model in owner.references(self.references)] if self.references else []
-        more = {"references": np.stack(known)} if known else {}
-        return Claim(self.name, asdict(self), owner.task, seed, {**tensors, **more})
+    def claimed(self, parties: Parties, seed: int, tensors: Tensors, references: Floats) -> Claim:
+        """The claim of these tensors, with the answers (r, q, k) of references, if there are any."""
+        more = {"references": references} if len(references) else {}
+        return Claim(self.name, asdict(self), parties.task, seed, {**tensors, **more})
 
 
-def answers_of(owner: Owner) -> "Callable[[nn.Module, Array], Floats]":
-    """A function from a model and inputs to answers (n, k) as methods compare them: probabilities, or values."""
-    from birthmark.workshop.training import outputs, probabilities
-
-    return outputs if owner.values else probabilities
-
-
-def top_classes(models: "list[nn.Module]", inputs: Array) -> NDArray[np.int64]:
-    """The top class (m, n) that each model answers."""
-    from birthmark.workshop.training import outputs
-
-    return np.stack([outputs(model, inputs).argmax(1) for model in models])
-
-
-def label_answers(inputs: Array) -> "Callable[[nn.Module], Floats]":
-    """A function from a model to its one-hot answers (n, k) to these inputs."""
-    from birthmark.workshop.training import outputs
-
-    return lambda model: as_labels(outputs(model, inputs))
+def labelled(method: Method, pool: Samples) -> None:
+    """Raise DataError unless the pool has class labels."""
+    if not pool.classes or not pool.labelled:
+        raise DataError(
+            f"{method.name} needs a pool whose inputs have class labels, got one without; give labels, or use kinship"
+        )
 
 
 @dataclass(frozen=True)

@@ -19,12 +19,13 @@ from typing import ClassVar
 
 import numpy as np
 
+from birthmark.answers import as_labels
 from birthmark.claim import Claim
-from birthmark.crafting.parents import Centred, Tensors, label_answers, top_classes
+from birthmark.crafting.parents import Centred, Tensors, labelled
 from birthmark.errors import DataError
+from birthmark.parties import Parties
 from birthmark.scoring.matching import fitting
-from birthmark.types import Floats
-from birthmark.workshop.owner import Owner
+from birthmark.types import Access, Floats
 
 
 @dataclass(frozen=True)
@@ -38,13 +39,18 @@ class AKH(Centred):
 
     name: ClassVar[str] = "akh"
     any_inputs: ClassVar[bool] = True
+    made_from: ClassVar[Access] = Access.LABELS
     source_paper: ClassVar[str] = "QuRD, AAAI 2025, arXiv:2412.13021"
 
-    def fit(self, owner: Owner, *, seed: int) -> Claim:
-        truth = owner.pool.targets
-        if truth.min(initial=0) < 0:
-            raise DataError("akh needs inputs whose classes are known, and the pool has none; use kinship")
-        said = top_classes(owner.owners(self.placebos), owner.pool.inputs)
+    def fit(self, parties: Parties, *, seed: int) -> Claim:
+        """As `Method.fit`.
+
+        Raises:
+            DataError: the pool has no labels, or the owners make no mistake.
+        """
+        labelled(self, parties.pool)
+        truth = parties.pool.targets
+        said = parties.owners_say(parties.pool.inputs, self.placebos).argmax(axis=2)
         wrong = said != truth
         candidates = np.flatnonzero(wrong.any(axis=0))
         if not len(candidates):
@@ -57,9 +63,9 @@ class AKH(Centred):
             others = np.array([len(np.unique(said[:, i])) for i in chosen])
             chosen = chosen[np.argsort(-others, kind="stable")]
         chosen = chosen[: self.queries]
-        queries = owner.pool.inputs[chosen]
+        queries = parties.pool.inputs[chosen]
         tensors: Tensors = {"queries": queries, "labels": said[:, chosen], "mistaken": wrong[:, chosen]}
-        return self.claimed(owner, seed, tensors, label_answers(queries))
+        return self.claimed(parties, seed, tensors, as_labels(parties.references_say(queries, self.references)))
 
     def weights(self, claim: Claim, answers: Floats) -> Floats:
         """Share of each owner's own mistakes (m,) that the answers repeat, 0 to 1; 0 for an owner without any."""

@@ -28,14 +28,14 @@ from typing import ClassVar
 import numpy as np
 
 from birthmark.claim import Candidate, Claim, Scores
-from birthmark.crafting.parents import Tensors, answers_of
+from birthmark.crafting.parents import Tensors
 from birthmark.errors import ShapeError
 from birthmark.method import Method, Retired
+from birthmark.parties import Parties
 from birthmark.scoring.likeness import CENTRING, How, centred_closeness, disagreement
 from birthmark.scoring.matching import of_owners
 from birthmark.settings import Allowed
 from birthmark.types import Access, Floats
-from birthmark.workshop.owner import Owner, independents
 
 CENTRING_FROM = 200  # answered labels, from which on the references' mean is subtracted
 
@@ -57,6 +57,7 @@ class Kinship(Method):
 
     name: ClassVar[str] = "kinship"
     needs: ClassVar[Access] = Access.LABELS
+    made_from: ClassVar[Access] = Access.LABELS
     tasks: ClassVar[frozenset[str]] = frozenset({"classification", "values"})
     any_inputs: ClassVar[bool] = True
     source_paper: ClassVar[str] = "ours"
@@ -64,7 +65,7 @@ class Kinship(Method):
         "queries": "[1, inf)",
         "placebos": "[2, inf)",
         "references": "[0, inf)",
-        "treated": "[1, inf)",
+        "treated": "[0, inf)",
         "share": "(0, 1]",
         "eps": "(0, 1)",
         "ridge": "[0, inf)",
@@ -85,16 +86,14 @@ class Kinship(Method):
         """How likeness is measured; benchmarks that switch parts of it off change it in a class of their own."""
         return How(self.eps, self.ridge)
 
-    def fit(self, owner: Owner, *, seed: int) -> Claim:
-        pool, answer = owner.pool.inputs, answers_of(owner)
-        owners = np.stack([answer(model, pool) for model in owner.owners(self.placebos)])
+    def fit(self, parties: Parties, *, seed: int) -> Claim:
+        pool = parties.pool.inputs
+        owners = parties.owners_say(pool, self.placebos)
         q = min(self.queries, max(1, int(self.share * len(pool))))
         chosen = np.argsort(-disagreement(owners), kind="stable")[:q]
         tensors: Tensors = {"queries": pool[chosen], "owners": owners[:, chosen]}
-        if self.references:
-            known = independents(owner, self.references, self.treated, lambda m: answer(m, pool[chosen]))
-            tensors |= known
-        return Claim(self.name, asdict(self), owner.task, seed, tensors)
+        tensors |= parties.independents(pool[chosen], self.references, self.treated)
+        return Claim(self.name, asdict(self), parties.task, seed, tensors)
 
     def score(self, claim: Claim, answers: Floats) -> Scores:
         return self.scores(claim, [Candidate(answers)])[0]

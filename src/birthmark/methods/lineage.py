@@ -24,7 +24,7 @@ import numpy as np
 
 from birthmark.answers import is_labels
 from birthmark.claim import Candidate, Claim, Scores
-from birthmark.crafting.parents import Tensors, answers_of
+from birthmark.crafting.parents import Tensors
 from birthmark.errors import SettingError, ShapeError
 from birthmark.method import Method, Retired
 from birthmark.scoring.kinks import KINKS, Rounds
@@ -32,7 +32,7 @@ from birthmark.scoring.likeness import CENTRING, How, centred_closeness, disagre
 from birthmark.scoring.matching import centred, of_owners
 from birthmark.settings import Allowed
 from birthmark.types import Access, Floats, Labels
-from birthmark.workshop.owner import Owner, independents
+from birthmark.workshop.owner import Owner
 
 
 @dataclass(frozen=True)
@@ -95,11 +95,11 @@ class Lineage(Method):
     def fit(self, owner: Owner, *, seed: int) -> Claim:
         from birthmark.crafting import kinks
 
-        owners, pool, answer = owner.owners(self.placebos), owner.pool.inputs, answers_of(owner)
+        owners, pool, answer = owner.owners(self.placebos), owner.pool.inputs, owner.answers
         block = 3 * len(owners)
         where = kinks.Where(self.step, self.starts, self.reach)
         bends, clipped = kinks.rounds(owner, owners, self.queries // (2 * block), where, seed=seed)
-        spread = disagreement(np.stack([answer(model, pool) for model in owners]))
+        spread = disagreement(owner.owners_say(pool, self.placebos))
         most = min(self.queries - len(bends), max(1, int(self.share * len(pool))))
         plain = pool[np.argsort(-spread, kind="stable")[:most]]
         order = _in_turns(len(plain), len(bends), block)
@@ -108,11 +108,10 @@ class Lineage(Method):
         tensors: Tensors = {
             "queries": queries,
             "kink": (order >= len(plain)).astype(np.int8),
-            "owners": np.stack([answer(model, queries) for model in owners]),
+            "owners": owner.owners_say(queries, self.placebos),
             **{key: at_bends[key] for key in ("clipped",) if key in at_bends},
         }
-        if self.references:
-            tensors |= independents(owner, self.references, self.treated, lambda m: answer(m, queries))
+        tensors |= owner.independents(queries, self.references, self.treated)
         return Claim(self.name, asdict(self), owner.task, seed, tensors)
 
     def score(self, claim: Claim, answers: Floats) -> Scores:

@@ -90,10 +90,11 @@ class Moments(Centred):
             "scale": scale,
             "owners": means,
         }
-        seeds = iter(range(seed + 1000, seed + 1000 + self.references))
-        claim = self.claimed(
-            owner, seed, tensors, lambda model: outputs(model, latents(self.queries, width, seed=next(seeds)))
-        )
+        known = [
+            outputs(model, latents(self.queries, width, seed=seed + 1000 + i))
+            for i, model in enumerate(owner.references(self.references))
+        ]
+        claim = self.claimed(owner, seed, tensors, np.array(known))
         claim = replace(claim, task=Task((1,), owner.task.outputs, values=True))
         return replace(claim, facts=attractors([self.weights(claim, rows) for rows in claim.references]))
 

@@ -11,11 +11,12 @@ from typing import ClassVar
 
 import numpy as np
 
+from birthmark.answers import as_labels
 from birthmark.claim import Claim
-from birthmark.crafting.parents import Centred, Tensors, label_answers, top_classes
+from birthmark.crafting.parents import Centred
+from birthmark.parties import Parties
 from birthmark.scoring.matching import fitting
-from birthmark.types import Floats
-from birthmark.workshop.owner import Owner
+from birthmark.types import Access, Floats
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,14 @@ class RandomQueries(Centred):
 
     name: ClassVar[str] = "random-queries"
     any_inputs: ClassVar[bool] = True
+    made_from: ClassVar[Access] = Access.LABELS
     source_paper: ClassVar[str] = "ours"
 
-    def fit(self, owner: Owner, *, seed: int) -> Claim:
-        queries = owner.pool.inputs[np.random.default_rng(seed).permutation(len(owner.pool))[: self.queries]]
-        tensors: Tensors = {"queries": queries, "labels": top_classes(owner.owners(self.placebos), queries)}
-        return self.claimed(owner, seed, tensors, label_answers(queries))
+    def fit(self, parties: Parties, *, seed: int) -> Claim:
+        queries = parties.pool.inputs[np.random.default_rng(seed).permutation(len(parties.pool))[: self.queries]]
+        said = parties.owners_say(queries, self.placebos).argmax(axis=2)
+        known = as_labels(parties.references_say(queries, self.references))
+        return self.claimed(parties, seed, {"queries": queries, "labels": said}, known)
 
     def weights(self, claim: Claim, answers: Floats) -> Floats:
         """Share of queries (m,) on which the answers are each owner's, 0 to 1."""

@@ -32,9 +32,9 @@ ground truth.
 """
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,16 +42,14 @@ from numpy.typing import NDArray
 from birthmark.answers import as_labels, is_labels
 from birthmark.claim import Claim
 from birthmark.crafting.images import cutmix, eight_bit, jpeg
-from birthmark.crafting.parents import Centred, Tensors
-from birthmark.errors import DataError, ShapeError
+from birthmark.crafting.parents import Centred, Tensors, labelled
+from birthmark.errors import ShapeError
+from birthmark.parties import Parties
 from birthmark.scoring.correlation import closenesses
 from birthmark.scoring.matching import Asked
 from birthmark.settings import Allowed
-from birthmark.types import Array, Floats, Labels
+from birthmark.types import Access, Array, Floats, Labels
 from birthmark.workshop.owner import Owner
-
-if TYPE_CHECKING:
-    from torch import nn
 
 Bools = NDArray[np.bool_]
 SAC = "Guan, Liang & He, NeurIPS 2022, arXiv:2210.15427"
@@ -113,27 +111,24 @@ class Sac(Centred):
         by_rows = dict(zip(unique, found, strict=True))
         return [by_rows[id(rows)] for rows, _ in asked]
 
-    def with_answers(
-        self, owner: Owner, owners: "Sequence[nn.Module]", queries: Array, belongs: Bools, seed: int
-    ) -> Claim:
-        """The claim of these queries, of which `belongs` (m, q) are each owner's own."""
-        from birthmark.workshop.training import probabilities
-
-        rows = np.stack([probabilities(model, queries) for model in owners])
-        tensors: Tensors = {"queries": queries, "owners": rows, "belongs": belongs}
-        return self.claimed(owner, seed, tensors, lambda model: probabilities(model, queries))
+    def with_answers(self, parties: Parties, owners: Floats, queries: Array, belongs: Bools, seed: int) -> Claim:
+        """The claim of the owners' answers (m, q, k) to these queries, of which `belongs` (m, q) are each one's own."""
+        tensors: Tensors = {"queries": queries, "owners": owners, "belongs": belongs}
+        return self.claimed(parties, seed, tensors, parties.references_say(queries, self.references))
 
 
 @dataclass(frozen=True)
 class SacShared(Sac):
     """All owners are asked the same held-out inputs, drawn at random: no owner has a part in it."""
 
-    def fit(self, owner: Owner, *, seed: int) -> Claim:
+    made_from: ClassVar[Access] = Access.PROBS
+
+    def fit(self, parties: Parties, *, seed: int) -> Claim:
         """As `Method.fit`."""
-        chosen = np.random.default_rng(seed).permutation(len(owner.pool))[: self.queries]
-        queries = self.queries_of(owner.pool.inputs[chosen], seed)
+        chosen = np.random.default_rng(seed).permutation(len(parties.pool))[: self.queries]
+        queries = self.queries_of(parties.pool.inputs[chosen], seed)
         everyone = np.ones((self.placebos + 1, len(queries)), dtype=bool)
-        return self.with_answers(owner, owner.owners(self.placebos), queries, everyone, seed)
+        return self.with_answers(parties, parties.owners_say(queries, self.placebos), queries, everyone, seed)
 
     @abstractmethod
     def queries_of(self, drawn: Array, seed: int) -> Array:
@@ -191,37 +186,32 @@ class SacSource(Sac):
 
     name: ClassVar[str] = "sac-source"
     any_inputs: ClassVar[bool] = True
+    made_from: ClassVar[Access] = Access.PROBS
 
     queries: int = 500
 
-    def fit(self, owner: Owner, *, seed: int) -> Claim:
+    def fit(self, parties: Parties, *, seed: int) -> Claim:
         """As `Method.fit`.
 
         Raises:
             DataError: the pool has no labels to be wrong about.
         """
-        from birthmark.workshop.training import probabilities
-
-        if owner.pool.classes == 0:
-            raise DataError(
-                f"{self.name} needs a pool of inputs with class labels, got real-valued targets; use kinship"
-            )
-        families = self.families(owner)
-        inputs, truth = _ready(owner.pool.inputs), owner.pool.targets.astype(np.int64)
+        labelled(self, parties.pool)
+        inputs, truth = _ready(parties.pool.inputs), parties.pool.targets.astype(np.int64)
         shuffled = np.random.default_rng(seed).permutation(len(inputs))
         orders, common = [], []
-        for family in families:
-            answers = np.stack([probabilities(model, inputs[shuffled]) for model in family])
+        for answers in self.families_say(parties, inputs[shuffled]):
             order, wrong = by_common_mistakes(answers, truth[shuffled])
             orders.append(shuffled[order])
             common.append(wrong)
         chosen, belongs = in_turns(orders, self.queries)
-        claim = self.with_answers(owner, [family[0] for family in families], inputs[chosen], belongs, seed)
+        queries = inputs[chosen]
+        claim = self.with_answers(parties, parties.owners_say(queries, self.placebos), queries, belongs, seed)
         return replace(claim, facts={"common_mistakes": common[0]})
 
-    def families(self, owner: Owner) -> "Sequence[Sequence[nn.Module]]":
-        """Each owner's model, then its students; the source's family first."""
-        return [[model] for model in owner.owners(self.placebos)]
+    def families_say(self, parties: Parties, inputs: Array) -> Iterable[Floats]:
+        """Answers (r, n, k) of each owner's model and then its students; the source's family first."""
+        return parties.owners_say(inputs, self.placebos)[:, None]
 
 
 @dataclass(frozen=True)
@@ -234,18 +224,22 @@ class SacW(SacSource):
 
     name: ClassVar[str] = "sac-w"
     any_inputs: ClassVar[bool] = False
+    made_from: ClassVar[Access] = Access.WEIGHTS
     allowed: ClassVar[Allowed] = {"students": "[1, inf)"}
 
     students: int = 1
 
-    def families(self, owner: Owner) -> "Sequence[Sequence[nn.Module]]":
+    def families_say(self, parties: Parties, inputs: Array) -> Iterable[Floats]:
         from birthmark.workshop.cohort import student_cards
+        from birthmark.workshop.training import probabilities
 
+        assert isinstance(parties, Owner), "made from weights alone"
         n, k = self.placebos, self.students
-        twins = owner.twin_cards(n)
-        students = [student for card in (owner.card, *twins) for student in student_cards(card, k)]
-        made = owner.make([*twins, *students])
-        return [[model, *made[n + i * k : n + (i + 1) * k]] for i, model in enumerate([owner.source, *made[:n]])]
+        twins = parties.twin_cards(n)
+        students = [student for card in (parties.card, *twins) for student in student_cards(card, k)]
+        made = parties.make([*twins, *students])
+        for i, model in enumerate([parties.source, *made[:n]]):
+            yield np.stack([probabilities(one, inputs) for one in (model, *made[n + i * k : n + (i + 1) * k])])
 
 
 def _ready(inputs: Array) -> Array:

@@ -25,7 +25,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from birthmark.claim import Claim
-from birthmark.crafting.parents import Centred, Tensors, answers_of
+from birthmark.crafting.parents import Centred, Tensors
 from birthmark.errors import SettingError, ShapeError
 from birthmark.scoring.kinks import KINKS, Rounds
 from birthmark.scoring.matching import Asked
@@ -76,11 +76,11 @@ class Tafa(Centred):
     def fit(self, owner: Owner, *, seed: int) -> Claim:
         from birthmark.crafting import kinks
 
-        owners, answer = owner.owners(self.placebos), answers_of(owner)
+        owners, answer = owner.owners(self.placebos), owner.answers
         where = kinks.Where(self.step, self.starts, self.reach)
         queries, clipped = kinks.rounds(owner, owners, self.queries // (3 * len(owners)), where, seed=seed)
         tensors: Tensors = {"queries": queries, **kinks.answered(queries, clipped, owners, answer)}
-        claim = self.claimed(owner, seed, tensors, lambda model: answer(model, queries))
+        claim = self.claimed(owner, seed, tensors, owner.references_say(queries, self.references))
         return replace(claim, facts=attractors(self.weighed(claim, [(rows, None) for rows in claim.references])))
 
     def weights(self, claim: Claim, answers: Floats) -> Floats:

@@ -11,7 +11,7 @@ from birthmark.claim import Claim
 from birthmark.crafting.parents import answers_of
 from birthmark.errors import NullError
 from birthmark.notary.checks import Check, Outcome
-from birthmark.transcript import query_digest
+from birthmark.inputs import query_digest
 from birthmark.types import Floats
 from birthmark.verdict import Nulls, conclude
 from birthmark.workshop.owner import Owner

@@ -76,7 +76,7 @@ def _of_claim(folder: Path, trial: Plain, secret: bytes) -> tuple[dict[str, Any]
 
 def _of_plan(source: ModelFile | None, making: Making, data: DataChoice) -> dict[str, Any]:
     from birthmark import data as datasets
-    from birthmark.workshop.enroll import versions
+    from birthmark.enrolment import versions
     from birthmark.workshop.opening import enough
 
     parts = datasets.load(data.name, seed=data.seed, directory=data.directory)

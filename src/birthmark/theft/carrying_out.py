@@ -8,11 +8,12 @@ from typing import Any
 
 from torch import nn
 
+from birthmark.answers import accuracy_of
 from birthmark.attack import Attack
 from birthmark.oracle import Metered, Oracle
 from birthmark.transcript import Recorded, Transcript
 from birthmark.types import Access, Samples
-from birthmark.workshop.training import accuracy, accuracy_of, outputs
+from birthmark.workshop.training import accuracy, outputs
 
 RUINED = 0.10  # accuracy lost, from which on a theft has failed
 

@@ -10,11 +10,12 @@ import numpy as np
 
 from birthmark.artifact import digest_of
 from birthmark.claim import Task
-from birthmark.errors import BirthmarkError, DataError, SettingError
-from birthmark.types import Floats, Plain, Samples
+from birthmark.errors import BirthmarkError, DataError
+from birthmark.parties import Parties
+from birthmark.types import Array, Floats, Plain, Samples
 from birthmark.workshop.card import Card
 from birthmark.workshop.cohort import OTHER_START, SAME_START, family, reference_cards, treated_cards, twin_cards
-from birthmark.workshop.seeds import LEAST_SECRET
+from birthmark.workshop.seeds import secret_start
 
 if TYPE_CHECKING:
     from torch import nn
@@ -23,7 +24,7 @@ LEAST = 2  # models on each side of a cohort
 
 
 @dataclass(frozen=True)
-class Owner:
+class Owner(Parties):
     """The source, the owner's samples, and a way to make more models from cards.
 
     Attributes:
@@ -67,18 +68,33 @@ class Owner:
         """SHA-256, in hex, of the source's card and all the owner's samples."""
         return digest_of([self.card.key, *(part.digest for part in (self.train, self.reserve, self.pool))])
 
+    def answers(self, model: "nn.Module", inputs: Array) -> Floats:
+        """A model's answers (n, k) as methods compare them: probabilities, or values."""
+        from birthmark.workshop.training import outputs, probabilities
+
+        return outputs(model, inputs) if self.values else probabilities(model, inputs)
+
+    def owners_say(self, inputs: Array, twins: int) -> Floats:
+        """As `Parties.owners_say`."""
+        return np.stack([self.answers(model, inputs) for model in self.owners(twins)])
+
+    def references_say(self, inputs: Array, n: int) -> Floats:
+        """As `Parties.references_say`."""
+        empty = np.empty((0, len(inputs), self.task.outputs))
+        return np.stack([self.answers(model, inputs) for model in self.references(n)]) if n else empty
+
+    def treated_say(self, inputs: Array, references: int, each: int) -> Floats:
+        """As `Parties.treated_say`."""
+        return np.stack([[self.answers(one, inputs) for one in row] for row in self.treated(references, each)])
+
     def twin_cards(self, n: int) -> list[Card]:
         """The cards of `n` twins.
 
         Raises:
             SettingError: other-start twins of a source whose start anybody may share.
         """
-        if self.twin_kind == OTHER_START and self.card.start < LEAST_SECRET:
-            raise SettingError(
-                f"other-start twins take a source whose start is a secret seed of 128 bits (birthmark.seed()); its "
-                f"start {self.card.start} is a small number that a stranger may share, and that stranger would be "
-                "accused; use same-start twins"
-            )
+        if self.twin_kind == OTHER_START:
+            secret_start(self.card.start)
         return twin_cards(self.card, n, secret=self.secret, kind=self.twin_kind)
 
     def reference_cards(self, n: int) -> list[Card]:
@@ -149,18 +165,6 @@ class Cohort:
     derived: tuple["nn.Module", ...]
     independent: tuple["nn.Module", ...]
     warnings: tuple[str, ...] = ()
-
-
-def independents(
-    owner: Owner, references: int, treated: int, answer: "Callable[[nn.Module], Floats]"
-) -> dict[str, Floats]:
-    """A claim's "references" (r, q, k) and, if any are wanted, "treated" (r, t, q, k): what `answer` says of each."""
-    found = {"references": np.stack([answer(model) for model in owner.references(references)])}
-    if treated:
-        found["treated"] = np.stack(
-            [[answer(model) for model in models] for models in owner.treated(references, treated)]
-        )
-    return found
 
 
 def gather(owner: Owner, plan: Plain, card: Card | None = None, *, twins: int = 0) -> Cohort:

@@ -6,7 +6,6 @@ the twins' by Student's predictive t, two-sided, at `LEVEL` for all numbers toge
 is computed, not measured yet on honest sources.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
 
@@ -18,6 +17,7 @@ from birthmark.types import Floats, Samples
 LEVEL = 0.001  # share of honest sources that may be refused, if the numbers were normal; measured: several times that
 LEAST = 4  # twins that a spread can be measured on
 FOUND = 0.9
+NEAR = 0.01  # of the median distance between models: a pair that is nearer is one model, written twice
 
 
 @dataclass(frozen=True)
@@ -52,17 +52,24 @@ def detectable(n: int, level: float) -> float:
     return float(shifts[int(np.searchsorted(power, FOUND))])
 
 
-def compare(
-    held: Sequence[Floats], trained: Sequence[Floats], references: Sequence[Floats], test: Samples, train: Samples
-) -> list[Comparison]:
+@dataclass(frozen=True)
+class Shown:
+    """What source and twins answer to samples: probabilities or values (m, n, k), the source first."""
+
+    rows: Floats
+    samples: Samples
+
+
+def compare(held: Shown, trained: Shown | None, references: Floats, values: bool) -> list[Comparison]:
     """What tells the source from its twins.
 
     Args:
-        held: probabilities or values (n, k) of source and twins, the source first, on the held-out samples `test`.
-        trained: the same on samples `train` that the source was trained on.
-        references: answers of independent models on `test`; may be empty.
+        held: on held-out samples, of which nobody need know the truth.
+        trained: on samples that the source was trained on, if they are known.
+        references: answers (r, n, k) of independent models on the held-out samples; may be empty.
+        values: whether answers are values.
     """
-    measured = numbers(np.stack(held), np.stack(trained), [np.asarray(r) for r in references], test, train)
+    measured = numbers(held, trained, references, values)
     level = LEVEL / len(measured)
     return [
         Comparison(name, float(x[0]), tuple(map(float, x[1:])), two_sided(x[0], x[1:], least), level)
@@ -72,33 +79,40 @@ def compare(
 
 def two_sided(x: float, others: Floats, least: float) -> float:
     """Student's predictive p of x among others, whose spread is at least `least`, the step the number moves in."""
-    spread = max(float(np.std(others, ddof=1)), least)
+    spread = max(float(np.std(others, ddof=1)), least, 1e-12)
     t = abs(x - float(np.mean(others))) / (spread * sqrt(1 + 1 / len(others)))
     return float(2 * special.stdtr(len(others) - 1, -t))
 
 
-def numbers(
-    held: Floats, trained: Floats, references: Sequence[Floats], test: Samples, train: Samples
-) -> dict[str, tuple[Floats, float]]:
+def numbers(held: Shown, trained: Shown | None, references: Floats, values: bool) -> dict[str, tuple[Floats, float]]:
     """Numbers by name: one a model (m,), and the step that they move in."""
-    classes, step = test.classes > 0, 1 / len(test)
-    tops = held.argmax(axis=2)
-    found = {
-        "loss on its training data": (_losses(trained, train), 0.0),
-        "loss on held-out data": (_losses(held, test), 0.0),
-        "distance to the others": (_apart(held), 0.0),
-    }
-    if classes:
-        ordered = np.sort(held, axis=2)
-        found["accuracy"] = ((tops == test.targets).mean(axis=1), step)
+    rows, samples, step = held.rows, held.samples, 1 / len(held.samples)
+    found = {}
+    if trained is not None and trained.samples.labelled:
+        found["loss on its training data"] = (_losses(trained.rows, trained.samples), 0.0)
+    if samples.labelled:
+        found["loss on held-out data"] = (_losses(rows, samples), 0.0)
+    found["distance to the others"] = (_apart(rows), 0.0)
+    if not values:
+        tops, ordered = rows.argmax(axis=2), np.sort(rows, axis=2)
+        if samples.labelled:
+            found["accuracy"] = ((tops == samples.targets).mean(axis=1), step)
         found["margin"] = ((ordered[:, :, -1] - ordered[:, :, -2]).mean(axis=1), 0.0)
         found["agreement with the others"] = (_agreement(tops), step)
     if len(references):
-        found["distance to references"] = (
-            np.mean([np.abs(held - r).mean(axis=(1, 2)) for r in references], axis=0),
-            0.0,
-        )
+        found["distance to references"] = (np.mean([np.abs(rows - r).mean(axis=(1, 2)) for r in references], axis=0), 0)
     return found
+
+
+def same_models(rows: Floats) -> tuple[int, int] | None:
+    """Two of the models whose answers (m, n, k) are the same, or so near that one is a copy of the other."""
+    apart = np.array([[np.abs(a - b).mean() for b in rows] for a in rows])
+    between = apart[np.triu_indices(len(rows), 1)]
+    if not len(between) or between.min() > NEAR * np.median(between):
+        return None
+    np.fill_diagonal(apart, np.inf)
+    first, second = sorted(map(int, np.unravel_index(int(apart.argmin()), apart.shape)))
+    return first, second
 
 
 def _losses(answers: Floats, samples: Samples) -> Floats:

@@ -11,6 +11,7 @@ from hashlib import sha256
 import numpy as np
 
 from birthmark.artifact import digest_of
+from birthmark.errors import SettingError
 
 LEAST_SECRET = 2**100  # a smaller start may be anybody's
 
@@ -18,6 +19,16 @@ LEAST_SECRET = 2**100  # a smaller start may be anybody's
 def seed() -> int:
     """A secret seed of 128 bits."""
     return secrets.randbits(128)
+
+
+def secret_start(start: int) -> None:
+    """Raise SettingError unless twins may start elsewhere than a source of this start."""
+    if start < LEAST_SECRET:
+        raise SettingError(
+            f"other-start twins take a source whose start is a secret seed of 128 bits (birthmark.seed()); its start "
+            f"{start} is a small number that a stranger may share, and that stranger would be accused; use same-start "
+            "twins"
+        )
 
 
 def drawn(*words: str | int) -> int:

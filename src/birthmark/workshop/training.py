@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from birthmark.answers import softmax
+from birthmark.answers import accuracy_of, softmax
 from birthmark.errors import BirthmarkError, DataError, SettingError
 from birthmark.inputs import are_strings
 from birthmark.types import Array, Floats, Samples
@@ -322,11 +322,3 @@ def probabilities(model: nn.Module, inputs: Array) -> Floats:
 def accuracy(model: nn.Module, samples: Samples) -> float:
     """Share of samples whose top class is the target, 0 to 1; for real targets R^2 (1 at best)."""
     return accuracy_of(outputs(model, samples.inputs), samples)
-
-
-def accuracy_of(rows: Floats, samples: Samples) -> float:
-    """As `accuracy`, of answers (n, k) that are already there."""
-    if samples.classes:
-        return float((rows.argmax(1) == samples.targets).mean())
-    truth = samples.targets.reshape(len(samples), -1).astype(float)
-    return float(1 - ((rows - truth) ** 2).sum() / ((truth - truth.mean(0)) ** 2).sum())
