@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 from torch import nn
 
-from birthmark import data
-from birthmark.workshop import enroll as enrolment
+from birthmark import data, enrolment
 from birthmark.workshop import opening
 from birthmark.workshop.card import Card
 from birthmark.workshop.cohort import reference_cards
