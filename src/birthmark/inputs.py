@@ -8,19 +8,21 @@ import json
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from itertools import pairwise
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from birthmark.errors import ShapeError
-from birthmark.types import Array, Labels
+
+if TYPE_CHECKING:
+    from birthmark.types import Array, Labels
 
 STRINGS = np.dtypes.StringDType()
 FLOATS, WHOLE = np.dtype("<f4"), np.dtype("<i8")  # numbers as they are kept, hashed and sent
 
 
-def texts(values: Iterable[str]) -> Array:
+def texts(values: Iterable[str]) -> "Array":
     """Texts as an array (n,).
 
     Raises:
@@ -32,7 +34,7 @@ def texts(values: Iterable[str]) -> Array:
         raise ShapeError(f"expected texts that UTF-8 holds, got one that is damaged ({error.reason})") from None
 
 
-def records(rows: Iterable[Mapping[str, object]]) -> Array:
+def records(rows: Iterable[Mapping[str, object]]) -> "Array":
     """JSON objects as an array (n,) of their text.
 
     Raises:
@@ -51,21 +53,21 @@ def are_strings(inputs: NDArray[np.generic]) -> bool:
     return inputs.dtype.kind == "T"
 
 
-def plain(inputs: NDArray[np.generic]) -> Array:
+def plain(inputs: NDArray[np.generic]) -> "Array":
     """Inputs as they are kept: strings, int64 for whole numbers, float32 for all others."""
     if are_strings(inputs):
-        return cast(Array, inputs)
+        return cast("Array", inputs)
     kind = WHOLE if inputs.dtype.kind in "iu" else FLOATS
     return np.ascontiguousarray(inputs, dtype=kind)
 
 
-def packed(strings: Array) -> tuple[bytes, Labels]:
+def packed(strings: "Array") -> "tuple[bytes, Labels]":
     """The UTF-8 bytes of all strings, and where each ends (n,)."""
     blobs = [str(text).encode("utf-8") for text in strings]
     return b"".join(blobs), np.cumsum([len(blob) for blob in blobs], dtype=np.int64)
 
 
-def unpacked(blob: bytes, ends: Labels) -> Array:
+def unpacked(blob: bytes, ends: "Labels") -> "Array":
     """The strings that `packed` packed.
 
     Raises:
@@ -77,7 +79,7 @@ def unpacked(blob: bytes, ends: Labels) -> Array:
     return texts(blob[a:b].decode("utf-8") for a, b in pairwise(edges))
 
 
-def to_bytes(inputs: Array) -> tuple[dict[str, object], bytes]:
+def to_bytes(inputs: "Array") -> tuple[dict[str, object], bytes]:
     """Inputs as a head and raw bytes, to be sent to a process of ours."""
     if are_strings(inputs):
         blob, ends = packed(inputs)
@@ -86,14 +88,14 @@ def to_bytes(inputs: Array) -> tuple[dict[str, object], bytes]:
     return {"shape": list(numbers.shape), "dtype": numbers.dtype.str}, numbers.tobytes()
 
 
-def from_bytes(head: Mapping[str, object], blob: bytes) -> Array:
+def from_bytes(head: Mapping[str, object], blob: bytes) -> "Array":
     """The inputs that `to_bytes` wrote."""
     if "ends" in head:
         return unpacked(blob, np.array(head["ends"], dtype=np.int64))
     return np.frombuffer(blob, dtype=str(head["dtype"])).reshape(head["shape"])  # type: ignore[call-overload]
 
 
-def query_digest(row: Array | str) -> str:
+def query_digest(row: "Array | str") -> str:
     """SHA-256, in hex, of one input: of a text its bytes, of numbers their shape and little-endian bytes."""
     if isinstance(row, str):
         return sha256(b"text " + row.encode("utf-8")).hexdigest()

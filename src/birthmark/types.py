@@ -24,6 +24,9 @@ Settings = Mapping[str, Any]  # of a method, attack, watermark or training, by n
 Plain = Mapping[str, Any]  # a JSON object: what jobs take and records hold
 
 
+CHUNK = 4096  # rows that are read at once
+
+
 class Access(IntEnum):
     """What an oracle grants, from least to most; regressors and generators answer at the level of PROBS."""
 
@@ -77,14 +80,15 @@ class Samples:
             raise ShapeError(
                 f"expected as many targets as inputs, got {len(self.inputs)} inputs and {len(self.targets)} targets"
             )
-        if not strings and not np.isfinite(self.inputs).all():
+        if isinstance(self.inputs, np.ndarray) and not strings and not np.isfinite(self.inputs).all():
             raise ShapeError("expected finite inputs, got NaN or infinity; clean the data first")
 
     def __len__(self) -> int:
         return len(self.inputs)
 
     def __getitem__(self, which: slice | NDArray[np.integer] | NDArray[np.bool_]) -> "Samples":
-        return Samples(self.inputs[which], self.targets[which], self.classes, self.form)
+        rows = self.inputs[which] if isinstance(self.inputs, np.ndarray) else self.inputs.part(which)
+        return Samples(rows, self.targets[which], self.classes, self.form)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -101,8 +105,10 @@ class Samples:
         """SHA-256, in hex, of everything in it."""
         total = sha256(repr((self.inputs.shape, self.targets.shape, str(self.targets.dtype), self.classes)).encode())
         for array in (self.inputs, self.targets):
-            strings = array.dtype.kind == "T"
-            total.update(json.dumps(array.tolist()).encode() if strings else np.ascontiguousarray(array).data)
+            for start in range(0, len(array), CHUNK):
+                rows = array[start : start + CHUNK]
+                strings = rows.dtype.kind == "T"
+                total.update(json.dumps(rows.tolist()).encode() if strings else np.ascontiguousarray(rows).data)
         return total.hexdigest()
 
     @property

@@ -62,7 +62,7 @@ def test_a_judge_with_models_and_dates_upholds(made: Path, files: Path, store: S
         later,
         "--roots",
         made / "tsa" / "root.pem",
-        "--pool",
+        "--own-pool",
         "digits",
     )
     models = ("--source", files / "source.safetensors", "--suspect", files / "stolen.safetensors")

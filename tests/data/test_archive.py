@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 
 from birthmark import data
-from birthmark.data.archive import npz
+from birthmark.data import stored
+from birthmark.data.archive import npz, single
+from birthmark.data.stored import UNKNOWN
 from birthmark.errors import BirthmarkError, DataError
+from birthmark.types import Samples
 
 RANDOM = np.random.default_rng(0)
 X, Y = RANDOM.normal(size=(90, 5)), np.arange(90) % 3
@@ -72,8 +75,9 @@ GOOD = {"inputs": X, "targets": Y}
 REFUSED = {
     "test inputs alone": (GOOD | {"test_inputs": X}, "expected an array 'test_targets'"),
     "test targets alone": (GOOD | {"test_targets": Y}, "expected an array 'test_inputs'"),
-    "other names": ({"x_train": X, "y_train": Y}, "expected an array 'inputs', got x_train, y_train; write it with"),
-    "no targets": ({"inputs": X}, "expected an array 'targets', got inputs"),
+    "three other names": ({"a": X, "b": Y, "c": Y}, "expected arrays inputs and targets, got a, b, c; write it with"),
+    "two alike": ({"a": X, "b": X}, "expected arrays inputs and targets, got a, b"),
+    "no targets": ({"inputs": X}, "expected inputs with targets, got inputs alone"),
     "nothing": ({}, "expected an array 'inputs', got none"),
     "empty inputs": (GOOD | {"inputs": X[:0]}, r"got float64 of shape \(0, 5\)"),
     "empty targets": (GOOD | {"targets": Y[:0]}, "targets: expected class numbers"),
@@ -134,8 +138,9 @@ def array(values: np.ndarray) -> bytes:
 
 def test_a_single_array_is_told_apart(tmp_path: Path) -> None:
     (tmp_path / "a.npy").write_bytes(array(X))
-    with pytest.raises(DataError, match=r"a \.npy file holds one array without targets"):
-        npz(tmp_path / "a.npy")
+    assert single(tmp_path / "a.npy").train.classes == UNKNOWN
+    with pytest.raises(DataError, match="expected inputs with targets, got inputs alone"):
+        data.load(str(tmp_path / "a.npy"))
 
 
 @pytest.mark.parametrize(
@@ -166,7 +171,8 @@ def test_one_byte_changed_anywhere_is_refused_or_changes_nothing(tmp_path: Path)
             refused += 1
         else:
             assert np.array_equal(read.train.inputs, X[:60].round(1))
-            assert np.array_equal(read.train.targets, Y[:60])
+            refused += read.train.classes == UNKNOWN  # by whoever needs targets
+            assert read.train.classes == UNKNOWN or np.array_equal(read.train.targets, Y[:60])
     assert refused > len(whole) / 5 / 2
 
 
@@ -215,3 +221,47 @@ def test_other_members_are_not_unpacked(tmp_path: Path) -> None:
         file.writestr("../outside.npy", array(X))
     assert len(npz(path).train) == 90
     assert not (tmp_path.parent / "outside.npy").exists()
+
+
+@pytest.mark.parametrize("names", [("x_train", "y_train"), ("X", "y"), ("images", "labels"), ("a", "b")])
+def test_other_names_are_understood_and_said(tmp_path: Path, names: tuple[str, str]) -> None:
+    read = npz(saved(tmp_path, **{names[0]: PICTURES, names[1]: Y}))
+    assert read.notes == (f"read {names[0]} as inputs, {names[1]} as targets",)
+    assert read.train.targets.tolist() == Y.tolist()
+
+
+def test_usual_names_of_a_test_set_are_understood(tmp_path: Path) -> None:
+    read = npz(saved(tmp_path, x_train=X, y_train=Y, x_test=X[:9] + 1, y_test=Y[:9]))
+    assert read.held is not None
+    assert len(read.held) == 9
+
+
+def test_whole_numbers_in_rows_stay_whole_and_that_is_said(tmp_path: Path) -> None:
+    read = npz(saved(tmp_path, inputs=np.arange(270).reshape(90, 3), targets=Y))
+    assert read.train[:].inputs.dtype == np.int64
+    assert "stay so, as token ids do" in read.notes[0]
+
+
+def test_texts_are_inputs(tmp_path: Path) -> None:
+    words = np.array([f"text {i} ä" for i in range(90)])
+    for given in (words, np.char.encode(words, "utf-8")):
+        read = npz(saved(tmp_path, inputs=given, targets=Y))
+        assert read.train[:].inputs.tolist() == words.tolist()
+
+
+def test_arrays_in_files_of_their_own_stay_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stored, "LAZY", 100)
+    np.save(tmp_path / "inputs.npy", PICTURES)
+    np.save(tmp_path / "targets.npy", Y)
+    read = data._from_path(tmp_path)
+    part = read.train[np.array([3, 1, 7])]
+    assert isinstance(part.inputs, stored.Scaled)
+    assert part.shape == (3, 8, 9)
+    whole = PICTURES.transpose(0, 3, 1, 2)[[3, 1, 7]].astype(np.float32) / 255
+    assert np.allclose(part.inputs[:], whole)
+    assert np.allclose(part[1:].inputs[np.array([1])], whole[2:])
+    assert part.digest == Samples(part.inputs[:], part.targets, 3).digest
+    assert single(tmp_path / "inputs.npy").train.classes == -1
+    (tmp_path / "bad.npy").write_bytes(b"\x93NUMPY")
+    with pytest.raises(DataError, match=r"bad\.npy: no whole \.npy file"):
+        single(tmp_path / "bad.npy")

@@ -9,6 +9,7 @@ from PIL import Image
 
 from birthmark import data
 from birthmark.data.folder import image_folder
+from birthmark.data.stored import UNKNOWN, Scaled
 from birthmark.errors import BirthmarkError, DataError
 
 RANDOM = np.random.default_rng(0)
@@ -326,11 +327,24 @@ def test_giant_pictures_are_refused_by_their_heads(tmp_path: Path) -> None:
         image_folder(tmp_path)
 
 
-def test_too_many_pictures_are_refused_before_any_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("birthmark.data.folder.MOST", 5)
-    monkeypatch.setattr("birthmark.data.folder._opened", None)
-    with pytest.raises(DataError, match="6 pictures do not fit in memory here"):
-        image_folder(filled(tmp_path, "a", "b"))
+def test_many_pictures_lie_on_disk_if_there_is_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("birthmark.data.stored.LAZY", 100)
+    found = image_folder(filled(tmp_path, "a", "b")).train
+    assert isinstance(found.inputs.base, np.memmap)
+    assert isinstance(found[:].inputs, Scaled)
+
+    def full(*_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.posix_fallocate", full)
+    with pytest.raises(DataError, match=r"find no room .No space left on device.; set TMPDIR"):
+        image_folder(tmp_path)
+
+
+def test_pictures_without_class_folders_have_no_targets(tmp_path: Path) -> None:
+    for i in range(3):
+        picture(tmp_path / f"{i}.png")
+    assert image_folder(tmp_path).train.classes == UNKNOWN
 
 
 def test_pictures_are_held_once_as_bytes_and_once_as_samples(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def garments(tmp_path: Path) -> Path:
 
 
 def test_digits_ship() -> None:
-    train, held, notes = digits(None)
+    train, held, notes, _ = digits(None)
     assert (len(train), held, notes) == (1797, None, ())
     assert (train[:5].shape, train[:].inputs.min(), train[:].inputs.max()) == ((1, 8, 8), 0, 1)
 
@@ -77,7 +77,7 @@ def test_cifar10_in_its_binary_format(tmp_path: Path) -> None:
     rows[:, 0] %= 10
     for name in ("data_batch_1", "data_batch_2", "test_batch"):
         (tmp_path / f"{name}.bin").write_bytes(rows.tobytes())
-    train, test, _ = cifar10(tmp_path)
+    train, test, *_ = cifar10(tmp_path)
     assert train[:].inputs.shape == (120, 3, 32, 32)
     assert test is not None
     assert np.allclose(test[:].inputs[0, 1, 0, :3] * 255, rows[0, 1 + 1024 : 1 + 1027])

@@ -285,7 +285,7 @@ def stolen(target: Plain, plan: Plain, out: Path | str, data: Plain) -> dict[str
     from birthmark.claim import Task
     from birthmark.workshop.opening import Theft, steal
 
-    parts = datasets.load(data["name"], seed=data["seed"], directory=data["directory"] and Path(data["directory"]))
+    parts = datasets.chosen(DataChoice(**{**data, "directory": data["directory"] and Path(data["directory"])}))
     said = {**target, "spec": target["spec"] and Path(target["spec"]), "shape": tuple(target["shape"])}
     oracle = TargetChoice(**said).open(Task(parts.shape, parts["test"].outputs, not parts.classes), weights=True)
     return steal(Theft(**plan), oracle, Path(out), parts)

@@ -160,7 +160,7 @@ def utility(
     from birthmark.workshop.modelfile import load_module
     from birthmark.workshop.training import probabilities
 
-    parts = datasets.load(data.name, seed=data.seed, directory=data.directory)
+    parts = datasets.chosen(data)
     samples = parts[split]
     module, _, _ = load_module(
         source.path,

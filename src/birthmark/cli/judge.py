@@ -33,7 +33,7 @@ top = typer.Typer()
         "listed": Annotated[
             int, typer.Option("--listed", min=0, help="Earlier commitments by this owner, by somebody else's list.")
         ],
-        "pool": Annotated[str, typer.Option("--pool", help="Data that the owner did not choose: name, file, folder.")],
+        "pool": Annotated[str, typer.Option("--own-pool", help="Data that the owner did not choose: name, file, folder.")],
         "cache": Annotated[Path, typer.Option("--cache", help="Folder of the models that you train.")],
         "code": Annotated[Path, typer.Option("--code", help="Folder of the owner's own code, for --sandbox.")],
         "sandbox": Annotated[
@@ -139,7 +139,7 @@ def _with_models(
     from birthmark.zoo.catalogue import executor
     from birthmark.zoo.store import Store
 
-    parts = datasets.load(data.name, seed=data.seed, directory=data.directory)
+    parts = datasets.chosen(data)
     theirs = datasets.load(known.pool, seed=data.seed, directory=data.directory) if known.pool else None
     foreign = is_code(making.recipe) or is_code(source.architecture)
     if foreign and not known.sandbox:

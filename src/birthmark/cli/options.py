@@ -187,11 +187,16 @@ NOUNS: dict[type, Mapping[str, Any]] = {
             str,
             typer.Option(
                 "--data",
-                help="Data set: a name (birthmark list datasets), an .npz file, or a folder of images by class.",
+                help="One data set, cut into parts: a name (birthmark list datasets), or its place (docs/data.md).",
             ),
         ],
         "directory": DataDir,
         "seed": Annotated[int, typer.Option("--data-seed", help="Seed of the splits.")],
+        "train": Annotated[str, typer.Option("--train", help="What the source was trained on, in place of --data.")],
+        "pool": Annotated[str, typer.Option("--pool", help="Where queries are chosen from: inputs nobody trained on.")],
+        "reserve": Annotated[str, typer.Option("--reserve", help="Inputs with targets that the source never saw.")],
+        "test": Annotated[str, typer.Option("--test", help="What accuracy is measured on.")],
+        "target": Annotated[str, typer.Option("--target-column", help="Column to predict, of tables and records.")],
     },
     ModelFile: {
         "path": Annotated[Path, typer.Option("--source", help="The model to protect: a safetensors file.")],

@@ -1,7 +1,8 @@
 """Data sets, and their deterministic disjoint splits: owner, reserve, attacker, innocent, queries, test.
 
-A set is one with a name (`known`, `tasks`), an .npz file of the user's (`archive`), or a folder of pictures (`folder`).
-What of a user's own set is not as one would expect (words for labels, pictures turned, copies) is said in `Data.notes`.
+A set is one with a name (`known`, `tasks`), arrays of the user's (`archive`), a table (`tables`), or a folder of
+pictures (`folder`). `chosen` reads what the user gives for each role and cuts nothing. What of a user's own set
+is not as one would expect (words for labels, pictures turned, copies) is said in `Data.notes`.
 """
 
 import os
@@ -14,15 +15,29 @@ from pathlib import Path
 import numpy as np
 
 from birthmark.artifact import digest_of
-from birthmark.data import tasks
-from birthmark.data.archive import npz
+from birthmark.data import tables, tasks
+from birthmark.data.archive import npz, pair, single
 from birthmark.data.folder import image_folder
 from birthmark.data.known import DATASETS, cifar10, fashion_mnist
-from birthmark.data.stored import Read, Stored, copies
+from birthmark.data.roles import parts_of
+from birthmark.data.stored import UNKNOWN, Read, Stored, copies
 from birthmark.errors import DataError, nearest
 from birthmark.types import Labels, Samples
+from birthmark.workshop.choices import ROLES, DataChoice
 
-__all__ = ["DATASETS", "Data", "cifar10", "fashion_mnist", "image_folder", "load", "npz", "own", "require", "split"]
+__all__ = [
+    "DATASETS",
+    "Data",
+    "chosen",
+    "cifar10",
+    "fashion_mnist",
+    "image_folder",
+    "load",
+    "npz",
+    "own",
+    "require",
+    "split",
+]
 LEAST = 50  # different samples that can be split
 
 HELD_OUT = ("queries", "test")
@@ -84,8 +99,8 @@ class Data:
 SHARES = {"owner": 0.30, "reserve": 0.16, "attacker": 0.30, "innocent": 0.24}  # of what is not held out
 
 
-def load(name: str, *, seed: int = 0, directory: str | Path | None = None) -> Data:
-    """Load a data set by name, or from a path (.npz, CIFAR-10 binary folder, image folder), and split it.
+def load(name: str, *, seed: int = 0, directory: str | Path | None = None, target: str = "") -> Data:
+    """Load a data set by name, or from a path (docs/data.md), and cut it into the benchmark's six parts.
 
     The same name and seed give the same parts on every machine.
 
@@ -95,8 +110,33 @@ def load(name: str, *, seed: int = 0, directory: str | Path | None = None) -> Da
     place = str(directory or os.environ.get("BIRTHMARK_DATA") or "")
     if name in tasks.TASKS or name in DATASETS:
         return _known(name, seed, place)
+    read = _readable(name, target)
+    if read.train.classes == UNKNOWN:
+        raise DataError(
+            f"{name}: expected inputs with targets, got inputs alone; give --target-column NAME, or targets"
+        )
+    return own(name, read, seed=seed)
+
+
+def chosen(choice: DataChoice) -> Data:
+    """What a user chose: one set, which is cut into the benchmark's parts, or sets for each role.
+
+    Raises:
+        DataError: not found, damaged, too small to split, or sets that do not fit each other.
+    """
+    roles = {role: place for role in ROLES if (place := getattr(choice, role))}
+    if not roles:
+        return load(choice.name, seed=choice.seed, directory=choice.directory, target=choice.target)
+    reads = {role: _readable(place, choice.target, choice.directory) for role, place in roles.items()}
+    parts, notes = parts_of(reads, choice.seed)
+    return Data(", ".join(roles.values()), parts, notes)
+
+
+def _readable(name: str, target: str, directory: Path | None = None) -> Read:
+    if name in DATASETS:
+        return DATASETS[name](directory)
     try:
-        return own(name, _from_path(Path(name)), seed=seed)
+        return _from_path(Path(name), target)
     except (OSError, ValueError) as error:  # too long a name, no right to read, inputs that are not finite
         raise DataError(f"{name[:200]}: cannot be read ({error})") from None
 
@@ -110,12 +150,25 @@ def _known(name: str, seed: int, directory: str) -> Data:
     return split(name, read.train, read.held, seed=seed)
 
 
-def _from_path(path: Path) -> Read:
-    if path.is_file():
-        return npz(path)
+def _from_path(path: Path, target: str = "") -> Read:
     if path.is_dir():
-        return cifar10(path) if (path / "data_batch_1.bin").is_file() else image_folder(path)
-    raise nearest("data set", str(path), [*DATASETS, *tasks.TASKS])
+        return _from_folder(path, target)
+    if not path.is_file():
+        raise nearest("data set", str(path), [*DATASETS, *tasks.TASKS])
+    kind = path.suffix.lower()
+    if kind == ".parquet":
+        tables.arrow()
+    if kind in tables.READERS:
+        return tables.table(path, target)
+    return single(path) if kind == ".npy" else npz(path)
+
+
+def _from_folder(path: Path, target: str) -> Read:
+    if (path / "data_batch_1.bin").is_file():
+        return cifar10(path)
+    if (path / "inputs.npy").is_file():
+        return pair(path)
+    return tables.hub(path, target) if tables.is_hub(path) else image_folder(path)
 
 
 def own(name: str, read: Read, *, seed: int) -> Data:
@@ -137,7 +190,7 @@ def own(name: str, read: Read, *, seed: int) -> Data:
                 f"of {len(held)} held-out inputs {seen} lie in the training data, too, and {again} are copies of "
                 "others: left out"
             )
-        held = Stored(held.inputs[fresh], held.targets[fresh], held.classes, held.scale)
+        held = Stored(held.inputs[fresh], held.targets[fresh], held.classes, held.scale, held.form)
         if len(held) < 2:
             raise DataError(f"{name}: all held-out inputs lie in the training data, too; give others, or none")
     parts = split(name, train, held, seed=seed, groups=first)

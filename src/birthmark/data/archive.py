@@ -1,22 +1,35 @@
-"""Arrays of the owner's own: an .npz file of `inputs` and `targets`, perhaps with `test_inputs` and `test_targets`.
+"""Arrays of the owner's own: an .npz file, one .npy file, or a folder of two.
 
-Inputs are (n, d), or images (n, h, w), (n, c, h, w) or (n, h, w, c); bytes are divided by 255, 16-bit integers by the
-white of the depth they use, everything else is taken as it is. Targets are class numbers from 0, words (numbered in
-sorted order), or real values (n,) or (n, k). Nothing is unpickled, and nothing is unpacked that says it is too large.
+Inputs are (n, d), or images (n, h, w), (n, c, h, w) or (n, h, w, c). Bytes are divided by 255, 16-bit images by the
+white of the depth they use; other whole numbers in rows stay whole; everything else is taken as it is. Targets are
+class numbers from 0, words (numbered in sorted order), or real values (n,) or (n, k). Nothing is unpickled, and nothing
+is unpacked that says it is too large. What lies in .npy files stays there and is read when it is used.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from math import prod
 from pathlib import Path
-from zipfile import BadZipFile, ZipFile
+from zipfile import BadZipFile, ZipFile, ZipInfo
 
 import numpy as np
 from numpy.lib import format as npy
 
-from birthmark.data.stored import LARGEST, Read, Stored, Values, bounded, full_scale
+from birthmark.data.stored import LARGEST, UNKNOWN, Read, Stored, Values, bounded, full_scale
+from birthmark.data.targets import is_classes, numbered, words_said
 from birthmark.errors import DataError
+from birthmark.inputs import are_strings, texts
 
 NAMES = ("inputs", "targets", "test_inputs", "test_targets")
+ALSO = (  # usual names of the same four
+    ("x_train", "y_train", "x_test", "y_test"),
+    ("train_x", "train_y", "test_x", "test_y"),
+    ("train_images", "train_labels", "test_images", "test_labels"),
+    ("x", "y", "x_test", "y_test"),
+    ("images", "labels", "test_images", "test_labels"),
+    ("features", "labels", "test_features", "test_labels"),
+    ("data", "target", "test_data", "test_target"),
+    ("data", "labels", "test_data", "test_labels"),
+)
 ADVICE = "write it with numpy.savez(path, inputs=..., targets=...)"
 
 
@@ -24,47 +37,101 @@ def npz(path: Path) -> Read:
     """Read an .npz file.
 
     Raises:
-        DataError: damaged, too large, of other arrays, or with targets that cannot be what they seem.
+        DataError: damaged, too large, of arrays whose part nobody can tell, or with targets that cannot be what they
+            seem.
     """
-    arrays = _arrays(path)
-    parts = _parts(arrays, path)
-    targets, words = _numbered({key: arrays[key] for _, key in parts}, path)
-    classes = max(int(t.max()) + 1 for t in targets.values()) if _classes(targets["targets"]) else 0
-    for name, key in parts:
-        _check_inputs(arrays[name], arrays["inputs"], len(targets[key]), f"{path}: {name}")
+    return _read(_arrays(path), path)
+
+
+def single(path: Path) -> Read:
+    """Read one .npy file of inputs without targets, which stays on disk.
+
+    Raises:
+        DataError: not such a file.
+    """
+    return _read({"inputs": _mapped(path)}, path)
+
+
+def pair(folder: Path) -> Read:
+    """Read a folder of inputs.npy and targets.npy (and test_inputs.npy, test_targets.npy), which stay on disk."""
+    return _read({path.stem: _mapped(path) for path in sorted(folder.glob("*.npy")) if path.stem in NAMES}, folder)
+
+
+def _mapped(path: Path) -> Values:
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{path}: no whole .npy file ({str(error)[:100]}); {ADVICE}") from None
+
+
+def _read(arrays: Mapping[str, Values], path: Path) -> Read:
+    parts, notes = _parts(arrays, path)
+    arrays = {**arrays, **{name: _as_texts(arrays[name]) for name, _ in parts}}
+    first = arrays[parts[0][0]]
     scale = _scale([arrays[name] for name, _ in parts])
+    if not parts[0][1]:
+        _check_inputs(first, first, len(first), f"{path}: {parts[0][0]}")
+        return Read(Stored(first, np.full(len(first), UNKNOWN), UNKNOWN, scale), None, tuple(notes))
+    targets, words = numbered({key: arrays[key] for _, key in parts}, path)
+    classes = max(int(t.max()) + 1 for t in targets.values()) if is_classes(targets[parts[0][1]]) else 0
+    for name, key in parts:
+        _check_inputs(arrays[name], first, len(targets[key]), f"{path}: {name}")
     sets = [Stored(arrays[name], targets[key], classes, scale) for name, key in parts]
-    named = ", ".join(f"{word!r} is class {i}" for i, word in enumerate(words[:20]))
-    notes = [f"labels are words: {named}"] if words else []
-    return Read(sets[0], sets[1] if sets[1:] else None, (*notes, *_unscaled(arrays["inputs"], scale)))
+    said = (*notes, *words_said(words), *_unscaled(first, scale))
+    return Read(sets[0], sets[1] if sets[1:] else None, said, tuple(words))
 
 
-def _parts(arrays: Mapping[str, Values], path: Path) -> list[tuple[str, str]]:
-    """Names of the inputs and targets of each part that is there; the training part must be."""
-    parts = [pair for pair in (NAMES[:2], NAMES[2:]) if pair == NAMES[:2] or arrays.keys() & set(pair)]
+def _as_texts(array: Values) -> Values:
+    """Inputs that are one text each; others as they are."""
+    if array.dtype.kind not in "US" or array.ndim != 1:
+        return array
+    return texts(v.decode("utf-8", "replace") if isinstance(v, bytes) else v for v in array.tolist())
+
+
+def _parts(arrays: Mapping[str, Values], path: Path) -> tuple[list[tuple[str, str]], list[str]]:
+    """Names of the inputs and targets of each part that is there, and a note where they were not our own names."""
+    names, notes = _called(arrays, path)
+    parts = [pair for pair in (names[:2], names[2:]) if pair == names[:2] or arrays.keys() & set(pair)]
+    if [*arrays] == [names[0]]:
+        return [(names[0], "")], notes
     missing = [name for pair in parts for name in pair if name not in arrays]
     if missing:
-        has = ", ".join(sorted(arrays)) or "none"
-        raise DataError(f"{path}: expected an array {missing[0]!r}, got {has}; {ADVICE}")
-    return [(inputs, targets) for inputs, targets in parts]
+        raise DataError(f"{path}: expected an array {missing[0]!r}, got {_listed(arrays)}; {ADVICE}")
+    return [(inputs, targets) for inputs, targets in parts], notes
+
+
+def _called(arrays: Mapping[str, Values], path: Path) -> tuple[tuple[str, ...], list[str]]:
+    """The file's own names of `NAMES`, in that order, and a note if they are others."""
+    if set(NAMES) & arrays.keys() or not arrays:
+        return NAMES, []
+    own = {name.casefold(): name for name in arrays}
+    for usual in ALSO:
+        if set(usual[:2]) <= own.keys():
+            found = tuple(own.get(name, name) for name in usual)
+            return found, [f"read {found[0]} as inputs, {found[1]} as targets"]
+    large = sorted(arrays, key=lambda name: -arrays[name].ndim)
+    if len(arrays) == 1:
+        return (*large, *NAMES[1:]), [f"read {large[0]} as inputs"]
+    if len(arrays) > 2 or arrays[large[0]].ndim == arrays[large[1]].ndim:
+        raise DataError(f"{path}: expected arrays inputs and targets, got {_listed(arrays)}; {ADVICE}")
+    return (*large, *NAMES[2:]), [f"read {large[0]} as inputs, {large[1]} as targets"]
+
+
+def _listed(arrays: Iterable[str]) -> str:
+    return ", ".join(sorted(arrays)) or "none"
 
 
 def _arrays(path: Path) -> dict[str, Values]:
-    """The archive's arrays of the known NAMES; of others, which are not read, an empty one."""
+    """The archive's arrays."""
     with path.open("rb") as start:
         head = start.read(6)
-    if head == b"\x93NUMPY":
-        raise DataError(f"{path}: a .npy file holds one array without targets; {ADVICE}")
     try:
         with ZipFile(path) as file:
-            entries = {info.filename.removesuffix(".npy"): info for info in file.infolist()}
-            size = sum(entries[name].file_size for name in NAMES if name in entries)
+            entries = _members(file)
+            size = sum(entry.file_size for entry in entries.values())
             if size > LARGEST:
                 raise DataError(f"{path}: unpacks to {size:,} bytes, more than {LARGEST:,}; give a sample")
-            return {
-                name: _array(file, entries[name].filename, f"{path}: {name}") if name in NAMES else np.empty(0)
-                for name in entries
-            }
+            return {name: _array(file, entry.filename, f"{path}: {name}") for name, entry in entries.items()}
     except DataError:
         raise
     except (BadZipFile, EOFError) as error:
@@ -72,6 +139,12 @@ def _arrays(path: Path) -> dict[str, Values]:
         raise DataError(f"{path} {what}; {ADVICE}") from None
     except Exception as error:  # decoders of damaged archives raise anything
         raise DataError(f"{path}: cannot be read as .npz without pickles ({error}); {ADVICE}") from None
+
+
+def _members(file: ZipFile) -> dict[str, ZipInfo]:
+    """The arrays by name: those with our own names, if there are any."""
+    found = {i.filename[:-4]: i for i in file.infolist() if i.filename.endswith(".npy") and "/" not in i.filename}
+    return {name: found[name] for name in NAMES if name in found} or found
 
 
 def _array(file: ZipFile, member: str, name: str) -> Values:
@@ -92,7 +165,8 @@ def _array(file: ZipFile, member: str, name: str) -> Values:
 
 
 def _check_inputs(inputs: Values, first: Values, targets: int, name: str) -> None:
-    if inputs.dtype.kind not in "buif" or inputs.ndim < 2 or not inputs.size:
+    strings = are_strings(inputs) and inputs.size
+    if not strings and (inputs.dtype.kind not in "buif" or inputs.ndim < 2 or not inputs.size):
         raise DataError(
             f"{name}: expected numbers (n, ...) with one input a row, got {inputs.dtype} of shape {inputs.shape}"
         )
@@ -112,6 +186,8 @@ def _scale(arrays: list[Values]) -> float:
 
 
 def _unscaled(inputs: Values, scale: float) -> list[str]:
+    if scale == 1 and inputs.ndim == 2 and inputs.dtype.kind in "iu":
+        return ["inputs are whole numbers and stay so, as token ids do; give floats for what was measured"]
     if scale not in (1, 255):
         return [f"16-bit images that need {int(scale + 1).bit_length() - 1} bits: divided by {int(scale)}"]
     if scale == 1 and inputs.ndim > 2 and inputs.max() > 2:
@@ -120,81 +196,3 @@ def _unscaled(inputs: Values, scale: float) -> list[str]:
             "in [0, 1]"
         ]
     return []
-
-
-def _classes(targets: Values) -> bool:
-    return targets.dtype == np.int64
-
-
-def _numbered(raw: Mapping[str, Values], path: Path) -> tuple[dict[str, Values], list[str]]:
-    """Targets as `Samples` has them, class numbers (n,) int64 or values (n, k) float32; and the classes' words."""
-    words: list[str] = []
-    if raw["targets"].dtype.kind in "US":
-        texts = {key: _text(t, f"{path}: {key}") for key, t in raw.items()}
-        words = sorted(set(texts["targets"].ravel().tolist()))
-        strange = {str(word) for t in texts.values() for word in t.ravel().tolist()} - set(words)
-        if strange:
-            raise DataError(f"{path}: test_targets has the label {min(strange)!r}, which targets has not")
-        raw = {key: np.searchsorted(np.array(words), t) for key, t in texts.items()}
-    found = {key: _targets(t, f"{path}: {key}") for key, t in raw.items()}
-    if len({(t.dtype, t.shape[1:]) for t in found.values()}) > 1:
-        raise DataError(
-            f"{path}: targets and test_targets are of different kinds; give both as class numbers or values"
-        )
-    if _classes(found["targets"]):
-        _check_labels(found["targets"], f"{path}: targets")
-    return found, words
-
-
-def _text(t: Values, name: str) -> Values:
-    try:
-        text = np.char.decode(np.asarray(t, dtype=np.bytes_), "utf-8") if t.dtype.kind == "S" else t
-        "".join(map(str, text.ravel().tolist())).encode()
-        return text
-    except (UnicodeError, SystemError) as error:  # NumPy stores any number as a character
-        raise DataError(f"{name}: words with what is no character ({error}); write them again") from None
-
-
-def _targets(t: Values, name: str) -> Values:
-    if t.dtype.kind not in "buif" or not (t.ndim and t.size and np.isfinite(t).all()):
-        unfinished = ", not all finite" if t.size and t.dtype.kind == "f" else ""
-        raise DataError(
-            f"{name}: expected class numbers, words or finite values, got {t.dtype} of shape {t.shape}{unfinished}"
-        )
-    flat = t.reshape(len(t), -1)
-    if t.dtype.kind in "bui" and flat.shape[1] == 1:
-        return _class_numbers(flat[:, 0], name)
-    if _one_hot(flat):
-        raise DataError(f"{name}: one-hot rows; give class numbers, targets.argmax(axis=1)")
-    if t.ndim == 1 and _look_like_labels(t):
-        raise DataError(
-            f"{name}: the whole numbers {t.min():g} to {t.max():g} stored as {t.dtype}; give class numbers as "
-            "integers, targets.astype(int), or values to predict as a column, targets[:, None]"
-        )
-    return flat.astype(np.float32)
-
-
-def _class_numbers(t: Values, name: str) -> Values:
-    if t.min() < 0 or t.max() > 2**31:
-        raise DataError(f"{name}: class numbers start at 0, got {t.min()} to {t.max()}")
-    return t.astype(np.int64)
-
-
-def _one_hot(rows: Values) -> bool:
-    return bool(rows.shape[1] > 1 and np.isin(rows, (0, 1)).all() and (rows.sum(axis=1) == 1).all())
-
-
-def _look_like_labels(t: Values) -> bool:
-    kinds = np.unique(t)
-    return 2 * len(kinds) <= len(t) and kinds[0] in (0, 1) and np.array_equal(kinds, kinds[0] + np.arange(len(kinds)))
-
-
-def _check_labels(labels: Values, name: str) -> None:
-    kinds = np.unique(labels)
-    if kinds[0] == 1 and kinds[-1] == len(kinds):
-        raise DataError(f"{name}: labels go from 1 to {kinds[-1]}; count from 0, targets - 1")
-    if kinds[-1] >= max(2 * len(kinds), 10):
-        raise DataError(
-            f"{name}: {len(kinds)} different labels up to {kinds[-1]}; number them from 0, "
-            "numpy.unique(targets, return_inverse=True)[1]"
-        )

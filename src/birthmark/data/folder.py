@@ -1,30 +1,23 @@
 """Pictures of the owner's own: one sub-folder a class, perhaps inside train and val (or test) folders.
 
 Hidden folders and those of the system (`.ipynb_checkpoints`, `__MACOSX`, `Thumbs.db` ...) are no classes. Pictures may
-lie deeper inside their class. They are turned as their EXIF tag says; grey stays grey; 16-bit grey is divided by the
-white of the depth that all pictures together need. What cannot be read without guessing is refused.
+lie deeper inside their class. Pictures without any class folder are inputs without targets.
 """
 
 import os
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from unicodedata import normalize
 
 import numpy as np
-from PIL import Image, ImageOps
 
-from birthmark.data.stored import Read, Stored, Values, bounded, full_scale
+from birthmark.data.pictures import read_pictures
+from birthmark.data.stored import UNKNOWN, Read, Stored
 from birthmark.errors import DataError
 
-MOST = 100_000  # pictures
 JUNK = {"__macosx", "__pycache__", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "lost+found"}
 JUNK |= {"@eadir", "@recycle", "#recycle", "$recycle.bin", "system volume information"}
 TRAIN, HELD = {"train", "training"}, {"val", "valid", "validation", "test", "testing"}
-FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "PPM", "TGA", "JPEG2000")  # none that runs a program
-KINDS = {"1": "L", "L": "L", "LA": "L", "La": "L", "RGB": "RGB", "RGBA": "RGB", "RGBa": "RGB", "PA": "RGB"}
-KINDS |= {"CMYK": "RGB", "YCbCr": "RGB", "I": "I", "F": "F"}
 Labelled = list[tuple[Path, int]]
 
 
@@ -35,26 +28,25 @@ def image_folder(path: Path) -> Read:
         DataError: no classes, an empty one, too many pictures, or a file that is no picture like the others.
     """
     root, trains, helds = _layout(path)
+    if not _folders(path) and (files := _walk(path)):
+        return _unlabelled(path, files)
     names = _classes(path, trains)
     train, held = _files(trains, names), _files(helds, names)
     empty = sorted(set(range(len(names))) - {label for _, label in train})
     if empty:
         listed = ", ".join(repr(names[i]) for i in empty[:8])
         raise DataError(f"{path}: no pictures in the class {listed}; put some there, or take the folder away")
-    if len(train) + len(held) > MOST:
-        raise DataError(
-            f"{path}: {len(train) + len(held)} pictures do not fit in memory here (limit {MOST}); use a sample"
-        )
-    notes = _said(path, root, trains, helds, train + held)
-    kind, size = _alike([file for file, _ in train + held], notes)
-    bounded(str(path), (len(train) + len(held), *size[::-1], 3 if kind == "RGB" else 1))
-    parts = [_read([file for file, _ in part], kind, size) for part in (train, held)]
-    scale = _white(parts, kind, notes)
-    stored = [
-        Stored(pixels, np.array([label for _, label in part], dtype=np.int64), len(names), scale)
-        for pixels, part in zip(parts, (train, held), strict=True)
-    ]
-    return Read(stored[0], stored[1] if held else None, tuple(notes))
+    pixels, scale, seen = read_pictures([file for file, _ in train + held], str(path))
+    labels = np.array([label for _, label in train + held], dtype=np.int64)
+    n, notes = len(train), (*_said(path, root, trains, helds, train + held), *seen)
+    stored = [Stored(pixels[part], labels[part], len(names), scale) for part in (slice(n), slice(n, None))]
+    return Read(stored[0], stored[1] if held else None, notes, tuple(names))
+
+
+def _unlabelled(path: Path, files: list[Path]) -> Read:
+    """Pictures without classes, for a pool."""
+    pixels, scale, notes = read_pictures(files, str(path))
+    return Read(Stored(pixels, np.full(len(files), UNKNOWN), UNKNOWN, scale), None, tuple(notes))
 
 
 def _classes(path: Path, trains: Sequence[Path]) -> list[str]:
@@ -127,91 +119,3 @@ def _said(path: Path, root: Path, trains: list[Path], helds: list[Path], files: 
     if beside:
         notes.append(f"{len(beside)} files lie beside the class folders, {beside[0].name} first: left out")
     return notes
-
-
-@contextmanager
-def _opened(file: Path) -> Iterator[Image.Image]:
-    """A picture's file; whatever its decoder raises becomes a DataError."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(file, formats=FORMATS) as image:
-                yield image
-    except DataError:
-        raise
-    except Exception as error:
-        raise DataError(f"{file}: not an image ({' '.join(str(error).split())[:200]})") from None
-
-
-def _alike(files: Sequence[Path], notes: list[str]) -> tuple[str, tuple[int, int]]:
-    """The kind of pixels ("L", "RGB", "I" or "F") and the size (w, h) of all pictures, from their heads alone."""
-    kinds: dict[str, Path] = {}
-    first, turned, inks = (0, 0), 0, 0
-    for file in files:
-        with _opened(file) as image:
-            kind, size, aside = _kind(image, file), image.size, image.getexif().get(0x0112, 1)
-        kinds.setdefault(kind, file)
-        size = size[::-1] if aside in (5, 6, 7, 8) else size
-        first = first if any(first) else size
-        if size != first:
-            raise DataError(
-                f"{file}: expected a picture of {first[0]}x{first[1]} pixels as the first one, got "
-                f"{size[0]}x{size[1]}; resize them alike"
-            )
-        turned, inks = turned + (aside in range(2, 9)), inks + (image.mode == "CMYK")
-    if turned:
-        notes.append(f"{turned} of {len(files)} pictures were turned as their EXIF tag says")
-    if inks:
-        notes.append(f"{inks} of {len(files)} pictures are CMYK and were turned into RGB without a colour profile")
-    if kinds.keys() == {"L", "RGB"}:
-        notes.append(f"grey pictures, {kinds['L'].name} first, lie among coloured ones: grey in three channels")
-        return "RGB", first
-    if len(kinds) > 1:
-        (a, one), (b, other) = list(kinds.items())[:2]
-        raise DataError(f"{other}: expected pixels like {one.name}'s (mode {a}), got mode {b}; save them alike")
-    return next(iter(kinds)), first
-
-
-def _kind(image: Image.Image, file: Path) -> str:
-    if getattr(image, "is_animated", False) and image.format != "MPO":
-        raise DataError(f"{file}: holds several pictures; save one a file")
-    if image.mode.startswith("I;16"):
-        return "I"
-    if image.mode == "P":
-        colours = np.array(image.getpalette() or [0]).reshape(-1, 3 if image.getpalette() else 1)
-        return "L" if (colours == colours[:, :1]).all() else "RGB"
-    if image.mode not in KINDS:
-        raise DataError(f"{file}: pixels of mode {image.mode} are not understood; save it as RGB or grey")
-    return KINDS[image.mode]
-
-
-def _read(files: Sequence[Path], kind: str, size: tuple[int, int]) -> Values:
-    """All pictures (n, h, w) or (n, h, w, 3) in one array."""
-    shape = (len(files), *size[::-1], *([3] if kind == "RGB" else []))
-    pixels: Values = np.empty(shape, {"I": np.uint16, "F": np.float32}.get(kind, np.uint8))
-    for place, file in enumerate(files):
-        with _opened(file) as image:
-            pixels[place] = _pixels(ImageOps.exif_transpose(image), kind, file)
-    return pixels
-
-
-def _pixels(image: Image.Image, kind: str, file: Path) -> Values:
-    if image.has_transparency_data and np.asarray(image.convert("RGBA"))[..., 3].min() < 255:
-        raise DataError(f"{file}: has transparent pixels; put it on a background of your choice and save it as RGB")
-    if kind in ("L", "RGB"):
-        return np.asarray(image.convert(kind))
-    values = np.asarray(image)
-    low, high = values.min(), values.max()
-    top = 1 if kind == "F" else 2**16 - 1
-    if not (low >= 0 and high <= top):
-        raise DataError(f"{file}: expected pixels from 0 to {top}, got {low:g} to {high:g}; rescale them")
-    return values
-
-
-def _white(parts: Sequence[Values], kind: str, notes: list[str]) -> float:
-    if kind != "I":
-        return 1 if kind == "F" else 255
-    largest = max(int(pixels.max(initial=0)) for pixels in parts)
-    notes.append(f"16-bit grey up to {largest}: divided by {full_scale(largest)}")
-    return full_scale(largest)

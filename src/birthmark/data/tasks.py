@@ -150,7 +150,7 @@ def series(seed: int, images: Images, steps: int = 24, ahead: int = 4) -> dict[s
 def _garments(seed: int, images: Images) -> tuple[Array, np.ndarray[Any, Any], np.random.Generator]:
     """As many garments (n, 28, 28) as the parts take, shuffled by seed; the held-out ones last."""
     random = np.random.default_rng(seed)
-    train, held, _ = images()
+    train, held, *_ = images()
     assert held is not None
     n = sum(SIZES.values())
     first, last = random.permutation(len(train))[: n - 4000], random.permutation(len(held))[:4000]

@@ -5,14 +5,30 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+ROLES = ("train", "pool", "reserve", "test")
+
 
 @dataclass(frozen=True)
 class DataChoice:
-    """A data set: its name or place, the folder its files are in, and the seed of its splits."""
+    """Data: a set for each role, or one set that is cut into the benchmark's parts.
+
+    Attributes:
+        name: of one set, or its place; used if no role has a set of its own.
+        directory: the folder that files of sets with a name are in.
+        seed: of splits.
+        train, pool, reserve, test: places of what the source was trained on, where queries are chosen from, what the
+            source never saw, and what accuracy is measured on.
+        target: the column to predict, where a table does not say.
+    """
 
     name: str = "digits"
     directory: Path | None = None
     seed: int = 0
+    train: str = ""
+    pool: str = ""
+    reserve: str = ""
+    test: str = ""
+    target: str = ""
 
 
 @dataclass(frozen=True)
