@@ -12,11 +12,16 @@ CLASSES, WIDTH = 5, 12
 Predict = Callable[[Any], Floats]
 
 
-def member(seed: int, apart: float = 0.6, sharp: float = 1.0) -> Predict:
-    """A classifier (n, 12) -> probabilities (n, 5), non-linear in its own way."""
+def weights(seed: int, apart: float) -> tuple[Floats, Floats, Floats]:
+    """What a member multiplies with: a centre shared by all, and its own way off it."""
     common, own = np.random.default_rng(0), np.random.default_rng(seed)
     w = common.normal(size=(WIDTH, CLASSES)) + apart * own.normal(size=(WIDTH, CLASSES)) / 2
-    v, u = own.normal(size=(WIDTH, 40)), apart * own.normal(size=(40, CLASSES)) / 3
+    return w, own.normal(size=(WIDTH, 40)), apart * own.normal(size=(40, CLASSES)) / 3
+
+
+def member(seed: int, apart: float = 0.6, sharp: float = 1.0) -> Predict:
+    """A classifier (n, 12) -> probabilities (n, 5), non-linear in its own way."""
+    w, v, u = weights(seed, apart)
 
     def predict(inputs: Any) -> Floats:
         x = np.asarray(inputs, dtype=np.float64)

@@ -172,7 +172,7 @@ def unlabelled(inputs: Array) -> Samples:
     if inputs.ndim < 1 or not len(inputs):
         raise SettingError(f"expected a pool of inputs (n, ...), got shape {inputs.shape}")
     x = texts(map(str, inputs.tolist())) if inputs.dtype.kind in "US" else plain(inputs)
-    return Samples(x, np.full((len(x), 1), np.nan, dtype=np.float32), 0)
+    return Samples(x, np.full(len(x), -1), -1)
 
 
 def named(twins: int, references: int, treated: int) -> list[str]:

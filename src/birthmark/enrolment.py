@@ -10,6 +10,7 @@ a rerun of its twins' recipe, and do the owner's own independent models stay una
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
+from hashlib import sha256
 from importlib.metadata import version
 from typing import Any, cast
 
@@ -36,9 +37,9 @@ REFUSED = 0.01  # a claim is refused if so many references would be accused by c
 FOR_ALPHA = 0.05  # that verify has by default
 Progress = Callable[[float], None]
 START = (
-    "do the twins start from the source's own initial weights? Say so (--same-start; in Python start='same'). If they "
-    "start elsewhere, the source's start must be a secret seed of 128 bits that you can show (--other-start --start "
-    "SEED; start=SEED): of a start that others may share, strangers are accused"
+    "where do the twins start? From the source's own initial weights: --same-start (start='same'). Elsewhere: "
+    "--other-start --start SEED (start=SEED), the source's own start being a secret seed of 128 bits; of a start that "
+    "others may share, strangers would be accused"
 )
 
 
@@ -92,7 +93,7 @@ def enroll(
     names, inputs = also.names or named(len(twins), len(references), len(also.treated)), given.inputs
     kind = "values" if given.labelled and not given.classes else ""
     oracles = [
-        oracle_of(one, name, inputs, outputs=given.classes, kind=kind)
+        oracle_of(one, name, inputs, outputs=max(given.classes, 0), kind=kind)
         for one, name in zip(everybody, names, strict=True)
     ]
     samples, notes = distinct(given)
@@ -117,7 +118,11 @@ def enrolled(
         trained = Shown(parties.owners_say(train.inputs, len(parties.twins)), train)
     found = Compared(Shown(owners[:, :MEASURED], parties.pool[:MEASURED]), trained, references)
     made = finished(fitting, parties, found, [*notes, *coarse(parties)], also)
-    told = {"parties": {"names": names, "sha256": [one.identify().get("sha256", "") for one in parties.everybody]}}
+    secret = {"start": sha256(str(start).encode()).hexdigest()} if kind == "other-start" else {}
+    told = {
+        **secret,
+        "parties": {"names": names, "sha256": [one.identify().get("sha256", "") for one in parties.everybody]},
+    }
     return replace(made, facts=plain_data({**made.facts, **told}), twins=kind)
 
 

@@ -97,8 +97,8 @@ class Samples:
 
     @property
     def labelled(self) -> bool:
-        """Whether the truth of all is known; -1 stands for a class that is not, NaN for a value."""
-        return bool((np.asarray(self.targets, dtype=np.float64) >= (0 if self.classes else -np.inf)).all())
+        """Whether the truth of all is known; -1 stands for a class, or a number of classes, that is not."""
+        return self.classes >= 0 and bool((np.asarray(self.targets) >= (0 if self.classes else -np.inf)).all())
 
     @cached_property
     def digest(self) -> str:

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from birthmark import __version__
-from birthmark.cli import bench, compare, gateway, imprint, notary
+from birthmark.cli import bench, compare, enroll, gateway, imprint, notary
 from birthmark.cli.edge import Commands, main, say, say_json, say_notes
 from birthmark.cli.options import (
     Alpha,
@@ -22,17 +22,15 @@ from birthmark.cli.options import (
     SuspectChoice,
     TargetChoice,
     Workers,
-    Workplace,
     command,
     noun,
     settings_of,
 )
 from birthmark.errors import BirthmarkError
 from birthmark.types import Plain
-from birthmark.workshop.choices import DataChoice, Making, ModelFile
+from birthmark.workshop.choices import DataChoice
 
 if TYPE_CHECKING:
-    from birthmark.method import Method
     from birthmark.zoo.executors import Executor
 
 __all__ = ["app", "main"]
@@ -75,98 +73,6 @@ def demo(
     found = run(out, seed=seed, workers=workers, quiet=as_json)
     if as_json:
         say_json(found)
-
-
-@noun(
-    {
-        "methods": Annotated[
-            list[str], typer.Option("--method", help="Fingerprint method (birthmark list methods); may be given again.")
-        ],
-        "settings": Settings,
-        "twins": Annotated[int, typer.Option("--twins", min=0, help="Placebos: 19 reach p = .05, 99 reach p = .01.")],
-        "references": Annotated[
-            int, typer.Option("--references", min=0, help="Independent models that guard the verdict.")
-        ],
-        "surrogates": Annotated[
-            int, typer.Option("--surrogates", min=0, help="Own thefts that the expected power is measured on.")
-        ],
-        "seed": Seed,
-        "drawn": Annotated[
-            Path | None, typer.Option("--drawn", help="What birthmark draw wrote: decides twins and queries.")
-        ],
-    }
-)
-@dataclass(frozen=True)
-class ClaimChoice:
-    """What claims to make: methods and their settings, numbers of the owner's models."""
-
-    methods: Sequence[str] = ("kinship",)
-    settings: Sequence[str] = ()
-    twins: int = 19
-    references: int = 8
-    surrogates: int = 3
-    seed: int = 0
-    drawn: Path | None = None
-
-    def made(self) -> list["Method"]:
-        """The methods, each with those of the settings that it has."""
-        from birthmark import registry
-
-        known = {"placebos": self.twins, "references": self.references}
-        made = list[Any]()
-        for name in self.methods:
-            default = registry.make("methods", name)
-            own = {key: value for key, value in known.items() if hasattr(default, key)}
-            made.append(registry.make("methods", name, {**own, **settings_of(list(self.settings))}))
-        return made
-
-
-@command(app, "enroll")
-def enroll(
-    source: ModelFile,
-    out: Annotated[
-        Path,
-        typer.Option(
-            "--out", help="Folder that the claim is written to; with several methods one folder each inside it."
-        ),
-    ],
-    making: Making = Making(),
-    data: DataChoice = DataChoice(),
-    choice: ClaimChoice = ClaimChoice(),
-    place: Workplace = Workplace(),
-    as_json: Json = False,
-) -> None:
-    """Make a claim on a model: train its twins, choose the queries, check it on your own models.
-
-    19 twins are 19 trainings. docs/placebos.md says which claims cost less: birthmark imprint (one fine-tune), compare
-    (the suspect's file at hand), gateway (keys at an API).
-    """
-    import torch
-
-    from birthmark.cli.progress import bar
-    from birthmark.notary.commitments import Drawn
-    from birthmark.notary.planning import drawn_owner, says_draw
-    from birthmark.workshop.enroll import train_and_enroll
-    from birthmark.workshop.opening import open_owner
-
-    torch.set_num_threads(1)
-    made, found = choice.made(), list[dict[str, Any]]()
-    with closing(place.open()) as engine, bar(f"enrolling with {', '.join(choice.methods)}", quiet=as_json) as progress:
-        owner, test = open_owner(source, making, data, cache=place.cache, engine=engine, progress=progress)
-        drawn = Drawn.read(choice.drawn.read_bytes(), str(choice.drawn)) if choice.drawn else None
-        owner, seed = (drawn_owner(owner, drawn), 0) if drawn else (owner, choice.seed)
-        for method in made:
-            claim = train_and_enroll(owner, method, seed=seed, test=test, surrogates=choice.surrogates)
-            claim = says_draw(claim, drawn) if drawn else claim
-            folder = out if len(made) == 1 else out / method.name
-            found.append({"claim": str(folder), "digest": claim.save(folder), "method": method.name, **claim.facts})
-    if as_json:
-        say_json(found if len(found) > 1 else found[0])
-        return
-    from birthmark.cli.tables import print_claim
-
-    for facts in found:
-        print_claim(facts)
 
 
 @noun(
@@ -336,5 +242,6 @@ app.add_typer(bench.zoo, name="zoo")
 app.add_typer(bench.bench, name="bench")
 gateway.mount(app)
 notary.mount(app)
+enroll.mount(app)
 compare.mount(app)
 imprint.mount(app)

@@ -141,7 +141,7 @@ Shape = Annotated[
 Classes = Annotated[
     int, typer.Option("--classes", min=0, help="Number of classes (or values) of a model file without a card.")
 ]
-_DECLARED: Mapping[str, Any] = {
+DECLARED: Mapping[str, Any] = {
     "spec": Annotated[
         Path | None,
         typer.Option("--spec", help="TOML file that describes it: dialect, layout, range, classes, answers."),
@@ -222,6 +222,9 @@ NOUNS: dict[type, Mapping[str, Any]] = {
         "other_start": Annotated[
             bool, typer.Option("--other-start", help="Twins start elsewhere: for a source whose start was secret.")
         ],
+        "same_start": Annotated[
+            bool, typer.Option("--same-start", help="Twins start from the source's initial weights; asked of --twin.")
+        ],
         "split": Annotated[str, typer.Option("--split", help="Part of the data that the source was trained on.")],
         "training": Annotated[
             list[str],
@@ -233,9 +236,9 @@ NOUNS: dict[type, Mapping[str, Any]] = {
         "target": Annotated[
             str, typer.Option("--suspect", help="A file (safetensors, .onnx), a local Hugging Face folder, or a URL.")
         ],
-        **_DECLARED,
+        **DECLARED,
     },
-    TargetChoice: {"target": Annotated[str, typer.Option("--target", help="A model file, or a URL.")], **_DECLARED},
+    TargetChoice: {"target": Annotated[str, typer.Option("--target", help="A model file, or a URL.")], **DECLARED},
     EngineChoice: _ENGINE,
     Workplace: {
         **_ENGINE,

@@ -38,6 +38,20 @@ def parts_of(reads: Reads, seed: int) -> tuple[dict[str, Samples], tuple[str, ..
     return {part: stored[role][places] for part, (role, places) in chosen.items()}, (*notes, *_overlaps(stored))
 
 
+def whole(reads: Reads) -> tuple[dict[str, Samples], tuple[str, ...]]:
+    """The pool and, if it is given, the training data, of which nothing is cut off or trained on; and notes.
+
+    Raises:
+        DataError: shapes, forms or classes that differ.
+    """
+    if "train" not in reads or reads["train"].train.classes == UNKNOWN:
+        return {"queries": reads["pool"].train[:]}, reads["pool"].notes
+    _alike(reads)
+    stored = _numbered(reads)
+    notes = [f"{role}: {note}" for role, read in reads.items() for note in read.notes]
+    return {NAMES[role]: rows[:] for role, rows in stored.items()}, (*notes, *_overlaps(stored))
+
+
 def _with_held(reads: Reads) -> dict[str, Read]:
     """What the training set itself holds out is the test set, if none is given."""
     held = reads["train"].held

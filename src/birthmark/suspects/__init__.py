@@ -3,6 +3,7 @@
 `open` is the one entry: it looks at the target and says which. Torch is loaded for files that need it only.
 """
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
@@ -22,14 +23,10 @@ if TYPE_CHECKING:
     from birthmark.oracle import Oracle
     from birthmark.suspects.dialect import Dialect
 
-OTHERS = frozenset({"address", "child", "client", "deadline", "description", "dialect", "files", "folder", "onnx"}) | {
-    "probing",
-    "reading",
-    "remote",
-    "sandbox",
-    "served",
-    "writing",
-}  # modules here that are no dialects
+OTHERS = frozenset(
+    {"address", "child", "client", "code", "deadline", "description", "dialect", "files", "folder", "onnx"}
+) | {"probing", "reading", "remote", "sandbox", "served", "writing"}  # modules here that are no dialects
+CODE = re.compile(r"[^\W\d][\w.]*:[^\W\d]\w*")  # module:function
 
 
 def open(
@@ -41,7 +38,8 @@ def open(
     weights: bool = False,
     transport: "BaseTransport | None" = None,
 ) -> "Oracle":
-    """A suspect from a URL, a TOML description, a model file (safetensors, .onnx) or a Hugging Face folder.
+    """A suspect from a URL, a TOML description, a model file (safetensors, .onnx), a Hugging Face folder, or code of
+    the user's own, "module:function".
 
     A file is opened and asked in a child process with limits (`sandbox`), so that nothing in it can do harm.
 
@@ -66,6 +64,10 @@ def open(
                 f"{text}: it describes no suspect; add url (or give the suspect's address and this file as its spec)"
             )
         text = spec.transport.url
+    if CODE.fullmatch(text) and not Path(text).exists():
+        from birthmark.suspects.code import open_code
+
+        return open_code(text, spec, task)
     remote = "://" in text
     if task is None and not text.lower().endswith(".safetensors"):
         shown = printable_url(text) if remote else text

@@ -49,6 +49,7 @@ class Making:
         recipe: a built-in architecture, or "module:function" (seed, start) -> trained network; default the file's card.
         start: seed of the source's initial weights, or a file that holds them; default what the file's card says.
         other_start: whether twins start elsewhere than the source, whose start is a secret seed then.
+        same_start: whether it was said that they start where it does: of twins that are given somebody must say it.
         split: part of the data that the source was trained on.
         training: settings of the built-in loop.
     """
@@ -56,5 +57,6 @@ class Making:
     recipe: str = ""
     start: str = ""
     other_start: bool = False
+    same_start: bool = False
     split: str = "owner"
     training: Mapping[str, Any] = field(default_factory=dict)
