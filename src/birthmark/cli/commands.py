@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from birthmark import __version__
-from birthmark.cli import bench, compare, enroll, gateway, imprint, notary
+from birthmark.cli import bench, compare, doctor, enroll, gateway, imprint, notary
 from birthmark.cli.edge import Commands, main, say, say_json, say_notes
 from birthmark.cli.options import (
     Alpha,
@@ -243,5 +243,6 @@ app.add_typer(bench.bench, name="bench")
 gateway.mount(app)
 notary.mount(app)
 enroll.mount(app)
+doctor.mount(app)
 compare.mount(app)
 imprint.mount(app)

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from birthmark.oracle import Oracle
     from birthmark.suspects.dialect import Dialect
 
-OTHERS = frozenset(
-    {"address", "child", "client", "code", "deadline", "description", "dialect", "files", "folder", "onnx"}
-) | {"probing", "reading", "remote", "sandbox", "served", "writing"}  # modules here that are no dialects
+OTHERS = frozenset({"address", "child", "client", "code", "deadline", "description", "dialect", "files", "folder"}) | {
+    *("looking", "onnx", "probing", "reading", "remote", "sandbox", "scope", "served", "writing")
+}  # modules here that are no dialects
 CODE = re.compile(r"[^\W\d][\w.]*:[^\W\d]\w*")  # module:function
 
 

@@ -22,6 +22,7 @@ from birthmark.errors import ArtifactError, BirthmarkError, SettingError
 from birthmark.oracle import Oracle
 from birthmark.suspects.description import SuspectSpec, declared
 from birthmark.suspects.files import translated
+from birthmark.suspects.scope import check_config
 from birthmark.types import Answers
 from birthmark.workshop.whitebox import Open
 
@@ -76,7 +77,7 @@ def open_folder(path: Path, spec: SuspectSpec, task: Task) -> Oracle:
         SettingError: colour channels or classes that are not the claim's, or something that must be declared.
     """
     spec = declared(spec.completed(answers="logits"), task)
-    precisions = _inspected(path)
+    precisions = _inspected(path, spec.reading.answers)
     network, config = _loaded(path)
     channels = getattr(config, "num_channels", task.shape[0])
     if len(task.shape) != 3 or channels != task.shape[0]:
@@ -105,13 +106,15 @@ def _order(names: list[str], spec: SuspectSpec, task: Task, path: Path) -> list[
     return order
 
 
-def _inspected(path: Path) -> set[str]:
+def _inspected(path: Path, answers: str) -> set[str]:
     """The kinds of number that the weights are written in.
 
     Raises:
         ArtifactError: no weights in safetensors, code to run, quantised weights.
+        SettingError: a detector, a generator of text, or another model that no claim can be about.
     """
     config = _json(path / "config.json")
+    check_config(config, answers, str(path))
     files = sorted(path.glob("model*.safetensors"))
     if not files:
         raise ArtifactError(

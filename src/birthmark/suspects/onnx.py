@@ -17,6 +17,7 @@ from birthmark.oracle import Oracle
 from birthmark.secrets import printable
 from birthmark.suspects.description import SuspectSpec, access, declared
 from birthmark.suspects.reading import rows
+from birthmark.suspects.scope import check_outputs
 from birthmark.suspects.writing import Inputs, encoded, layout_of
 from birthmark.types import Array, Floats
 
@@ -76,7 +77,8 @@ def open_onnx(path: Path, spec: SuspectSpec, task: Task) -> Oracle:
         ArtifactError: not an ONNX file this runtime can read, or one with operators or weights from elsewhere.
         SettingError: several inputs or outputs, or a shape that is not the claim's; says what to declare.
     """
-    session = _session(path)
+    session = session_of(path)
+    check_outputs([o.name for o in session.get_outputs()], str(path))
     given = _one([i.name for i in session.get_inputs()], spec.writing.input_name, "input", path)
     answer = _one([o.name for o in session.get_outputs()], spec.reading.output_name, "output", path)
     about = {i.name: i for i in session.get_inputs()}[given]
@@ -93,7 +95,7 @@ def open_onnx(path: Path, spec: SuspectSpec, task: Task) -> Oracle:
     return OnnxFile(session, spec, task, f"{path.name} ({spec.says()})", max(shape[0], 0))
 
 
-def _session(path: Path) -> "InferenceSession":
+def session_of(path: Path) -> "InferenceSession":
     try:
         import onnxruntime
     except ImportError:

@@ -15,6 +15,7 @@ from birthmark.oracle import Oracle, Part
 from birthmark.suspects.description import access
 from birthmark.suspects.dialect import PROBED, Dialect, Request, Response
 from birthmark.suspects.reading import rows
+from birthmark.suspects.scope import check_answer
 from birthmark.types import Array, Floats, Labels
 
 
@@ -105,7 +106,9 @@ class Remote(Oracle):
 
     def _read(self, response: Response, n: int) -> Floats:
         try:
-            return rows(self.dialect.answers(response, n, self.name), n, self.dialect.reading, self.task, self.name)
+            value = self.dialect.answers(response, n, self.name)
+            check_answer(value, self.name)
+            return rows(value, n, self.dialect.reading, self.task, self.name)
         except RecursionError:
             raise OracleError(f"{self.name}: the answer is nested without end") from None
 

@@ -25,6 +25,7 @@ from birthmark.oracle import Oracle
 from birthmark.secrets import printable
 from birthmark.suspects import child
 from birthmark.suspects.description import SuspectSpec
+from birthmark.suspects.files import refuse_others
 from birthmark.types import Access, Answers, Array, Floats
 
 MEMORY = 4 << 30  # bytes a child may take beyond its libraries, and GROWTH times the file's own
@@ -137,6 +138,21 @@ class Sandboxed(Child, Oracle):
         if n != len(inputs) or not 0 <= width <= WIDEST or len(data) != 8 * n * width:
             raise self._broken(OracleError)
         return np.frombuffer(data, dtype=np.float64).reshape(n, width).copy()
+
+
+def looked(path: Path, seconds: float = 60.0) -> Mapping[str, object]:
+    """What a file says of itself (`looking.About`), found out in a child process.
+
+    Raises:
+        ArtifactError: of a kind that is not read, damaged, or beyond its limits.
+    """
+    refuse_others(path)
+    size, opened = bytes_of(path), Child(path, "birthmark.suspects.served")
+    try:
+        head: dict[str, object] = {"look": True, "memory": MEMORY + GROWTH * size}
+        return opened._exchange(head, b"", seconds + size / OPENING, ArtifactError)[0]
+    finally:
+        opened.close()
 
 
 def bytes_of(path: Path) -> int:

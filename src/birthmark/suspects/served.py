@@ -15,6 +15,7 @@ from birthmark.oracle import Oracle
 from birthmark.suspects import files
 from birthmark.suspects.child import receive, send
 from birthmark.suspects.description import SuspectSpec
+from birthmark.suspects.looking import look
 
 
 def serve(asked: IO[bytes], answers: IO[bytes], confine: Callable[[int], None], guards: list[str]) -> None:
@@ -25,6 +26,9 @@ def serve(asked: IO[bytes], answers: IO[bytes], confine: Callable[[int], None], 
     send(answers, {"guards": guards})
     head, _ = receive(asked)
     try:
+        if head.get("look"):
+            send(answers, _looked(path, head, confine))
+            return
         suspect = _opened(path, head, confine)
         said = {"access": int(suspect.access), "answers": suspect.answers.value, "name": suspect.name}
         send(answers, {**said, "remarks": list(suspect.remarks())})
@@ -41,6 +45,12 @@ def serve(asked: IO[bytes], answers: IO[bytes], confine: Callable[[int], None], 
             send(answers, {"shape": list(rows.shape)}, np.ascontiguousarray(rows, dtype=np.float64).tobytes())
         except Exception as error:
             send(answers, refusal(error, OracleError, suspect.name))
+
+
+def _looked(path: Path, head: dict[str, object], confine: Callable[[int], None]) -> dict[str, object]:
+    assert isinstance(head["memory"], int)
+    confine(head["memory"])
+    return dict(look(path))
 
 
 def _opened(path: Path, head: dict[str, object], confine: Callable[[int], None]) -> Oracle:
