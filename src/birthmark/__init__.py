@@ -13,6 +13,8 @@ Names are loaded when they are first used, so that importing birthmark does not 
 """
 
 from importlib import import_module
+from sys import modules
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -72,10 +74,20 @@ _WHERE = {name: place for place, names in _PLACES.items() for name in names}
 __all__ = sorted(_WHERE)
 
 
+class _Package(ModuleType):
+    """`birthmark.verify` is a function, though a module of that name exists, too: importing that leaves it one."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name not in _WHERE or not isinstance(value, ModuleType):
+            super().__setattr__(name, value)
+
+
+modules[__name__].__class__ = _Package
+
+
 def __getattr__(name: str) -> Any:
     if name not in _WHERE:
         raise AttributeError(f"module 'birthmark' has no attribute {name!r}")
-    # `birthmark.verify` is a function here, though a module of that name exists too
     value = globals()[name] = getattr(import_module(f"birthmark.{_WHERE[name]}"), name)
     return value
 

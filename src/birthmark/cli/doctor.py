@@ -1,5 +1,6 @@
 """The command `doctor`: what a model is, what it answers, and what to type next."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -82,23 +83,28 @@ def doctor(patient: PatientChoice, as_json: Json = False) -> None:
 def _known(patient: PatientChoice) -> "tuple[str, Task | None]":
     """What it says of itself, and the task as far as it is known; None if nobody knows what to send."""
     from birthmark.claim import Task
-    from birthmark.suspects import CODE, sandbox
     from birthmark.suspects.description import SuspectSpec
     from birthmark.types import Form
 
-    what, shape, outputs, form = "code of your own", tuple[int, ...](), 0, Form.NUMBERS
-    path = Path(patient.target)
-    if "://" in patient.target or path.suffix.lower() == ".toml":
-        what = "an API"
-    elif path.exists() or not CODE.fullmatch(patient.target):
-        about = sandbox.looked(_there(path))
-        what, shape, outputs = str(about["what"]), _whole(about["shape"]), _whole([about["outputs"]])[0]
-        form = Form.TEXT if about["text"] else form
-    said = SuspectSpec.read(patient.spec) if patient.spec else SuspectSpec()
-    classes = patient.classes or len(said.reading.labels or said.reading.order) or outputs
+    about, said = _about(patient.target), SuspectSpec.read(patient.spec) if patient.spec else SuspectSpec()
+    classes = patient.classes or len(said.reading.labels or said.reading.order) or _whole([about["outputs"]])[0]
     values = (patient.answers or said.reading.answers) == "values"
-    shape = patient.shape or said.transport.shape or shape
-    return what, Task(shape, classes or GUESSED, values, form) if shape or form is Form.TEXT else None
+    shape = patient.shape or said.transport.shape or _whole(about["shape"])
+    form = Form.TEXT if about["text"] and not shape else Form.NUMBERS
+    known = shape or form is Form.TEXT
+    return str(about["what"]), Task(shape, classes or GUESSED, values, form) if known else None
+
+
+def _about(target: str) -> Mapping[str, object]:
+    """What it says of itself, as `birthmark.suspects.looking` tells."""
+    from birthmark.suspects import CODE, sandbox
+
+    path = Path(target)
+    if "://" in target or path.suffix.lower() == ".toml":
+        return {"what": "an API", "shape": [], "outputs": 0, "text": False}
+    if CODE.fullmatch(target) and not path.exists():
+        return {"what": "code of your own", "shape": [], "outputs": 0, "text": False}
+    return sandbox.looked(_there(path))
 
 
 def _there(path: Path) -> Path:

@@ -163,6 +163,8 @@ def _from_answers(
     start = start_told(making)
     if models.twins:
         start_of(start)
+    if not data.pool:
+        raise SettingError("expected inputs to choose queries from: --pool, with inputs that no model was trained on")
     made, parts = choice.made(), datasets.asked(data)
     with ExitStack() as stack, bar(f"asking {models.source}", quiet=quiet) as progress:
         parties, notes = opened(models, parts, place.cache, stack)

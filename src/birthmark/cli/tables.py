@@ -58,7 +58,9 @@ def print_claim(facts: Plain) -> None:
         if smallest
         else "  nothing to rank a suspect among: no verdict can be reached"
     )
-    say(f"  {reach['queries']} distinct queries for the whole test; source accuracy {facts['source']['accuracy']:.3f}")
+    rate = facts["source"]["accuracy"]
+    accuracy = "" if rate is None else f"; source accuracy {rate:.3f}"
+    say(f"  {reach['queries']} distinct queries for the whole test{accuracy}")
     for warning in facts["warnings"]:
         say(f"  warning: {warning}")
     rows = [

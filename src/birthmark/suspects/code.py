@@ -68,16 +68,18 @@ class Asked(Wrapper):
 
 def _made(found: object) -> Model:
     """What a name stands for: itself, or what a class or a function without parameters returns."""
-    if isclass(found) or (callable(found) and not hasattr(found, "predict_proba") and not _parameters(found)):
+    if isclass(found) or (callable(found) and not hasattr(found, "predict_proba") and not _takes_inputs(found)):
         found = found()
     return found  # type: ignore[return-value]  # what it is, `oracle_of` finds out
 
 
-def _parameters(function: object) -> int:
+def _takes_inputs(function: object) -> bool:
+    """Whether a function must be given something; of builtins nobody knows."""
     try:
-        return len(signature(function).parameters)  # type: ignore[arg-type]
+        parameters = signature(function).parameters.values()  # type: ignore[arg-type]
     except (TypeError, ValueError):
-        return 1  # of builtins nobody knows
+        return True
+    return any(p.default is p.empty and p.kind is not p.VAR_KEYWORD for p in parameters)
 
 
 def probe(task: Task) -> Array:

@@ -85,4 +85,7 @@ def _folder(path: Path) -> About:
 def _json(path: Path) -> Mapping[str, Any]:
     if not path.is_file():
         raise ArtifactError(f"{path.parent}: expected a model; this folder has no config.json, as Hugging Face's have")
-    return parsed(path.read_bytes(), str(path))
+    found = parsed(path.read_bytes(), str(path))
+    if not isinstance(found, dict):
+        raise ArtifactError(f"{path}: expected an object, got {type(found).__name__}; the file was edited")
+    return found

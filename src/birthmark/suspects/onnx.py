@@ -78,7 +78,6 @@ def open_onnx(path: Path, spec: SuspectSpec, task: Task) -> Oracle:
         SettingError: several inputs or outputs, or a shape that is not the claim's; says what to declare.
     """
     session = session_of(path)
-    check_outputs([o.name for o in session.get_outputs()], str(path))
     given = _one([i.name for i in session.get_inputs()], spec.writing.input_name, "input", path)
     answer = _one([o.name for o in session.get_outputs()], spec.reading.output_name, "output", path)
     about = {i.name: i for i in session.get_inputs()}[given]
@@ -105,9 +104,11 @@ def session_of(path: Path) -> "InferenceSession":
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ditto
         raise ArtifactError(f"{path}: not an ONNX file that can be read ({_first_line(error)})") from None
+    check_outputs([output.name for output in session.get_outputs()], str(path))
+    return session
 
 
 def inspect(path: Path) -> None:
