@@ -148,7 +148,7 @@ REFUSED: dict[str, tuple[Callable[[], object], type[BirthmarkError], str]] = {
         "the source is no rerun of its twins' recipe: ",
     ),
     "one twin": (_twins(lambda t: t[:1]), SettingError, "kinship takes at least 2 twins, got 1; 19 reach p = .05"),
-    "nothing said of the start": (_models(start=""), SettingError, "do the twins start from the source's own initial"),
+    "nothing said of the start": (_models(start=""), SettingError, "where do the twins start"),
     "a start that is a habit": (_models(start=42), SettingError, "a secret seed of 128 bits"),
     "NaN": (_models(source=lambda x: np.full((len(x), CLASSES), np.nan)), OracleError, "expected finite answers"),
     "other lengths": (

@@ -40,7 +40,11 @@ REFUSED = {
     "both starts": ((*POOL, *SAME, "--other-start"), 2, "--same-start or --other-start"),
     "no secret": ((*POOL, "--other-start"), 2, "expected the source's own start with --other-start"),
     "a habit": ((*POOL, "--other-start", "--start", 42), 2, "a secret seed of 128 bits"),
-    "recipe and twins": ((*POOL, *SAME, "--recipe", "a:b"), 2, "--recipe trains twins, --twin gives them"),
+    "recipe and twins": (
+        (*POOL, *SAME, "--recipe", "a:b"),
+        2,
+        "--recipe trains twins and references, --twin and --reference give them",
+    ),
     "a method of weights": ((*POOL, *SAME, "--method", "tafa"), 2, "tafa makes claims from weights"),
     "no such twin": ((*POOL, *SAME, "--twin", "none.onnx"), 5, "none.onnx: no such file"),
     "no fitting twin": ((*POOL, *SAME, "--twin", "none/*.onnx"), 2, "none/*.onnx: no file fits this pattern"),

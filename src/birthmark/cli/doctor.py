@@ -87,12 +87,11 @@ def _known(patient: PatientChoice) -> "tuple[str, Task | None]":
     from birthmark.types import Form
 
     about, said = _about(patient.target), SuspectSpec.read(patient.spec) if patient.spec else SuspectSpec()
-    classes = patient.classes or len(said.reading.labels or said.reading.order) or _whole([about["outputs"]])[0]
-    values = (patient.answers or said.reading.answers) == "values"
-    shape = patient.shape or said.transport.shape or _whole(about["shape"])
+    shape = next(filter(None, (patient.shape, said.transport.shape, _whole(about["shape"]))), ())
+    classes = next(filter(None, (patient.classes, len(said.reading.labels), _whole([about["outputs"]])[0])), GUESSED)
     form = Form.TEXT if about["text"] and not shape else Form.NUMBERS
-    known = shape or form is Form.TEXT
-    return str(about["what"]), Task(shape, classes or GUESSED, values, form) if known else None
+    task = Task(shape, classes, "values" in (patient.answers, said.reading.answers), form)
+    return str(about["what"]), task if shape or about["text"] else None
 
 
 def _about(target: str) -> Mapping[str, object]:
@@ -171,18 +170,19 @@ def _next(patient: PatientChoice, answers: str) -> tuple[str, ...]:
 def _print(found: Findings) -> None:
     say(f"  it was asked {len(found.answers)} random inputs of shape {'x'.join(map(str, found.shape)) or 'one text'}:")
     for row in found.answers:
-        more = f", ... ({len(row)} numbers)" if len(row) > MOST else ""
-        say(f"    {', '.join(f'{value:.4g}' for value in row[:MOST])}{more}")
+        say(f"    {_row(row)}")
     say(f"  answers: {found.outputs} numbers an input, read as {found.declared}; they look like {found.looks}")
-    if found.say:
-        say(f"  {found.say}")
-    say(
-        "  asked twice, it answers the same: deterministic"
-        if found.moves == 0
-        else f"  asked twice, answers differ by up to {found.moves:.2g}: not deterministic"
-    )
+    moves = f"answers differ by up to {found.moves:.2g}: not deterministic"
+    twice = f"asked twice, {moves if found.moves else 'it answers the same: deterministic'}"
+    for line in filter(None, (found.say, twice)):
+        say(f"  {line}")
     say(f"  next, if it is a suspect:  {found.next[0]}")
     say(f"  next, if it is your own:   {found.next[1]}")
+
+
+def _row(row: list[float]) -> str:
+    shown = ", ".join(f"{value:.4g}" for value in row[:MOST])
+    return shown if len(row) <= MOST else f"{shown}, ... ({len(row)} numbers)"
 
 
 def mount(app: typer.Typer) -> None:

@@ -133,23 +133,30 @@ def enroll(
     19 twins are 19 trainings. docs/placebos.md says which claims cost less: birthmark imprint (one fine-tune), compare
     (the suspect's file at hand), gateway (keys at an API).
     """
-    if making.same_start and making.other_start:
-        raise SettingError("twins start where the source does, or elsewhere: --same-start or --other-start")
-    if models.twins and making.recipe:
-        raise SettingError("--recipe trains twins, --twin gives them: one of the two")
-    work = _from_answers if models.twins or models.references else _from_recipe
+    from birthmark.cli.tables import print_claim
+
+    work = _from_answers if _given(models, making) else _from_recipe
     claims = work(models, making, data, choice, place, quiet=as_json)
-    found = list[dict[str, Any]]()
-    for claim in claims:
-        folder = out if len(claims) == 1 else out / claim.method
-        found.append({"claim": str(folder), "digest": claim.save(folder), "method": claim.method, **claim.facts})
+    folders = [out] if len(claims) == 1 else [out / claim.method for claim in claims]
+    found = [
+        {"claim": str(folder), "digest": claim.save(folder), "method": claim.method, **claim.facts}
+        for claim, folder in zip(claims, folders, strict=True)
+    ]
     if as_json:
         say_json(found if len(found) > 1 else found[0])
         return
-    from birthmark.cli.tables import print_claim
-
     for facts in found:
         print_claim(facts)
+
+
+def _given(models: ModelsChoice, making: Making) -> bool:
+    """Whether the models are there; raises SettingError where both are said."""
+    given = bool(models.twins or models.references)
+    if making.same_start and making.other_start:
+        raise SettingError("twins start where the source does, or elsewhere: --same-start or --other-start")
+    if given and making.recipe:
+        raise SettingError("--recipe trains twins and references, --twin and --reference give them: one of the two")
+    return given
 
 
 def _from_answers(

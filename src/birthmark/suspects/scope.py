@@ -46,10 +46,9 @@ def check_config(config: Mapping[str, object], answers: str, name: str) -> None:
         answers: as declared; scores of several labels may be declared values.
     """
     heads = config.get("architectures")
-    for head in heads if isinstance(heads, list) else ():
-        for end, what in HEADS.items():
-            if str(head).endswith(end):
-                raise SettingError(f"{name}: {what}")
+    first = str(next(iter(heads), "")) if isinstance(heads, list) else ""
+    for end in filter(first.endswith, HEADS):
+        raise SettingError(f"{name}: {HEADS[end]}")
     if config.get("problem_type") == "multi_label_classification" and answers != VALUES:
         raise SettingError(f"{name}: {MULTILABEL}")
 
@@ -63,8 +62,7 @@ def check_outputs(names: Sequence[str], name: str) -> None:
 
 def check_answer(value: object, name: str) -> None:
     """Raise OracleError if a server's decoded answer is that of a detector or a generator of text."""
-    for _ in range(3):
-        if isinstance(value, list) and value:
-            value = value[0]
-    if isinstance(value, Mapping) and (found := [key for key in ANSWERS if key in value]):
-        raise OracleError(f"{name}: {ANSWERS[found[0]]}")
+    while isinstance(value, list) and value:
+        value = value[0]
+    for key in ANSWERS.keys() & value.keys() if isinstance(value, Mapping) else ():
+        raise OracleError(f"{name}: {ANSWERS[key]}")
