@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from hashlib import sha256
 from importlib.metadata import version
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 from scipy.stats import binom
@@ -218,7 +218,7 @@ def check_access(method: Method, there: Access) -> None:
     )
 
 
-def reruns(found: Compared, values: bool) -> dict[str, Any]:
+def reruns(found: Compared, values: bool) -> Plain:
     """What the comparison of source and twins found, for the claim's facts; empty with too few twins to compare.
 
     Raises:
@@ -244,7 +244,7 @@ def _off(found: Sequence[Comparison]) -> list[Comparison]:
     return sorted((one for one in found if one.p < one.level), key=lambda one: one.p)
 
 
-def self_check(claim: Claim) -> dict[str, Any]:
+def self_check(claim: Claim) -> Plain:
     """The references' own verdicts: how often the claim would accuse models that the owner knows to be innocent."""
     rows = list[dict[str, float]]()
     for i, answers in enumerate(claim.references):
@@ -282,7 +282,7 @@ def thin(claim: Claim, twins: int) -> list[str]:
     return [*([few] if 0 < twins < LEAST else []), *([short] if 0 < twins < needed else [])]
 
 
-def reach(claim: Claim) -> dict[str, Any]:
+def reach(claim: Claim) -> Plain:
     """The smallest p the claim can reach, and the placebos that smaller alphas take."""
     n = int(claim.settings.get("placebos", 0))
     against = n or len(claim.references)

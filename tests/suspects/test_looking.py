@@ -28,7 +28,7 @@ def test_a_folder_says_its_shape_and_classes(config: str, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("config", "words"),
     [
-        (None, "has no config.json"),
+        (None, "config.json"),
         ("[1]", "expected an object, got list"),
         ("{", "not"),
         ('{"architectures": ["DetrForObjectDetection"]}', "an object detector"),

@@ -11,6 +11,7 @@ from birthmark.artifact import parsed
 from birthmark.errors import ArtifactError
 from birthmark.suspects.files import refuse_others
 from birthmark.suspects.scope import check_config
+from birthmark.types import Plain
 
 
 class About(TypedDict):
@@ -82,7 +83,7 @@ def _folder(path: Path) -> About:
     return About(what=f"a Hugging Face folder: {heads}", shape=picture, outputs=classes, text=text)
 
 
-def _json(path: Path) -> Mapping[str, Any]:
+def _json(path: Path) -> Plain:
     if not path.is_file():
         raise ArtifactError(f"{path.parent}: expected a model; this folder has no config.json, as Hugging Face's have")
     found = parsed(path.read_bytes(), str(path))
