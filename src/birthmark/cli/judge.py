@@ -33,7 +33,9 @@ top = typer.Typer()
         "listed": Annotated[
             int, typer.Option("--listed", min=0, help="Earlier commitments by this owner, by somebody else's list.")
         ],
-        "pool": Annotated[str, typer.Option("--own-pool", help="Data that the owner did not choose: name, file, folder.")],
+        "pool": Annotated[
+            str, typer.Option("--own-pool", help="Data that the owner did not choose: name, file, folder.")
+        ],
         "cache": Annotated[Path, typer.Option("--cache", help="Folder of the models that you train.")],
         "code": Annotated[Path, typer.Option("--code", help="Folder of the owner's own code, for --sandbox.")],
         "sandbox": Annotated[

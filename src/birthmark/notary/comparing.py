@@ -10,8 +10,8 @@ from scipy.stats import binom, ks_2samp, mannwhitneyu
 from birthmark.claim import Claim
 from birthmark.crafting.parents import answers_of
 from birthmark.errors import NullError
-from birthmark.notary.checks import Check, Outcome
 from birthmark.inputs import query_digest
+from birthmark.notary.checks import Check, Outcome
 from birthmark.types import Floats
 from birthmark.verdict import Nulls, conclude
 from birthmark.workshop.owner import Owner

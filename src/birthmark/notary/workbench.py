@@ -14,7 +14,6 @@ from birthmark import registry, stats
 from birthmark.data import Data
 from birthmark.errors import BirthmarkError
 from birthmark.evidence import Verdict
-from birthmark.inputs import query_digest
 from birthmark.method import Method
 from birthmark.notary.checks import Check, Known, Outcome
 from birthmark.notary.comparing import REFERENCES, alike, from_pool, innocents

@@ -67,7 +67,11 @@ def train_and_enroll(
         )
     found = Compared(held, trained, owner.references_say(test.inputs, references))
     claim = finished(method, owner, found, [*owner.notes, *replaced(owner, method)], Also(seed=seed, progress=progress))
-    about = {"parameters": sum(p.numel() for p in owner.source.parameters()), "card": owner.card.key, "kind": owner.card.kind}
+    about = {
+        "parameters": sum(p.numel() for p in owner.source.parameters()),
+        "card": owner.card.key,
+        "kind": owner.card.kind,
+    }
     facts = {
         **claim.facts,
         "source": {**claim.facts["source"], **about},
