@@ -39,8 +39,7 @@ from birthmark.verdict import Conclusion, conclude, verdict_of
 from birthmark.verify import ask, verify
 from birthmark.workshop import training
 from birthmark.workshop.card import Card, stolen
-from birthmark.workshop.enroll import enrolling
-from birthmark.workshop.owner import Owner
+from birthmark.workshop.owner import Owner, enrolling
 from birthmark.zoo.make import make
 from birthmark.zoo.store import Store
 from false_claims.world import ATTACKS, Accusation, Sharing, World, labelled, shown, suspect

@@ -11,9 +11,8 @@ from birthmark import data, enrolment
 from birthmark.workshop import opening
 from birthmark.workshop.card import Card
 from birthmark.workshop.cohort import reference_cards
-from birthmark.workshop.enroll import enrolling
 from birthmark.workshop.modelfile import load_module, save_model
-from birthmark.workshop.owner import Owner
+from birthmark.workshop.owner import Owner, enrolling
 from cli.conftest import run
 
 Enroll = Callable[..., tuple[int, str]]

@@ -21,8 +21,7 @@ from birthmark.notary.signing import new_key
 from birthmark.notary.workbench import model_checks
 from birthmark.verify import Terms, verify
 from birthmark.workshop.cohort import SAME_START
-from birthmark.workshop.enroll import enrolling
-from birthmark.workshop.owner import Owner
+from birthmark.workshop.owner import Owner, enrolling
 from birthmark.workshop.training import Training, fit
 from birthmark.zoo.catalogue import executor
 from birthmark.zoo.make import make

@@ -21,8 +21,7 @@ from birthmark.types import Answers, Array, Floats
 from birthmark.workshop import architectures
 from birthmark.workshop.card import Card
 from birthmark.workshop.cohort import treated_cards, twin_cards
-from birthmark.workshop.enroll import enrolling
-from birthmark.workshop.owner import Owner
+from birthmark.workshop.owner import Owner, enrolling
 from birthmark.workshop.training import Training, fit, outputs
 from birthmark.zoo.build import workshop
 from birthmark.zoo.executors import Executor

@@ -21,8 +21,8 @@ from birthmark.verify import Terms, verify
 from birthmark.workshop.card import Card
 from birthmark.workshop.card import stolen as theft
 from birthmark.workshop.cohort import surrogate_cards
-from birthmark.workshop.enroll import enrolling, relatives, train_and_enroll
-from birthmark.workshop.owner import Owner
+from birthmark.workshop.enroll import relatives, train_and_enroll
+from birthmark.workshop.owner import Owner, enrolling
 from birthmark.workshop.training import accuracy, outputs
 from birthmark.workshop.whitebox import Open
 from birthmark.zoo.build import workshop

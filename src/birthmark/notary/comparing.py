@@ -8,7 +8,6 @@ from scipy.spatial.distance import cdist
 from scipy.stats import binom, ks_2samp, mannwhitneyu
 
 from birthmark.claim import Claim
-from birthmark.crafting.parents import answers_of
 from birthmark.errors import NullError
 from birthmark.inputs import query_digest
 from birthmark.notary.checks import Check, Outcome
@@ -40,7 +39,7 @@ def innocents(case: "Case", own: Owner) -> Check:
     know neither party: all make the claim match those, too.
     """
     twins, strangers = others(case, own)
-    answer = answers_of(own)
+    answer = own.answers
     places = [_p(case.claim, answer(model, case.claim.queries)) for model in (*twins, *strangers)]
     hits = sum(p <= case.alpha for p in places)
     chance = float(binom.sf(hits - 1, len(places), case.alpha))
@@ -64,7 +63,7 @@ def alike(case: "Case", owner: Owner, own: Owner) -> Check:
     held = case.claim.tensors.get("owners")
     if held is None or held.ndim != 3 or held.shape[1] != len(case.claim.queries) or len(held) < 5:
         return Check("twins", Outcome.NOT_DONE, "the claim does not hold answers of twins")
-    answer = answers_of(own)
+    answer = own.answers
     mine = np.stack([answer(model, case.claim.queries) for model in others(case, own)[0]])
     told = _numbers(held[1:], mine, answer(owner.source, case.claim.queries), _truth(case.claim, owner))
     found = {name: float(mannwhitneyu(one, other).pvalue) for name, (one, other) in told.items()}

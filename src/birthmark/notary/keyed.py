@@ -11,7 +11,6 @@ import numpy as np
 
 from birthmark import registry
 from birthmark.claim import Claim
-from birthmark.crafting.parents import answers_of
 from birthmark.errors import BirthmarkError
 from birthmark.evidence import Verdict
 from birthmark.marks.keyring import ClientKey, Keyring
@@ -98,7 +97,7 @@ def _tested(
 
 def ring_of(claim: Claim, own: Owner, mark: Watermark) -> Keyring:
     """A keyring of the judge's: unmarked models asked, placebo keys of the judge's."""
-    answer, inputs = answers_of(own), own.pool.inputs[:QUERIES]
+    answer, inputs = own.answers, own.pool.inputs[:QUERIES]
     models = [answer(model, inputs) for model in own.references(max(LEAST, len(claim.references)))]
     ground = models.pop() if mark.in_weights else answer(own.source, inputs)
     placebos = int(claim.settings.get("placebos", PLACEBOS))

@@ -9,7 +9,6 @@ import numpy as np
 from birthmark import registry
 from birthmark.artifact import plain
 from birthmark.claim import Claim
-from birthmark.crafting.parents import answers_of
 from birthmark.errors import BirthmarkError
 from birthmark.method import Method
 from birthmark.notary.checks import Check, Outcome
@@ -18,8 +17,7 @@ from birthmark.notary.planning import drawn_owner
 from birthmark.notary.strangers import Answered
 from birthmark.types import Floats
 from birthmark.workshop.card import Card
-from birthmark.workshop.enroll import enrolling
-from birthmark.workshop.owner import Owner
+from birthmark.workshop.owner import Owner, enrolling
 from birthmark.zoo.store import tensors_digest
 
 if TYPE_CHECKING:
@@ -82,7 +80,7 @@ def answered(claim: Claim, owner: Owner) -> Check:
 def _apart_from_claim(claim: Claim, owner: Owner) -> float | None:
     """Largest distance between the claim's answers of the source and those of the weights at hand."""
     held = claim.tensors["owners"][0] if "owners" in claim.tensors else claim.tensors.get("source")
-    again = answers_of(owner)(owner.source, claim.queries)
+    again = owner.answers(owner.source, claim.queries)
     if held is None or held.shape != again.shape:
         return None
     return float(np.abs(held - again).max() / max(1.0, float(np.abs(again).max())))
@@ -104,7 +102,7 @@ def rebuilt(owner: Owner, own: Owner, train: "Callable[[Card], nn.Module] | None
         other = train(owner.card)
     except BirthmarkError as error:
         return Check("rebuilt", Outcome.FAILED, f"the source cannot be trained from its recipe: {error}")
-    answer, inputs = answers_of(owner), own.pool.inputs
+    answer, inputs = owner.answers, own.pool.inputs
     claimed, again, anew = (answer(model, inputs) for model in (owner.source, first, other))
     nearest = min(_apart(claimed, answer(twin, inputs)) for twin in own.twins(3))
     return _near_enough(_apart(claimed, again), _apart(again, anew), nearest)

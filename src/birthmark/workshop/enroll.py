@@ -20,9 +20,8 @@ from birthmark.types import Answers, Floats, Samples
 from birthmark.verdict import Nulls, conclude
 from birthmark.workshop.card import Card
 from birthmark.workshop.cohort import reference_cards, surrogate_cards, treated_cards
-from birthmark.workshop.owner import Owner, survivors
+from birthmark.workshop.owner import Owner, enrolling, survivors
 from birthmark.workshop.reruns import Shown, same_models
-from birthmark.workshop.seeds import drawn
 from birthmark.workshop.training import outputs
 
 BUDGETS = (20, 50, 100, 200, 500, 1000, 2000)
@@ -74,7 +73,7 @@ def train_and_enroll(
     }
     facts = {
         **claim.facts,
-        "source": {**claim.facts["source"], **about},
+        "source": {**claim.facts["source"], **about, "kind": owner.card.kind},
         "power": power(claim, owner, surrogates) if surrogates else [],
     }
     return replace(claim, facts=plain_data(facts), twins=owner.twin_kind if twins else "")
@@ -84,11 +83,6 @@ def check_twins(owner: Owner, n: int) -> None:
     """Raise BirthmarkError unless the source has its twins' architecture."""
     if n and _shapes(owner.source) != _shapes(owner.twins(1)[0]):
         raise BirthmarkError("claim refused: the source's architecture is not its twins'; give the --recipe it has")
-
-
-def enrolling(owner: Owner, seed: int) -> Owner:
-    """The owner in one enrolment, whose seed has its part in the twins' courses."""
-    return replace(owner, secret=drawn("enrolment", owner.secret, seed))
 
 
 def relatives(owner: Owner, method: Method) -> list[Card]:

@@ -1,7 +1,7 @@
 """The workshop a claim is made in: the source, the owner's samples, and a way to make more models from cards."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from birthmark.parties import Parties
 from birthmark.types import Array, Floats, Plain, Samples
 from birthmark.workshop.card import Card
 from birthmark.workshop.cohort import OTHER_START, SAME_START, family, reference_cards, treated_cards, twin_cards
-from birthmark.workshop.seeds import secret_start
+from birthmark.workshop.seeds import drawn, secret_start
 
 if TYPE_CHECKING:
     from torch import nn
@@ -152,6 +152,11 @@ class Owner(Parties):
         """`each` copies and students of every one of the `n` references."""
         made = self.make([card for row in self.treated_cards(n, each) for card in row])
         return [made[i : i + each] for i in range(0, len(made), each)] if each else [[] for _ in range(n)]
+
+
+def enrolling(owner: Owner, seed: int) -> Owner:
+    """The owner in one enrolment, whose seed has its part in the twins' courses."""
+    return replace(owner, secret=drawn("enrolment", owner.secret, seed))
 
 
 @dataclass(frozen=True)
