@@ -21,7 +21,7 @@ FAMILIES = ("methods", "attacks", "watermarks", "suspects")
 LAYERS = (
     # what everything speaks
     "secrets",
-    "errors types settings",
+    "errors types settings inputs",
     "stats artifact answers oracle transcript evidence workshop.card workshop.seeds",
     "claim parties scoring",
     # what an owner trains and how, and on what
