@@ -16,7 +16,7 @@ import numpy as np
 from birthmark import __version__
 from birthmark.answers import checked
 from birthmark.artifact import disk_errors, plain
-from birthmark.errors import ArtifactError, OracleError, must
+from birthmark.errors import ArtifactError, BirthmarkError, OracleError, must
 from birthmark.inputs import query_digest
 from birthmark.oracle import Oracle, Wrapper
 from birthmark.types import Access, Answers, Array, Floats, Plain
@@ -77,7 +77,7 @@ class Transcript:
         if not self._chain:
             try:
                 self._write(head)
-            except ArtifactError:
+            except BirthmarkError:
                 self._file.close()
                 raise
 

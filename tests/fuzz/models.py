@@ -13,6 +13,7 @@ from PIL import Image
 
 from birthmark import data, suspects
 from birthmark.artifact import canonical
+from birthmark.suspects import sandbox
 from birthmark.suspects.description import SuspectSpec
 from birthmark.suspects.files import open_file
 from birthmark.suspects.folder import _inspected, _preprocessing
@@ -21,7 +22,7 @@ from birthmark.workshop import architectures
 from birthmark.workshop.card import Card
 from birthmark.workshop.modelfile import ModelHead, save_model
 from birthmark.zoo.store import as_card
-from fuzz import packing
+from fuzz import forks, packing
 from fuzz.harness import IMAGES, Reader, X, written
 from fuzz.mutations import Files
 
@@ -46,7 +47,8 @@ def _bare(place: Path) -> None:
 
 def _asked(folder: Path, name: str) -> object:
     """What a suspect in a file answers, opened and asked in its child process."""
-    suspect = suspects.open(folder / name, task=IMAGES)
+    with mock.patch.object(sandbox, "_started", forks.started):
+        suspect = suspects.open(folder / name, task=IMAGES)
     try:
         return suspect(X)
     finally:
@@ -197,5 +199,5 @@ READERS = (
 )
 CHILDREN = (
     Reader("child-model", _models, partial(_asked, name="m.safetensors"), _model_parts, _model_of, child=True),
-    Reader("child-onnx", _graphs, partial(_asked, name="m.onnx"), child=True),
+    Reader("child-onnx", lambda: _graphs()[::2], partial(_asked, name="m.onnx"), child=True),
 )

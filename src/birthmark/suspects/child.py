@@ -67,9 +67,16 @@ def _write_nothing() -> None:
     except ImportError:  # Windows
         return
     for kind, most in ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_FSIZE, 0), (resource.RLIMIT_NOFILE, FILES)):
-        hard = resource.getrlimit(kind)[1]
-        most = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(kind, (most, most))
+        _limit(kind, most)
+
+
+def _limit(kind: int, most: int) -> None:
+    """At most so much of something, or what was allowed before, if that is less."""
+    import resource
+
+    hard = resource.getrlimit(kind)[1]
+    most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(kind, (most, most))
 
 
 def confine(memory: int) -> None:
@@ -79,7 +86,7 @@ def confine(memory: int) -> None:
 
         with open("/proc/self/statm", encoding="ascii") as file:
             mapped = int(file.read().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (mapped + memory, mapped + memory))
+        _limit(resource.RLIMIT_AS, mapped + memory)
     sys.addaudithook(_forbid)
 
 
