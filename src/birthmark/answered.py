@@ -39,7 +39,8 @@ class Answered(Parties):
 
     @property
     def task(self) -> Task:
-        return Task(self.pool.shape, self.outputs, self.values, self.pool.form)
+        names = self.pool.names if len(self.pool.names) == self.outputs else ()
+        return Task(self.pool.shape, self.outputs, self.values, self.pool.form, names)
 
     @property
     def everybody(self) -> tuple[Oracle, ...]:

@@ -28,27 +28,38 @@ class Task:
         outputs: number of classes, or of output values.
         values: true for regressors and generators, false for classifiers.
         form: numbers, text or records; strings have no shape.
+        names: of the classes, where they are known.
     """
 
     shape: tuple[int, ...]
     outputs: int
     values: bool = False
     form: Form = field(default=Form.NUMBERS, repr=False)
+    names: tuple[str, ...] = field(default=(), repr=False)
 
     @classmethod
     def read(cls, said: Plain) -> "Task":
         """A task from plain data; raises TypeError or KeyError for anything else."""
-        task = cls(tuple(said["shape"]), said["outputs"], said["values"], Form(said.get("form", "numbers")))
+        task = cls(
+            tuple(said["shape"]),
+            said["outputs"],
+            said["values"],
+            Form(said.get("form", "numbers")),
+            tuple(map(str, said.get("names", ()))),
+        )
         if not all(type(n) is int and 0 < n < 1 << 31 for n in (*task.shape, task.outputs)) or len(task.shape) > 8:
             raise TypeError(f"a task of shape {task.shape!s:.80} and {task.outputs!s:.80} outputs")
+        if len(set(task.names)) not in (0, task.outputs):
+            raise TypeError(f"a task of {task.outputs} outputs with {len(set(task.names))} different names of classes")
         if type(task.values) is not bool:
             raise TypeError(f"a task whose values are {task.values!s:.80}")
         return task
 
     def plain(self) -> dict[str, object]:
-        """As plain data; the form where it is not numbers."""
+        """As plain data; the form where it is not numbers, names where they are known."""
         said: dict[str, object] = {"shape": self.shape, "outputs": self.outputs, "values": self.values}
-        return said if self.form is Form.NUMBERS else {**said, "form": self.form.value}
+        form = {} if self.form is Form.NUMBERS else {"form": self.form.value}
+        return {**said, **form, **({"names": self.names} if self.names else {})}
 
 
 @dataclass(frozen=True)

@@ -71,6 +71,7 @@ class Samples:
     targets: NDArray[np.generic]
     classes: int  # 0 for real-valued targets
     form: Form = Form.NUMBERS  # strings are texts unless it says records
+    names: tuple[str, ...] = ()  # of classes, where they are known
 
     def __post_init__(self) -> None:
         strings = self.inputs.dtype.kind == "T"
@@ -88,7 +89,7 @@ class Samples:
 
     def __getitem__(self, which: slice | NDArray[np.integer] | NDArray[np.bool_]) -> "Samples":
         rows = self.inputs[which] if isinstance(self.inputs, np.ndarray) else self.inputs.part(which)
-        return Samples(rows, self.targets[which], self.classes, self.form)
+        return Samples(rows, self.targets[which], self.classes, self.form, self.names)
 
     @property
     def shape(self) -> tuple[int, ...]:

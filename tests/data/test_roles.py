@@ -29,7 +29,7 @@ def texts(path: Path, labels: list[str], start: int = 0) -> str:
 def test_each_role_becomes_a_part(tmp_path: Path) -> None:
     train, pool = arrays(tmp_path / "a", X[:60], np.arange(60) % 3), arrays(tmp_path / "b", X[60:], np.arange(60) % 4)
     reserve = arrays(tmp_path / "c", X[:30] + 5, np.arange(30) % 3)
-    found = data.chosen(DataChoice(train=train, pool=pool, reserve=reserve))
+    found = data.chosen(DataChoice(train=train, pool=pool, reserve=reserve), training=True)
     assert {part: len(samples) for part, samples in found.parts.items()} == {
         "owner": 60,
         "reserve": 30,
@@ -38,13 +38,15 @@ def test_each_role_becomes_a_part(tmp_path: Path) -> None:
     }
     assert (found.classes, found.shape, found.notes) == (4, (5,), ())
     assert np.allclose(found["owner"].inputs, X[:60])
-    again = data.chosen(DataChoice(train=train, pool=pool, reserve=reserve))
+    again = data.chosen(DataChoice(train=train, pool=pool, reserve=reserve), training=True)
     assert found["queries"].digest == again["queries"].digest
+    alone = data.chosen(DataChoice(pool=pool))
+    assert (list(alone.parts), len(alone["queries"])) == (["queries"], 60)
 
 
 def test_a_pool_may_have_no_targets(tmp_path: Path) -> None:
     train = texts(tmp_path / "a.jsonl", ["x", "y"] * 30)
-    found = data.chosen(DataChoice(train=train, pool=texts(tmp_path / "b.jsonl", [""] * 50, 100)))
+    found = data.chosen(DataChoice(train=train, pool=texts(tmp_path / "b.jsonl", [""] * 50, 100)), training=True)
     assert set(found["queries"].targets) == {-1}
     assert "test" in found.parts
     assert "reserve" not in found.parts
@@ -52,7 +54,7 @@ def test_a_pool_may_have_no_targets(tmp_path: Path) -> None:
 
 def test_without_a_reserve_half_a_labelled_pool_is_it(tmp_path: Path) -> None:
     train = texts(tmp_path / "a.jsonl", ["x", "y"] * 30)
-    found = data.chosen(DataChoice(train=train, pool=texts(tmp_path / "b.jsonl", ["y", "x"] * 50, 100)))
+    found = data.chosen(DataChoice(train=train, pool=texts(tmp_path / "b.jsonl", ["y", "x"] * 50, 100)), training=True)
     assert [len(found[part]) for part in ("reserve", "test", "queries")] == [50, 20, 30]
     together = [set(found[part].inputs.tolist()) for part in ("reserve", "test", "queries")]
     assert len(set.union(*together)) == 100
@@ -62,6 +64,7 @@ def test_classes_are_matched_by_name(tmp_path: Path) -> None:
     train = texts(tmp_path / "a.jsonl", ["x", "z", "y"] * 20)
     found = data.chosen(DataChoice(train=train, pool=train, test=texts(tmp_path / "b.jsonl", ["z", "y"] * 5)))
     assert found["test"].targets.tolist() == [2, 1] * 5
+    assert found["queries"].names == ("x", "y", "z")
     with pytest.raises(DataError, match="--test has the label 'w', which --train has not"):
         data.chosen(DataChoice(train=train, pool=train, test=texts(tmp_path / "c.jsonl", ["w"])))
 
@@ -90,8 +93,10 @@ def test_pictures_without_classes_are_a_pool(tmp_path: Path) -> None:
 
 def test_sets_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     train, other = arrays(tmp_path / "a", X, np.arange(120) % 3), arrays(tmp_path / "b", X[:, :4])
-    with pytest.raises(DataError, match="expected --train and --pool, got --train"):
+    with pytest.raises(DataError, match="expected --pool, got --train alone"):
         data.chosen(DataChoice(train=train))
+    with pytest.raises(DataError, match="expected --train, got --pool alone"):
+        data.chosen(DataChoice(pool=train), training=True)
     with pytest.raises(DataError, match=r"--pool: expected numbers of shape \(5,\) as in --train, got .*\(4,\)"):
         data.chosen(DataChoice(train=train, pool=other))
     with pytest.raises(DataError, match=r"--pool: expected numbers of shape .* got text"):

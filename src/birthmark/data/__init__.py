@@ -8,7 +8,7 @@ is not as one would expect (words for labels, pictures turned, copies) is said i
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -119,8 +119,11 @@ def load(name: str, *, seed: int = 0, directory: str | Path | None = None, targe
     return own(name, read, seed=seed)
 
 
-def chosen(choice: DataChoice) -> Data:
+def chosen(choice: DataChoice, *, training: bool = False) -> Data:
     """What a user chose: one set, which is cut into the benchmark's parts, or sets for each role.
+
+    Args:
+        training: whether models are to be trained on it, which takes a reserve (`roles.parts_of`).
 
     Raises:
         DataError: not found, damaged, too small to split, or sets that do not fit each other.
@@ -129,7 +132,7 @@ def chosen(choice: DataChoice) -> Data:
     if not roles:
         return load(choice.name, seed=choice.seed, directory=choice.directory, target=choice.target)
     reads = {role: _readable(place, choice.target, choice.directory) for role, place in roles.items()}
-    parts, notes = parts_of(reads, choice.seed)
+    parts, notes = parts_of(reads, choice.seed, training)
     return Data(", ".join(roles.values()), parts, notes)
 
 
@@ -185,7 +188,8 @@ def _from_folder(path: Path, target: str) -> Read:
 
 def own(name: str, read: Read, *, seed: int) -> Data:
     """Split a set of the user's own: copies of one input lie in one part, count once as queries, and are said."""
-    train, held, notes = read.train, read.held, list(read.notes)
+    held = None if read.held is None else replace(read.held, names=read.words)
+    train, notes = replace(read.train, names=read.words), list(read.notes)
     first, *rest = copies(train, *([held] if held else []))
     repeated = len(first) - len(np.unique(first))
     if repeated:
@@ -202,7 +206,7 @@ def own(name: str, read: Read, *, seed: int) -> Data:
                 f"of {len(held)} held-out inputs {seen} lie in the training data, too, and {again} are copies of "
                 "others: left out"
             )
-        held = Stored(held.inputs[fresh], held.targets[fresh], held.classes, held.scale, held.form)
+        held = replace(held, inputs=held.inputs[fresh], targets=held.targets[fresh])
         if len(held) < 2:
             raise DataError(f"{name}: all held-out inputs lie in the training data, too; give others, or none")
     parts = split(name, train, held, seed=seed, groups=first)

@@ -5,6 +5,7 @@ shares with the training data is found by a hash of every row, and said.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -17,23 +18,25 @@ Reads = Mapping[str, Read]
 NAMES = {"train": "owner", "pool": "queries", "reserve": "reserve", "test": "test"}  # roles, and the parts they become
 
 
-def parts_of(reads: Reads, seed: int) -> tuple[dict[str, Samples], tuple[str, ...]]:
+def parts_of(reads: Reads, seed: int, training: bool) -> tuple[dict[str, Samples], tuple[str, ...]]:
     """The parts of data given apart, and what the owner must know.
 
     Args:
-        reads: by role: "train" and "pool", perhaps "reserve" and "test".
+        reads: by role: "pool", perhaps "train", "reserve" and "test".
+        training: whether models are to be trained: then there is a reserve and a test set, too; a labelled pool gives
+            half of itself for the one, a fifth for the other, if they are not given.
 
     Raises:
-        DataError: shapes, forms or classes that differ, or no labels where they are needed.
+        DataError: shapes, forms or classes that differ, or no targets where they are needed.
     """
-    if "train" not in reads or "pool" not in reads:
-        raise DataError("data given apart: expected --train and --pool, got --" + " and --".join(reads))
+    if missing := [role for role in ("train", "pool") if role not in reads and (training or role == "pool")]:
+        raise DataError(f"data given apart: expected --{missing[0]}, got --{' and --'.join(reads)} alone")
     reads = _with_held(reads)
-    if reads["train"].train.classes == UNKNOWN:
+    if "train" in reads and reads["train"].train.classes == UNKNOWN:
         raise DataError("--train: expected inputs with targets, got inputs alone; name the column with --target-column")
     _alike(reads)
     stored = _numbered(reads)
-    chosen = _chosen(stored, seed)
+    chosen = _chosen(stored, seed, training)
     notes = [note if len(reads) == 1 else f"{role}: {note}" for role, read in reads.items() for note in read.notes]
     return {part: stored[role][places] for part, (role, places) in chosen.items()}, (*notes, *_overlaps(stored))
 
@@ -54,74 +57,62 @@ def whole(reads: Reads) -> tuple[dict[str, Samples], tuple[str, ...]]:
 
 def _with_held(reads: Reads) -> dict[str, Read]:
     """What the training set itself holds out is the test set, if none is given."""
-    held = reads["train"].held
-    found = dict(reads)
+    held = reads["train"].held if "train" in reads else None
+    found = dict(sorted(reads.items(), key=lambda item: item[0] != "train"))
     if held is not None and "test" not in reads:
         found["test"] = Read(held, words=reads["train"].words)
     return found
 
 
 def _alike(reads: Reads) -> None:
-    first = reads["train"].train
+    first = next(iter(reads.values())).train
     scale = max(read.train.scale for read in reads.values())
     for role, read in reads.items():
         other = read.train
         if (other.form, other[:1].shape) != (first.form, first[:1].shape):
-            raise DataError(
-                f"--{role}: expected {first.form} of shape {first[:1].shape} as in --train, got {other.form} of shape "
-                f"{other[:1].shape}"
-            )
+            wanted = f"{first.form} of shape {first[:1].shape} as in --{next(iter(reads))}"
+            raise DataError(f"--{role}: expected {wanted}, got {other.form} of shape {other[:1].shape}")
         if scale != other.scale:
             raise DataError(f"--{role}: its values end at {other.scale:g}, others at {scale:g}; save them alike")
 
 
 def _numbered(reads: Reads) -> dict[str, Stored]:
     """All sets with targets that count alike."""
-    known = {role: read for role, read in reads.items() if read.train.classes != UNKNOWN}
-    raw = {f"--{role}": _raw(read) for role, read in known.items()}
-    targets, words = numbered(raw, "data given apart")
-    most = max(read.train.classes for read in known.values())
-    classes = (max(len(words), most)) if targets["--train"].dtype == np.int64 else 0
-    unknown = np.int64(UNKNOWN)
-    return {
-        role: Stored(
-            read.train.inputs,
-            targets.get(f"--{role}", np.full(len(read.train), unknown)),
-            classes,
-            read.train.scale,
-            read.train.form,
-        )
-        for role, read in reads.items()
-    }
+    known = {f"--{role}": read for role, read in reads.items() if read.train.classes != UNKNOWN}
+    targets, words = (
+        numbered({role: _raw(read) for role, read in known.items()}, "data given apart") if known else ({}, [])
+    )
+    classes = max((read.train.classes for read in known.values()), default=0)
+    found = {}
+    for role, read in reads.items():
+        mine = targets.get(f"--{role}", np.full(len(read.train), np.int64(UNKNOWN)))
+        count = max(len(words), classes) if known else 0
+        found[role] = replace(read.train, targets=mine, classes=count, names=tuple(words))
+    return found
 
 
 def _raw(read: Read) -> "np.ndarray[tuple[int, ...], np.dtype[np.generic]]":
     return np.array(read.words)[read.train.targets.astype(np.int64)] if read.words else read.train.targets
 
 
-def _chosen(stored: Mapping[str, Stored], seed: int) -> dict[str, tuple[str, Labels]]:
-    """For each part its role and its places there. Copies count once as queries; a reserve that is not given is half
-    of a pool with labels, a test set a fifth of it.
-    """
-    first = copies(stored["pool"])[0]
-    once = np.sort(np.unique(first, return_index=True)[1])
-    order = np.random.default_rng(seed).permutation(once)
-    labelled = stored["pool"].targets.min() >= 0 or stored["pool"].classes == 0
-    found = {"owner": ("train", np.arange(len(stored["train"])))}
-    for part, share in (("reserve", 0.5), ("test", 0.2)):
-        size = round(share * len(once)) if labelled else 0
-        if part in stored:
-            found[part] = (part, np.arange(len(stored[part])))
-        elif size:
-            found[part], order = ("pool", np.sort(order[:size])), order[size:]
-        elif part == "test":
-            found[part] = ("train", np.arange(len(stored["train"])))
+def _chosen(stored: Mapping[str, Stored], seed: int, training: bool) -> dict[str, tuple[str, Labels]]:
+    """For each part its role and its places there; copies count once as queries."""
+    found = {part: (role, np.arange(len(stored[role]))) for role, part in NAMES.items() if role in stored}
+    order = np.sort(np.unique(copies(stored["pool"])[0], return_index=True)[1])
+    if training:
+        labelled = bool((stored["pool"].targets.astype(float) >= 0).all()) or not stored["pool"].classes
+        order = np.random.default_rng(seed).permutation(order)
+        for part, share in (("reserve", 0.5), ("test", 0.2)):
+            size = round(share * len(found["queries"][1])) if labelled and part not in found else 0
+            if size:
+                found[part], order = ("pool", np.sort(order[:size])), order[size:]
+        found.setdefault("test", found["owner"])
     return {**found, "queries": ("pool", order)}
 
 
 def _overlaps(stored: Mapping[str, Stored]) -> list[str]:
     """What the pool shares with the training data, and how much of it are copies."""
-    train, pool = copies(stored["train"], stored["pool"])
-    seen, again = int(np.isin(pool, train).sum()), len(pool) - len(np.unique(pool))
+    *train, pool = copies(*(stored[role] for role in ("train", "pool") if role in stored))
+    seen, again = int(np.isin(pool, train).sum()) if train else 0, len(pool) - len(np.unique(pool))
     notes = [f"{seen} of {len(pool)} inputs of the pool lie in the training data, too"] if seen else []
     return [*notes, *([f"{again} of {len(pool)} inputs of the pool are copies of others"] if again else [])]

@@ -64,6 +64,7 @@ class Stored:
     classes: int
     scale: float = 1.0
     form: Form = Form.NUMBERS
+    names: tuple[str, ...] = ()  # of classes
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -75,12 +76,12 @@ class Stored:
             ShapeError: inputs that are not finite.
         """
         if are_strings(self.inputs):
-            return Samples(cast(Array, self.inputs[which]), self.targets[which], self.classes, self.form)
-        if 4 * self.inputs.size <= LAZY:
-            return Samples(_taken(self.inputs[which], self.scale), self.targets[which], self.classes)
-        places = np.arange(len(self))[which]
-        rows = cast(Array, Scaled(self.inputs, places, self.scale))
-        return Samples(rows, self.targets[which], self.classes)
+            rows = cast(Array, self.inputs[which])
+        elif 4 * self.inputs.size <= LAZY:
+            rows = _taken(self.inputs[which], self.scale)
+        else:
+            rows = cast(Array, Scaled(self.inputs, np.arange(len(self))[which], self.scale))
+        return Samples(rows, self.targets[which], self.classes, self.form, self.names)
 
 
 class Read(NamedTuple):

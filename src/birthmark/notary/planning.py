@@ -79,7 +79,7 @@ def _of_plan(source: ModelFile | None, making: Making, data: DataChoice) -> dict
     from birthmark.enrolment import versions
     from birthmark.workshop.opening import enough
 
-    parts = datasets.chosen(data)
+    parts = datasets.chosen(data, training=True)
     fixed = {"environment": versions(), "data": parts.about(making.split), "pool": parts["queries"].digest}
     if source is None:
         training = making.training or (enough(len(parts[making.split])) if is_code(making.recipe) else {})

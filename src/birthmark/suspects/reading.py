@@ -215,6 +215,8 @@ def _place(label: object, said: Reading, task: Task, name: str) -> int:
                 f"{', '.join(said.labels)[:200]}"
             )
         return said.labels.index(text)
+    if not said.order and str(label) in task.names:
+        return task.names.index(str(label))
     if isinstance(label, float) and label.is_integer():
         label = int(label)
     if not isinstance(label, (int, np.integer)) or isinstance(label, bool):

@@ -53,7 +53,7 @@ def open_owner(
         DataError: the data do not fit the model, or are too few to train its relatives on.
         ArtifactError: the file is not a model.
     """
-    parts = datasets.chosen(data)
+    parts = datasets.chosen(data, training=True)
     if is_code(making.recipe) and not source.architecture:
         raise SettingError(
             f"the recipe {making.recipe} trains networks of your own: give --architecture module:function too, (shape, "

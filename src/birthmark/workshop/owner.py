@@ -61,7 +61,7 @@ class Owner(Parties):
 
     @property
     def task(self) -> Task:
-        return Task(self.train.shape, self.train.outputs, self.values, self.train.form)
+        return Task(self.train.shape, self.train.outputs, self.values, self.train.form, self.train.names)
 
     @cached_property
     def digest(self) -> str:

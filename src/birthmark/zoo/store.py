@@ -21,13 +21,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
 from torch import nn
 
 from birthmark.artifact import canonical, digest_of, disk_errors, plain, whole, write_atomically
 from birthmark.data import Data
 from birthmark.errors import ArtifactError, SettingError
 from birthmark.inputs import are_strings, texts
-from birthmark.types import Answers, Array, Form, Plain, Samples
+from birthmark.types import CHUNK, Answers, Array, Form, Plain, Samples
 from birthmark.workshop import architectures
 from birthmark.workshop.card import Card
 from birthmark.workshop.modelfile import ModelHead, make_network, read_tensors, save_model
@@ -183,10 +185,7 @@ class Store:
             for part, samples in data.parts.items():
                 for name, array in (("inputs", samples.inputs), ("targets", samples.targets)):
                     fresh = place / f".{part}.{name}.{os.getpid()}.npy"
-                    if are_strings(array):
-                        fresh.write_text(json.dumps(array.tolist()), encoding="utf-8")
-                    else:
-                        np.save(fresh, np.ascontiguousarray(array), allow_pickle=False)
+                    _write(fresh, array)
                     os.replace(fresh, place / f"{part}.{name}.npy")
         write_atomically(
             place / "parts.json",
@@ -214,6 +213,18 @@ class Store:
             read = _strings if form is not Form.NUMBERS else _mapped
             parts[part] = Samples(read(inputs), _mapped(targets), classes, form)
         return Data(said["name"], parts)
+
+
+def _write(path: Path, array: NDArray[np.generic]) -> None:
+    """One array; what does not lie in memory is copied in pieces."""
+    if are_strings(array):
+        path.write_text(json.dumps(array.tolist()), encoding="utf-8")
+    elif isinstance(array, np.ndarray):
+        np.save(path, np.ascontiguousarray(array), allow_pickle=False)
+    else:
+        out = open_memmap(path, mode="w+", dtype=array.dtype, shape=array.shape)
+        for start in range(0, len(array), CHUNK):
+            out[start : start + CHUNK] = array[start : start + CHUNK]
 
 
 def _mapped(path: Path) -> Array:
