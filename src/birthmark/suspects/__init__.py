@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from birthmark.suspects.dialect import Dialect
 
 OTHERS = frozenset({"address", "child", "client", "code", "deadline", "description", "dialect", "files", "folder"}) | {
-    *("looking", "onnx", "probing", "reading", "remote", "sandbox", "scope", "served", "writing")
+    *("looking", "onnx", "probing", "reading", "remote", "sandbox", "scope", "served", "tokenised", "writing")
 }  # modules here that are no dialects
 CODE = re.compile(r"[^\W\d][\w.]*:[^\W\d]\w*")  # module:function
 
@@ -38,8 +38,8 @@ def open(
     weights: bool = False,
     transport: "BaseTransport | None" = None,
 ) -> "Oracle":
-    """A suspect from a URL, a TOML description, a model file (safetensors, .onnx), a Hugging Face folder, or code of
-    the user's own, "module:function".
+    """A suspect from a URL, a TOML description, a model file (safetensors, .pt, .onnx), a Hugging Face folder, or code
+    of the user's own, "module:function".
 
     A file is opened and asked in a child process with limits (`sandbox`), so that nothing in it can do harm.
 
@@ -69,7 +69,7 @@ def open(
 
         return open_code(text, spec, task)
     remote = "://" in text
-    if task is None and not text.lower().endswith(".safetensors"):
+    if task is None and not text.lower().endswith((".safetensors", ".pt", ".pth")):
         shown = printable_url(text) if remote else text
         raise SettingError(f"{shown}: the shape of inputs and the number of classes must be known to ask it")
     if remote:

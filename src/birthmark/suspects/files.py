@@ -1,4 +1,6 @@
-"""Suspects in files on this machine: safetensors, ONNX, Hugging Face folders; other kinds are refused by name."""
+"""Suspects in files on this machine: safetensors, torch archives, ONNX, Hugging Face folders; others are refused by
+name.
+"""
 
 from contextlib import suppress
 from importlib import import_module
@@ -15,13 +17,10 @@ from birthmark.suspects.writing import encoded
 from birthmark.types import Answers, Array, Floats
 
 CONFIG = "config.json"
+INDEX = ".safetensors.index.json"  # of weights in several files
 SAVE = "save the state dict with safetensors, or export the model as ONNX"
 OTHERS = {
     ".pt2": "an exported program, which can run code when opened",
-    ".pt": "a pickle or a TorchScript archive, which can run code when opened",
-    ".pth": "a pickle, which can run code when opened",
-    ".bin": "a pickle, which can run code when opened",
-    ".ckpt": "a pickle, which can run code when opened",
     ".pkl": "a pickle, which can run code when opened",
     ".joblib": "a pickle, which can run code when opened",
     ".h5": "a Keras file",
@@ -40,7 +39,10 @@ OTHERS = {
 NEEDED = {
     ".onnx": ["onnx", "onnxruntime", "birthmark.suspects.onnx"],
     ".safetensors": ["birthmark.workshop.modelfile", "birthmark.workshop.whitebox"],
-    "folder": ["birthmark.suspects.folder", "transformers", "transformers.models.auto.modeling_auto"],
+    "folder": [
+        *("birthmark.suspects.folder", "birthmark.suspects.tokenised", "transformers", "tokenizers"),
+        *("transformers.models.auto.modeling_auto", "transformers.models.auto.tokenization_auto"),
+    ],
 }
 
 
@@ -56,7 +58,7 @@ def refuse_others(path: Path) -> None:
     if path.is_file() and path.stat().st_size > most:
         raise ArtifactError(f"{path}: larger than {most} bytes")
     if kind:
-        raise ArtifactError(f"{path}: {kind}; birthmark reads .safetensors and .onnx: {SAVE}")
+        raise ArtifactError(f"{path}: {kind}; birthmark reads .safetensors, .pt, .pth and .onnx: {SAVE}")
 
 
 def preload(path: Path) -> None:
@@ -93,7 +95,7 @@ def translated(model: Oracle, spec: SuspectSpec, task: Task | None) -> Oracle:
 
 def identity(path: Path) -> dict[str, str]:
     """Where a suspect lies, and the digest of all of it: a file with what belongs to it beside it, or a folder."""
-    parts = _parts(path)
+    parts = parts_of(path)
     digests = [file_digest(file) for file in parts]
     if len(parts) > 1 or path.is_dir():
         root = path if path.is_dir() else path.parent
@@ -101,9 +103,12 @@ def identity(path: Path) -> dict[str, str]:
     return {"place": f"{path.absolute().parent.name}/{path.name}", "sha256": digests[0]}
 
 
-def _parts(path: Path) -> list[Path]:
+def parts_of(path: Path) -> list[Path]:
+    """A file and what belongs to it beside it, or all files of a folder."""
     if path.is_dir():
         return [file for file in sorted(path.rglob("*")) if file.is_file()]
+    if path.name.endswith(INDEX):
+        return [path, *(file for file in sorted(path.parent.glob("*.safetensors")))]
     if path.suffix.lower() != ".onnx":
         return [file for file in (path, path.with_suffix(".json")) if file.is_file()]
     text = path.read_bytes()  # its external data are files beside it that it names
@@ -130,7 +135,7 @@ def open_here(path: Path, spec: SuspectSpec, task: Task | None) -> Oracle:
 
 
 def open_file(path: Path, spec: SuspectSpec, task: Task | None) -> Oracle:
-    """A suspect from a safetensors file; grants its weights, if it is asked and answers as the claim's source does.
+    """A suspect from a file of weights; grants its weights, if it is asked and answers as the claim's source does.
 
     Raises:
         ArtifactError: another kind of file, or one that is not what it says.

@@ -1,4 +1,5 @@
-"""Local Hugging Face folders (config.json and model.safetensors), by transformers (extra `hf`): grants the weights.
+"""Local Hugging Face folders (config.json and model.safetensors), by transformers (extra `hf`): classifiers of images,
+of texts, and of token ids; grants the weights.
 
 Nothing is downloaded, no code from the folder runs, pickled weights are refused. The folder's preprocessor_config.json
 says how inputs in [0, 1] are resized and normalised; what a spec declares comes before it. Weights of half precision
@@ -7,8 +8,9 @@ are asked in single precision, and the suspect's name says so.
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +25,8 @@ from birthmark.oracle import Oracle
 from birthmark.suspects.description import SuspectSpec, declared
 from birthmark.suspects.files import translated
 from birthmark.suspects.scope import check_config
-from birthmark.types import Answers
+from birthmark.suspects.tokenised import TextClassifier, TokenClassifier, tokenizer_of
+from birthmark.types import Answers, Form
 from birthmark.workshop.whitebox import Open
 
 if TYPE_CHECKING:
@@ -78,24 +81,41 @@ def open_folder(path: Path, spec: SuspectSpec, task: Task) -> Oracle:
     """
     spec = declared(spec.completed(answers="logits"), task)
     precisions = _inspected(path, spec.reading.answers)
-    network, config = _loaded(path)
-    channels = getattr(config, "num_channels", task.shape[0])
-    if len(task.shape) != 3 or channels != task.shape[0]:
-        raise SettingError(
-            f"{path}: wants images of {channels} channels, the claim's inputs are {list(task.shape)}: it was made for "
-            "another task"
-        )
+    images = task.form is Form.NUMBERS and len(task.shape) == 3
+    network, config = _loaded(path, "ImageClassification" if images else "SequenceClassification")
     names = [str(name) for _, name in sorted((config.id2label or {}).items())]
-    module = Classifier(network, _preprocessing(path, channels, spec), _order(names, spec, task, path))
+    module = _module(path, network, config, spec, task)(_order(names, spec, task, path))
     half = ", ".join(sorted(precisions & {"F16", "BF16"}))
     model = Open(module, Answers.LOGITS, path.name + (f" ({half} weights asked as F32)" if half else ""))
     rest = spec.having(order=(), labels=(), mean=(), std=(), layout="")
     return translated(model, rest, task)
 
 
+def _module(
+    path: Path, network: nn.Module, config: "PreTrainedConfig", spec: SuspectSpec, task: Task
+) -> Callable[[list[int]], nn.Module]:
+    """What makes the network take the claim's inputs, given the order of its columns.
+
+    Raises:
+        SettingError: inputs of another kind.
+    """
+    if task.form is Form.TEXT:
+        return partial(TextClassifier, network, *tokenizer_of(path, config))
+    if task.form is Form.NUMBERS and len(task.shape) == 1:
+        return partial(TokenClassifier, network, config.pad_token_id)
+    channels = getattr(config, "num_channels", task.shape[0] if task.shape else 0)
+    if len(task.shape) != 3 or channels != task.shape[0]:
+        raise SettingError(
+            f"{path}: wants images of {channels} channels, the claim's inputs are {list(task.shape) or task.form}: it "
+            "was made for another task"
+        )
+    return partial(Classifier, network, _preprocessing(path, channels, spec))
+
+
 def _order(names: list[str], spec: SuspectSpec, task: Task, path: Path) -> list[int]:
     """The model's column of each of the source's classes; empty if they are in order."""
-    order = [_index(names, label, path) for label in spec.reading.labels] or list(spec.reading.order)
+    wanted = spec.reading.labels or (task.names if set(task.names) <= set(names) and not spec.reading.order else ())
+    order = [_index(names, label, path) for label in wanted] or list(spec.reading.order)
     if not order and len(names) != task.outputs and spec.reading.answers not in ("sigmoid", "log-odds"):
         raise SettingError(
             f"{path}: has {len(names)} classes ({', '.join(names)[:100]}), the claim {task.outputs}; declare order or "
@@ -143,13 +163,13 @@ def _inspected(path: Path, answers: str) -> set[str]:
     return kinds
 
 
-def _loaded(path: Path) -> tuple[nn.Module, "PreTrainedConfig"]:
+def _loaded(path: Path, kind: str) -> tuple[nn.Module, "PreTrainedConfig"]:
     try:
-        from transformers import AutoModelForImageClassification
+        import transformers
     except ImportError:
         raise BirthmarkError("Hugging Face folders need transformers: pip install 'birthmark[hf]'") from None
     try:
-        network, info = AutoModelForImageClassification.from_pretrained(
+        network, info = getattr(transformers, f"AutoModelFor{kind}").from_pretrained(
             str(path),
             local_files_only=True,
             trust_remote_code=False,
@@ -158,8 +178,9 @@ def _loaded(path: Path) -> tuple[nn.Module, "PreTrainedConfig"]:
             dtype=torch.float32,
         )
     except Exception as error:  # transformers raises many kinds
+        noun = "an image classifier" if kind.startswith("Image") else "a classifier of texts"
         raise ArtifactError(
-            f"{path}: not an image classifier that transformers can read ({' '.join(str(error).split())[:200]})"
+            f"{path}: not {noun} that transformers can read ({' '.join(str(error).split())[:200]})"
         ) from None
     if info["missing_keys"] or info["mismatched_keys"]:
         lacks = ", ".join(map(str, [*info["missing_keys"], *info["mismatched_keys"]][:3]))

@@ -38,7 +38,7 @@ def look(path: Path) -> About:
 def _onnx(path: Path) -> About:
     from birthmark.suspects.onnx import session_of
 
-    session = session_of(path)
+    session, _ = session_of(path)
     wants, gives = session.get_inputs(), session.get_outputs()
     said = [f"{kind} {', '.join(map(_port, ports))}" for kind, ports in (("input", wants), ("output", gives))]
     shape, row = (_sizes(ports[0].shape[1:]) if len(ports) == 1 else [] for ports in (wants, gives))

@@ -156,8 +156,8 @@ def looked(path: Path, seconds: float = 60.0) -> Mapping[str, object]:
 
 
 def bytes_of(path: Path) -> int:
-    """Of a file, or of the files in a folder."""
-    return path.stat().st_size if path.is_file() else sum(f.stat().st_size for f in path.glob("*") if f.is_file())
+    """Of a file with what belongs to it beside it, or of the files in a folder."""
+    return sum(file.stat().st_size for file in files.parts_of(path))
 
 
 def _started(server: str) -> "subprocess.Popen[bytes]":
@@ -168,6 +168,7 @@ def _started(server: str) -> "subprocess.Popen[bytes]":
         "PYTHONDONTWRITEBYTECODE": "1",
         "TORCHINDUCTOR_CACHE_DIR": "/",
         "HF_HUB_OFFLINE": "1",
+        "TOKENIZERS_PARALLELISM": "false",
         "TRANSFORMERS_VERBOSITY": "error",
         "BIRTHMARK_DEVICE": "cpu",  # a GPU's driver maps more memory than any limit would allow
     }

@@ -1,11 +1,13 @@
 """Model files: one safetensors file whose metadata entry "birthmark" holds a JSON head.
 
 The head says architecture, input shape, outputs and the kind of answers. A state dict from elsewhere is read with a
-head beside it, `NAME.json`. Nothing is unpickled.
+head beside it, `NAME.json`: one safetensors file, several with an index, or a torch archive (.pt, .pth), which torch's
+weights-only loader reads. Nothing else is unpickled.
 """
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,9 @@ from birthmark.workshop.card import is_code
 from birthmark.workshop.code import imported
 
 FORMAT = "birthmark/model/1"
-WRAPPERS = ("module.", "_orig_mod.")  # of DataParallel and torch.compile
+WRAPPERS = ("module.", "_orig_mod.", "model.", "net.", "network.")  # of DataParallel, torch.compile, Lightning
+ARCHIVES = (".pt", ".pth", ".bin", ".ckpt")
+NESTED = ("state_dict", "model_state_dict", "model", "module", "net", "network", "weights")
 LARGEST = 1 << 20  # of any one dimension and of the number of outputs
 
 
@@ -171,10 +175,28 @@ def _as_in(module: nn.Module, tensors: dict[str, torch.Tensor], path: Path) -> d
 def make_network(card: ModelHead) -> nn.Module:
     """The card's network, with fresh weights."""
     if is_code(card.architecture):
-        module: nn.Module = imported(card.architecture)(card.shape, card.outputs)
+        module = _called(imported(card.architecture), card)
         module.__dict__["architecture"] = card.architecture
         return module
     return architectures.build(card.architecture, card.shape, card.outputs, seed=0)
+
+
+def _called(build: Callable[..., object], card: ModelHead) -> nn.Module:
+    """What a function (shape, outputs) -> network, or a class of networks without parameters, makes."""
+    try:
+        bare = not signature(build).parameters
+    except (TypeError, ValueError):
+        bare = False
+    try:
+        made = build() if bare else build(card.shape, card.outputs)
+    except TypeError as error:
+        raise SettingError(
+            f"{card.architecture}: expected (shape, outputs) -> network, or a class without parameters; calling it "
+            f"says {error}"
+        ) from None
+    if not isinstance(made, nn.Module):
+        raise SettingError(f"{card.architecture}: expected a network, got {type(made).__name__}")
+    return made
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
@@ -185,14 +207,8 @@ def read_tensors(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     """
     if not path.is_file():
         raise ArtifactError(f"{path}: no such file")
-    _refuse_pickles(path)
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise ArtifactError(f"{path}: not a whole safetensors file ({error})") from None
-    beside = path.with_suffix(".json")
+    metadata, tensors = _weights(path)
+    beside = path.with_name(path.name.removesuffix(".index.json").removesuffix(path.suffix) + ".json")
     try:
         if "birthmark" in metadata:
             entry = parsed(metadata["birthmark"].encode(), f"{path}: its card")
@@ -202,6 +218,55 @@ def read_tensors(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
         raise ArtifactError(f"{beside}: cannot be read ({error.strerror})") from None
     _check_entry(entry, path)
     return entry, tensors
+
+
+def _weights(path: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
+    if path.suffix.lower() in ARCHIVES:
+        return {}, _archive(path)
+    if path.suffix.lower() == ".json":
+        return {}, {key: tensor for shard in _shards(path) for key, tensor in _safe(shard)[1].items()}
+    return _safe(path)
+
+
+def _safe(path: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
+    _refuse_pickles(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            return file.metadata() or {}, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise ArtifactError(f"{path}: not a whole safetensors file ({error})") from None
+
+
+def _shards(index: Path) -> list[Path]:
+    """The files that an index names; they lie beside it."""
+    said = parsed(index.read_bytes(), str(index))
+    names = said.get("weight_map") if isinstance(said, dict) else None
+    if not isinstance(names, dict) or not all(isinstance(n, str) and Path(n).name == n for n in names.values()):
+        raise ArtifactError(f"{index}: expected an index of safetensors files beside it (weight_map)")
+    found = [index.with_name(name) for name in sorted(set(names.values()))]
+    if lacking := [file.name for file in found if not file.is_file()]:
+        raise ArtifactError(f"{index}: names {', '.join(lacking)[:200]}, which is not there")
+    return found
+
+
+def _archive(path: Path) -> dict[str, torch.Tensor]:
+    """The state dict in a torch archive, bare or under a usual name, by torch's weights-only loader."""
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever a damaged or hostile one makes it raise
+        said = printable(" ".join(str(error).split()), 120)
+        raise ArtifactError(
+            f"{path}: no state dict that can be read without running code ({type(error).__name__}: {said}); save "
+            "model.state_dict(), or export the model as ONNX"
+        ) from None
+    for name in ("", *NESTED):
+        state = found.get(name) if name and isinstance(found, dict) else found
+        if isinstance(state, dict) and state and all(isinstance(value, torch.Tensor) for value in state.values()):
+            return {str(key): value for key, value in state.items()}
+    holds = ", ".join(map(str, list(found)[:8])) if isinstance(found, dict) else type(found).__name__
+    raise ArtifactError(
+        f"{path}: expected a state dict, or one under {', '.join(NESTED)}; it holds {printable(holds, 200)}"
+    )
 
 
 def _refuse_pickles(path: Path) -> None:
