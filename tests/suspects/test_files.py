@@ -98,8 +98,6 @@ def test_safetensors_by_the_same_entry(stolen: nn.Module, digits_claim: Claim, t
     [
         ("m.pt2", "an exported program"),
         ("M.PT2", "an exported program"),
-        ("m.pt", "pickle"),
-        ("m.PTH", "pickle"),
         ("m.h5", "Keras"),
         ("m.keras", "Keras"),
         ("m.tflite", "TensorFlow Lite"),

@@ -73,15 +73,20 @@ def judged(claim: Claim, path: Path, **spec: object) -> Evidence:
 
 @pytest.mark.filterwarnings("ignore")  # the exporter's own
 @pytest.mark.parametrize("tail", TAILS)
-def test_a_file_is_refused_by_default_and_judged_as_declared(
+def test_a_file_that_is_declared_wrongly_is_refused_and_judged_as_declared(
     tail: str, file: Callable[[str], Path], digits_claim: Claim
 ) -> None:
     path, scale = file(tail), SCALES.get(tail, 1.0)
     right = "sigmoid" if tail == "sigmoid" else "probabilities"
     advice = f"declare answers {right}" + (f" and scale = {scale:g}" if scale > 1 else "")
     with pytest.raises(OracleError, match=f"expected logits, .*{advice}"):
-        judged(digits_claim, path)
+        judged(digits_claim, path, answers="logits")
     assert judged(digits_claim, path, answers=right, scale=scale).verdict is Verdict.SUPPORTED
+    if tail in ("float32", "fp16", "bf16", "sigmoid"):  # the graph itself says how it ends
+        assert judged(digits_claim, path).verdict is Verdict.SUPPORTED
+    else:
+        with pytest.raises(OracleError, match="declare answers"):
+            judged(digits_claim, path)
 
 
 @pytest.mark.filterwarnings("ignore")

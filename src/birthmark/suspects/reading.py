@@ -207,16 +207,14 @@ def _pairs(row: object, name: str) -> dict[str, object]:
 
 def _place(label: object, said: Reading, task: Task, name: str) -> int:
     """The source's class that a suspect's label, number or name, stands for."""
+    known = said.labels or (() if said.order else task.names)
+    if str(label) in known:
+        return known.index(str(label))
     if said.labels:
-        text = str(label)
-        if text not in said.labels:
-            raise OracleError(
-                f"{name}: answers a label {printable(text, 40)!r} that labels does not hold; labels: "
-                f"{', '.join(said.labels)[:200]}"
-            )
-        return said.labels.index(text)
-    if not said.order and str(label) in task.names:
-        return task.names.index(str(label))
+        raise OracleError(
+            f"{name}: answers a label {printable(str(label), 40)!r} that labels does not hold; labels: "
+            f"{', '.join(said.labels)[:200]}"
+        )
     if isinstance(label, float) and label.is_integer():
         label = int(label)
     if not isinstance(label, (int, np.integer)) or isinstance(label, bool):
@@ -224,13 +222,17 @@ def _place(label: object, said: Reading, task: Task, name: str) -> int:
             f"{name}: answers with class names such as {printable(label, 40)!r}; declare labels, the suspect's name "
             f"for each of the source's {task.outputs} classes"
         )
-    number = int(label)
+    return _column(int(label), said, task, name)
+
+
+def _column(number: int, said: Reading, task: Task, name: str) -> int:
+    """The source's class that a suspect's class number stands for."""
     if said.order and number in said.order:
         return said.order.index(number)
     if not said.order and 0 <= number < task.outputs:
         return number
-    known = "order does not name it" if said.order else f"the source has classes 0 to {task.outputs - 1}"
-    raise OracleError(f"{name}: answers class {number}; {known}")
+    why = "order does not name it" if said.order else f"the source has classes 0 to {task.outputs - 1}"
+    raise OracleError(f"{name}: answers class {number}; {why}")
 
 
 def _each(
