@@ -172,7 +172,7 @@ def _from_answers(
         start_of(start)
     if not data.pool:
         raise SettingError("expected inputs to choose queries from: --pool, with inputs that no model was trained on")
-    made, parts = choice.made(), datasets.asked(data)
+    made, parts = choice.made(), datasets.chosen(data)
     with ExitStack() as stack, bar(f"asking {models.source}", quiet=quiet) as progress:
         parties, notes = opened(models, parts, place.cache, stack)
         also = Also(train=parts.parts.get("owner"), seed=choice.seed, progress=progress)

@@ -19,7 +19,7 @@ from birthmark.data import tables, tasks
 from birthmark.data.archive import npz, pair, single
 from birthmark.data.folder import image_folder
 from birthmark.data.known import DATASETS, cifar10, fashion_mnist
-from birthmark.data.roles import parts_of, whole
+from birthmark.data.roles import parts_of
 from birthmark.data.stored import UNKNOWN, Read, Stored, copies
 from birthmark.errors import DataError, nearest
 from birthmark.types import Labels, Samples
@@ -134,17 +134,6 @@ def chosen(choice: DataChoice, *, training: bool = False) -> Data:
     reads = {role: _readable(place, choice.target, choice.directory) for role, place in roles.items()}
     parts, notes = parts_of(reads, choice.seed, training)
     return Data(", ".join(roles.values()), parts, notes)
-
-
-def asked(choice: DataChoice) -> Data:
-    """What models that are there are asked: the pool, whole, and what the source was trained on, if that is given.
-
-    Raises:
-        DataError: not found, damaged, or sets that do not fit each other.
-    """
-    roles = {role: place for role in ("train", "pool") if (place := getattr(choice, role))}
-    parts, notes = whole({role: _readable(place, choice.target, choice.directory) for role, place in roles.items()})
-    return Data(choice.pool, parts, notes)
 
 
 def _readable(name: str, target: str, directory: Path | None = None) -> Read:

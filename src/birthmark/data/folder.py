@@ -111,11 +111,16 @@ def _said(path: Path, root: Path, trains: list[Path], helds: list[Path], files: 
     if trains != [root]:
         held = " and ".join(f"{p.name}/" for p in helds)
         notes.append(f"read {trains[0].name}/ as training data" + (f", {held} as held out" if held else ""))
-    usual = trains[0].relative_to(root).parts  # then the class, then the picture
-    deep = sum(len(file.relative_to(root).parts) > len(usual) + 2 for file, _ in files)
-    if deep:
-        notes.append(f"{deep} of {len(files)} pictures lie deeper inside their class folder; they belong to it")
-    beside = [p for folder in (*trains, *helds) for p in folder.iterdir() if p.is_file() and not _hidden(p.name)]
-    if beside:
-        notes.append(f"{len(beside)} files lie beside the class folders, {beside[0].name} first: left out")
-    return notes
+    return [*notes, *_deeper(trains[0], root, files), *_beside((*trains, *helds))]
+
+
+def _deeper(train: Path, root: Path, files: Labelled) -> list[str]:
+    usual = len(train.relative_to(root).parts) + 2  # then the class, then the picture
+    deep = sum(len(file.relative_to(root).parts) > usual for file, _ in files)
+    said = f"{deep} of {len(files)} pictures lie deeper inside their class folder; they belong to it"
+    return [said] if deep else []
+
+
+def _beside(folders: Sequence[Path]) -> list[str]:
+    found = [p for folder in folders for p in folder.iterdir() if p.is_file() and not _hidden(p.name)]
+    return [f"{len(found)} files lie beside the class folders, {found[0].name} first: left out"] if found else []

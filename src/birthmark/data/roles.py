@@ -32,27 +32,13 @@ def parts_of(reads: Reads, seed: int, training: bool) -> tuple[dict[str, Samples
     if missing := [role for role in ("train", "pool") if role not in reads and (training or role == "pool")]:
         raise DataError(f"data given apart: expected --{missing[0]}, got --{' and --'.join(reads)} alone")
     reads = _with_held(reads)
-    if "train" in reads and reads["train"].train.classes == UNKNOWN:
+    if training and reads["train"].train.classes == UNKNOWN:
         raise DataError("--train: expected inputs with targets, got inputs alone; name the column with --target-column")
     _alike(reads)
     stored = _numbered(reads)
     chosen = _chosen(stored, seed, training)
     notes = [note if len(reads) == 1 else f"{role}: {note}" for role, read in reads.items() for note in read.notes]
     return {part: stored[role][places] for part, (role, places) in chosen.items()}, (*notes, *_overlaps(stored))
-
-
-def whole(reads: Reads) -> tuple[dict[str, Samples], tuple[str, ...]]:
-    """The pool and, if it is given, the training data, of which nothing is cut off or trained on; and notes.
-
-    Raises:
-        DataError: shapes, forms or classes that differ.
-    """
-    if "train" not in reads or reads["train"].train.classes == UNKNOWN:
-        return {"queries": reads["pool"].train[:]}, reads["pool"].notes
-    _alike(reads)
-    stored = _numbered(reads)
-    notes = [f"{role}: {note}" for role, read in reads.items() for note in read.notes]
-    return {NAMES[role]: rows[:] for role, rows in stored.items()}, (*notes, *_overlaps(stored))
 
 
 def _with_held(reads: Reads) -> dict[str, Read]:

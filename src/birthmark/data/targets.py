@@ -30,21 +30,25 @@ def numbered(raw: Mapping[str, Values], path: Path | str) -> tuple[dict[str, Val
     Raises:
         DataError: words that the first lack, kinds that differ, or targets that cannot be what they seem.
     """
-    words: list[str] = []
-    key = next(iter(raw))
+    key, words = next(iter(raw)), list[str]()
     if raw[key].dtype.kind in "US":
-        texts = {key: _text(t, f"{path}: {key}") for key, t in raw.items()}
-        words = sorted(set(texts[key].ravel().tolist()))
-        for name, t in texts.items():
-            if strange := {str(word) for word in t.ravel().tolist()} - set(words):
-                raise DataError(f"{path}: {name} has the label {min(strange)!r}, which {key} has not")
-        raw = {key: np.searchsorted(np.array(words), t) for key, t in texts.items()}
+        raw, words = _numbers_of_words(raw, path)
     found = {key: _targets(t, f"{path}: {key}") for key, t in raw.items()}
     if len({(t.dtype, t.shape[1:]) for t in found.values()}) > 1:
         raise DataError(f"{path}: {' and '.join(raw)} are of different kinds; give them all as class numbers or values")
     if is_classes(found[key]):
         _check_labels(found[key], f"{path}: {key}")
     return found, words
+
+
+def _numbers_of_words(raw: Mapping[str, Values], path: Path | str) -> tuple[dict[str, Values], list[str]]:
+    texts = {key: _text(t, f"{path}: {key}") for key, t in raw.items()}
+    key = next(iter(texts))
+    words = sorted(set(texts[key].ravel().tolist()))
+    for name, t in texts.items():
+        if strange := {str(word) for word in t.ravel().tolist()} - set(words):
+            raise DataError(f"{path}: {name} has the label {min(strange)!r}, which {key} has not")
+    return {key: np.searchsorted(np.array(words), t) for key, t in texts.items()}, words
 
 
 def _text(t: Values, name: str) -> Values:

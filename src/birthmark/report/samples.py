@@ -101,11 +101,16 @@ def _sample(claim: Claim, i: int, source: Any, suspect: Any, labels: Sequence[st
     said, heard, agree = _top(source, labels), _top(suspect, labels), None
     if source is not None and suspect is not None and len(source) == len(suspect):
         agree = bool(source.argmax() == suspect.argmax())
-    figure = Markup("")
-    if source is not None and len(source) <= MOST_CLASSES and (suspect is None or agree is not None):
-        label = f"Query {i + 1}. Source: {said}. Suspect: {heard or 'not kept'}."
-        figure = mirror(source.tolist(), None if suspect is None else suspect.tolist(), label)
-    return Sample(i + 1, values, said, heard, figure, agree)
+    label = f"Query {i + 1}. Source: {said}. Suspect: {heard or 'not kept'}."
+    shown = suspect is None or agree is not None
+    return Sample(i + 1, values, said, heard, _figure(source, suspect, label) if shown else Markup(""), agree)
+
+
+def _figure(source: Any, suspect: Any, label: str) -> Markup:
+    """Both answers as bars, where the source's are known and few enough."""
+    if source is None or len(source) > MOST_CLASSES:
+        return Markup("")
+    return mirror(source.tolist(), None if suspect is None else suspect.tolist(), label)
 
 
 def _first_values(query: Any, form: Form) -> tuple[str, ...]:

@@ -187,19 +187,23 @@ def declared(spec: SuspectSpec, task: Task) -> SuspectSpec:
     """
     spec = spec.completed(answers="values" if task.values else "probabilities")
     said = spec.reading
-    for key, value in (("order", said.order), ("labels", said.labels)):
-        if value and len(value) != task.outputs:
-            raise SettingError(f"expected {key} for {task.outputs} classes, got {len(value)}")
+    _check_classes(said, task)
     if (said.answers == "values") != task.values:
         raise SettingError(
             f"the claim is about {'values' if task.values else 'classes'}, the suspect is declared to answer "
             f"{said.answers}"
         )
-    if said.answers == "log-odds" and task.outputs != 2:
-        raise SettingError(f"answers log-odds is one number for two classes; the claim has {task.outputs}")
     if said.scale != 1 and said.answers in ("labels", "logits", "log-odds"):
         raise SettingError(f"expected scale for probabilities, topk or sigmoid, got it for {said.answers}")
     return spec
+
+
+def _check_classes(said: Reading, task: Task) -> None:
+    for key, value in (("order", said.order), ("labels", said.labels)):
+        if value and len(value) != task.outputs:
+            raise SettingError(f"expected {key} for {task.outputs} classes, got {len(value)}")
+    if said.answers == "log-odds" and task.outputs != 2:
+        raise SettingError(f"answers log-odds is one number for two classes; the claim has {task.outputs}")
 
 
 def access(said: Reading) -> Access:

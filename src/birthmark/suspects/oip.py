@@ -148,18 +148,9 @@ def tensors(head: object, body: bytes, at: int, name: str, part: str) -> Tensors
         raise OracleError(f"{name}: expected {part} to be a list of tensors, got {printable(str(listed), 40)!r}")
     for tensor in listed:
         label, shape, kind = (field_of(tensor, key, name) for key in ("name", "shape", "datatype"))
-        about = tensor.get("parameters")
-        size = about.get("binary_data_size") if isinstance(about, Mapping) else None
         try:
             kind = kind if kind == "BYTES" else datatype_of(kind)
-            if size is None:
-                data = field_of(tensor, "data", name)
-                value = np.asarray(data, dtype=object if kind == "BYTES" else DATATYPES[kind])
-            else:
-                if not isinstance(size, int) or not 0 <= size <= len(body) - at:
-                    raise ValueError(f"binary_data_size {size!r} of {len(body) - at} bytes")
-                value = _from_bytes(body[at : at + size], kind)
-                at += size
+            value, at = _value(tensor, kind, body, at, name)
             if str(label) in found:
                 raise ValueError("it is named twice")
             found[str(label)] = value.reshape(_sides(shape))
@@ -169,6 +160,18 @@ def tensors(head: object, body: bytes, at: int, name: str, part: str) -> Tensors
                 f"datatype {printable(str(kind), 10)} ({printable(str(error), 80)})"
             ) from None
     return found
+
+
+def _value(tensor: Mapping[str, object], kind: str, body: bytes, at: int, name: str) -> tuple[NDArray[np.generic], int]:
+    """One tensor's numbers, from its JSON or from the body, and where the next one's begin there."""
+    about = tensor.get("parameters")
+    size = about.get("binary_data_size") if isinstance(about, Mapping) else None
+    if size is None:
+        data = field_of(tensor, "data", name)
+        return np.asarray(data, dtype=object if kind == "BYTES" else DATATYPES[kind]), at
+    if not isinstance(size, int) or not 0 <= size <= len(body) - at:
+        raise ValueError(f"binary_data_size {size!r} of {len(body) - at} bytes")
+    return _from_bytes(body[at : at + size], kind), at + size
 
 
 def _sides(shape: object) -> list[int]:

@@ -230,16 +230,19 @@ def layout_of(wanted: Sequence[int], d: Sequence[int]) -> str:
     """
     if not wanted:
         return ""
-    candidates = {"nchw": tuple(d), "nhwc": (*d[1:], d[0]) if len(d) == 3 else (), "flat": (prod(d),)}
-    fits = [
-        name
-        for name, shape in candidates.items()
-        if len(shape) == len(wanted) and all(w in (-1, s) for w, s in zip(wanted, shape, strict=True))
-    ]
+    fits = _fitting(wanted, d)
     if not fits:
         raise SettingError(
             f"the suspect wants inputs of shape {list(wanted)}, the claim's are {list(d)}: it was made for another task"
         )
-    if "nchw" in fits and "nhwc" in fits and any(w == -1 for w in wanted):
-        return ""  # free sizes fit both: to be declared
-    return fits[0]
+    twice = {"nchw", "nhwc"} <= set(fits) and -1 in wanted  # free sizes fit both: to be declared
+    return "" if twice else fits[0]
+
+
+def _fitting(wanted: Sequence[int], d: Sequence[int]) -> list[str]:
+    candidates = {"nchw": tuple(d), "nhwc": (*d[1:], d[0]) if len(d) == 3 else (), "flat": (prod(d),)}
+    return [
+        name
+        for name, shape in candidates.items()
+        if len(shape) == len(wanted) and all(w in (-1, s) for w, s in zip(wanted, shape, strict=True))
+    ]

@@ -163,13 +163,18 @@ def _as_in(module: nn.Module, tensors: dict[str, torch.Tensor], path: Path) -> d
         prefix = next((p for p in WRAPPERS if all(key.startswith(p) for key in tensors)), "")
         tensors = {key.removeprefix(prefix): value for key, value in tensors.items()}
     for key, value in tensors.items():
-        if not value.is_floating_point() and (key not in known or known[key].is_floating_point()):
-            kind = str(value.dtype).removeprefix("torch.")
-            raise ArtifactError(
-                f"{path}: its weights are quantised ({printable(key, 80)} is {kind}), and their scales are not "
-                "applied here; save them in float32, or export the model as ONNX"
-            )
+        if key not in known or known[key].is_floating_point():
+            _require_real(key, value, path)
     return tensors
+
+
+def _require_real(key: str, value: torch.Tensor, path: Path) -> None:
+    if not value.is_floating_point():
+        kind = str(value.dtype).removeprefix("torch.")
+        raise ArtifactError(
+            f"{path}: its weights are quantised ({printable(key, 80)} is {kind}), and their scales are not applied "
+            "here; save them in float32, or export the model as ONNX"
+        )
 
 
 def make_network(card: ModelHead) -> nn.Module:
@@ -259,14 +264,18 @@ def _archive(path: Path) -> dict[str, torch.Tensor]:
             f"{path}: no state dict that can be read without running code ({type(error).__name__}: {said}); save "
             "model.state_dict(), or export the model as ONNX"
         ) from None
-    for name in ("", *NESTED):
-        state = found.get(name) if name and isinstance(found, dict) else found
-        if isinstance(state, dict) and state and all(isinstance(value, torch.Tensor) for value in state.values()):
+    inside = [found.get(name) for name in NESTED] if isinstance(found, dict) else []
+    for state in (found, *inside):
+        if _is_state(state):
             return {str(key): value for key, value in state.items()}
     holds = ", ".join(map(str, list(found)[:8])) if isinstance(found, dict) else type(found).__name__
     raise ArtifactError(
         f"{path}: expected a state dict, or one under {', '.join(NESTED)}; it holds {printable(holds, 200)}"
     )
+
+
+def _is_state(state: object) -> bool:
+    return isinstance(state, dict) and bool(state) and all(isinstance(v, torch.Tensor) for v in state.values())
 
 
 def _refuse_pickles(path: Path) -> None:
