@@ -8,7 +8,7 @@ import pytest
 
 from birthmark.claim import Claim, Task
 from birthmark.errors import ArtifactError, SettingError, ShapeError
-from birthmark.inputs import from_bytes, packed, query_digest, records, texts, to_bytes, unpacked
+from birthmark.inputs import from_bytes, given, packed, query_digest, records, texts, to_bytes, unpacked
 from birthmark.methods.cem import CEM
 from birthmark.methods.kinship import Kinship
 from birthmark.oracle import Function
@@ -120,3 +120,10 @@ def test_methods_that_change_inputs_refuse_texts_and_tokens(owner: Owner) -> Non
     tokens = replace(owner, pool=Samples(np.array([[1], [2]]), np.array([0, 1]), 10))
     with pytest.raises(SettingError, match="whole numbers"):
         check_inputs(tokens, CEM())
+
+
+def test_functions_get_lists_of_texts_and_of_records() -> None:
+    assert given(texts(["a", "ä"]), Form.TEXT) == ["a", "ä"]
+    assert given(records([{"a": None}]), Form.RECORDS) == [{"a": None}]
+    numbers = np.arange(3)
+    assert given(numbers, Form.NUMBERS) is not numbers

@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def buckets(text: str) -> list[int]:
     """Numbers of a text's words and of its pairs of words."""
     if text not in KNOWN:
         words = text.lower().split() or [""]
-        pairs = [f"{a} {b}" for a, b in zip(words, words[1:], strict=False)]
+        pairs = [f"{a} {b}" for a, b in pairwise(words)]
         KNOWN[text] = [zlib.crc32(part.encode()) % BUCKETS for part in (*words, *pairs)]
     return KNOWN[text]
 

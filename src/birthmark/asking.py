@@ -1,16 +1,16 @@
 """Whatever answers as an oracle: functions, arrays of answers, estimators, networks."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from birthmark.answers import ENOUGH
 from birthmark.errors import OracleError, SettingError
-from birthmark.inputs import query_digest
+from birthmark.inputs import given, query_digest
 from birthmark.oracle import Function, Oracle
-from birthmark.types import Access, Answers, Array, Floats
+from birthmark.types import Access, Answers, Array, Floats, Form
 
 if TYPE_CHECKING:
     from torch import nn
@@ -27,21 +27,25 @@ Model = Oracle | Estimator | Callable[[Array], ArrayLike] | ArrayLike
 
 
 class Predict(Function):
-    """A function (inputs -> probabilities, class numbers or values) as an oracle; it gets a copy of its inputs.
+    """A function (inputs -> probabilities, class numbers or values) as an oracle; it gets a copy of its inputs: texts
+    are a list, records a list of dicts.
 
     Raises:
         SettingError: class numbers, and nobody knows of how many classes.
     """
 
     def __init__(
-        self, function: Callable[[Array], ArrayLike], name: str, first: Array, outputs: int, kind: str
+        self, function: Callable[[Any], ArrayLike], name: str, first: Array, outputs: int, kind: str, form: Form
     ) -> None:
-        rows = rows_of(function(np.array(first[:ENOUGH])), name)
+        self.form = form
+        rows = rows_of(function(given(first[:ENOUGH], form)), name)
         super().__init__(function, kind_of(rows, name, kind), name)
         self.outputs = classes_of(self.answers, outputs, name)
 
     def __call__(self, inputs: Array) -> Floats:
-        return one_hot(rows_of(self.function(np.array(inputs)), self.name), self.outputs, self.name)
+        return one_hot(
+            rows_of(self.function(cast("Array", given(inputs, self.form))), self.name), self.outputs, self.name
+        )
 
 
 class Known(Oracle):
@@ -66,7 +70,9 @@ class Known(Oracle):
         return self.rows[places]
 
 
-def oracle_of(model: Model, name: str, inputs: Array, *, outputs: int = 0, kind: str = "") -> Oracle:
+def oracle_of(
+    model: Model, name: str, inputs: Array, *, outputs: int = 0, kind: str = "", form: Form = Form.NUMBERS
+) -> Oracle:
     """A model as an oracle.
 
     Args:
@@ -74,6 +80,7 @@ def oracle_of(model: Model, name: str, inputs: Array, *, outputs: int = 0, kind:
         inputs: some that it is asked first, to see what it answers.
         outputs: number of classes, if it is known.
         kind: "values" for regressors and generators.
+        form: of the inputs.
 
     Raises:
         SettingError: answers of another length, or of no kind that is known.
@@ -81,13 +88,13 @@ def oracle_of(model: Model, name: str, inputs: Array, *, outputs: int = 0, kind:
     if isinstance(model, Oracle):
         return model
     if kind != "values" and isinstance(model, Estimator):
-        return Predict(model.predict_proba, name, inputs, outputs, kind)
+        return Predict(model.predict_proba, name, inputs, outputs, kind, form)
     if hasattr(model, "state_dict"):
         from birthmark.workshop.whitebox import Open
 
         return Open(cast("nn.Module", model), Answers(kind or "logits"), name)
     if callable(model):
-        return Predict(model, name, inputs, outputs, kind)
+        return Predict(model, name, inputs, outputs, kind, form)
     return Known(cast("ArrayLike", model), name, inputs, outputs, kind)
 
 

@@ -93,7 +93,7 @@ def enroll(
     names, inputs = also.names or named(len(twins), len(references), len(also.treated)), given.inputs
     kind = "values" if given.labelled and not given.classes else ""
     oracles = [
-        oracle_of(one, name, inputs, outputs=max(given.classes, 0), kind=kind)
+        oracle_of(one, name, inputs, outputs=max(given.classes, 0), kind=kind, form=given.form)
         for one, name in zip(everybody, names, strict=True)
     ]
     samples, notes = distinct(given)

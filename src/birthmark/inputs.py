@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from birthmark.errors import ShapeError
 
 if TYPE_CHECKING:
-    from birthmark.types import Array, Labels
+    from birthmark.types import Array, Form, Labels
 
 STRINGS = np.dtypes.StringDType()
 FLOATS, WHOLE = np.dtype("<f4"), np.dtype("<i8")  # numbers as they are kept, hashed and sent
@@ -59,6 +59,14 @@ def plain(inputs: NDArray[np.generic]) -> "Array":
         return cast("Array", inputs)
     kind = WHOLE if inputs.dtype.kind in "iu" else FLOATS
     return np.ascontiguousarray(inputs, dtype=kind)
+
+
+def given(inputs: "Array", form: "Form") -> object:
+    """A copy of inputs as people's functions take them: an array, a list of texts, or a list of dicts."""
+    if not are_strings(inputs):
+        return np.array(inputs)
+    strings: list[str] = inputs.tolist()
+    return [json.loads(text) for text in strings] if form == "records" else strings
 
 
 def packed(strings: "Array") -> "tuple[bytes, Labels]":

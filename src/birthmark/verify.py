@@ -101,7 +101,7 @@ def verify(
 def suspect_of(claim: Claim, suspect: Model) -> Oracle:
     """What answers as the claim's task says, as an oracle."""
     kind = "values" if claim.task.values else ""
-    return oracle_of(suspect, "suspect", claim.queries, outputs=claim.task.outputs, kind=kind)
+    return oracle_of(suspect, "suspect", claim.queries, outputs=claim.task.outputs, kind=kind, form=claim.task.form)
 
 
 def fitting(claim: Claim, oracle: Oracle, needs: Access) -> Oracle:

@@ -102,7 +102,7 @@ def test_sets_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"--pool: expected numbers of shape .* got text"):
         data.chosen(DataChoice(train=train, pool=texts(tmp_path / "b.jsonl", ["a"])))
     with pytest.raises(DataError, match="--train: expected inputs with targets, got inputs alone"):
-        data.chosen(DataChoice(train=other, pool=other))
+        data.chosen(DataChoice(train=other, pool=other), training=True)
     pixels = arrays(tmp_path / "c", (X * 9 % 255).astype(np.uint8), np.arange(120) % 3)
     with pytest.raises(DataError, match="--pool: its values end at 1, others at 255"):
         data.chosen(DataChoice(train=pixels, pool=train))

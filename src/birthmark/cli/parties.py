@@ -50,7 +50,8 @@ def opened(models: "ModelsChoice", parts: Data, cache: Path, stack: ExitStack) -
     several = [_matching(some) for some in (models.twins, models.references, models.treated)]
     targets = [models.source, *(target for some in several for target in some)]
     outputs = models.classes or (pool.outputs if pool.classes >= 0 else 0)
-    task = Task(pool.shape, outputs or GUESSED, not pool.classes, pool.form)
+    names = pool.names if len(pool.names) == outputs else ()
+    task = Task(pool.shape, outputs or GUESSED, not pool.classes, pool.form, names)
     if not outputs:
         first = _opened(models, models.source, task, cache, stack)
         task = replace(task, outputs=int(first(pool.inputs[:1]).shape[1]))

@@ -33,7 +33,9 @@ def open_code(name: str, spec: SuspectSpec, task: Task | None) -> Oracle:
         raise SettingError(f"{name}: the shape of inputs must be known to ask it; give --shape")
     kind = spec.reading.kind or ("values" if task.values else "")
     with _told(name, task):
-        found = Asked(oracle_of(_made(imported(name)), name, probe(task), outputs=task.outputs, kind=kind), task)
+        found = Asked(
+            oracle_of(_made(imported(name)), name, probe(task), outputs=task.outputs, kind=kind, form=task.form), task
+        )
     found.identity = {"place": name, "sha256": code_digest(name)}
     return translated(found, spec, task)
 
