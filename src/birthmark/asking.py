@@ -1,7 +1,7 @@
 """Whatever answers as an oracle: functions, arrays of answers, estimators, networks."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -35,10 +35,10 @@ class Predict(Function):
     """
 
     def __init__(
-        self, function: Callable[[Any], ArrayLike], name: str, first: Array, outputs: int, kind: str, form: Form
+        self, function: Callable[[Array], ArrayLike], name: str, first: Array, outputs: int, kind: str, form: Form
     ) -> None:
         self.form = form
-        rows = rows_of(function(given(first[:ENOUGH], form)), name)
+        rows = rows_of(function(cast("Array", given(first[:ENOUGH], form))), name)
         super().__init__(function, kind_of(rows, name, kind), name)
         self.outputs = classes_of(self.answers, outputs, name)
 

@@ -63,15 +63,19 @@ def _target(columns: Columns, name: str, wanted: str) -> str:
 
 
 def _labels(values: Sequence[object], name: str, words: Sequence[str]) -> Values:
-    gaps = [row for row, value in enumerate(values, 1) if value in (None, "")]
-    if gaps:
-        raise DataError(f"{name}: {len(gaps)} rows have no value, row {gaps[0]} first; leave those rows out")
+    _require_no_gaps(values, name)
     whole = all(isinstance(value, int) for value in values)
     if words and whole:
         return _worded(np.array(values, dtype=np.int64), words, name)
     numbers = all(_number(value) or whole for value in values)
     kind = np.int64 if whole else np.float64
     return np.array(values, dtype=kind) if numbers else np.array([str(value) for value in values])
+
+
+def _require_no_gaps(values: Sequence[object], name: str) -> None:
+    gaps = [row for row, value in enumerate(values, 1) if value in (None, "")]
+    if gaps:
+        raise DataError(f"{name}: {len(gaps)} rows have no value, row {gaps[0]} first; leave those rows out")
 
 
 def _worded(numbers: Labels, words: Sequence[str], name: str) -> Values:

@@ -29,16 +29,20 @@ def parts_of(reads: Reads, seed: int, training: bool) -> tuple[dict[str, Samples
     Raises:
         DataError: shapes, forms or classes that differ, or no targets where they are needed.
     """
-    if missing := [role for role in ("train", "pool") if role not in reads and (training or role == "pool")]:
-        raise DataError(f"data given apart: expected --{missing[0]}, got --{' and --'.join(reads)} alone")
+    _there(reads, training)
     reads = _with_held(reads)
-    if training and reads["train"].train.classes == UNKNOWN:
-        raise DataError("--train: expected inputs with targets, got inputs alone; name the column with --target-column")
     _alike(reads)
     stored = _numbered(reads)
     chosen = _chosen(stored, seed, training)
     notes = [note if len(reads) == 1 else f"{role}: {note}" for role, read in reads.items() for note in read.notes]
     return {part: stored[role][places] for part, (role, places) in chosen.items()}, (*notes, *_overlaps(stored))
+
+
+def _there(reads: Reads, training: bool) -> None:
+    if missing := [role for role in ("train", "pool") if role not in reads and (training or role == "pool")]:
+        raise DataError(f"data given apart: expected --{missing[0]}, got --{' and --'.join(reads)} alone")
+    if training and reads["train"].train.classes == UNKNOWN:
+        raise DataError("--train: expected inputs with targets, got inputs alone; name the column with --target-column")
 
 
 def _with_held(reads: Reads) -> dict[str, Read]:

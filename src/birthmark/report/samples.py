@@ -8,7 +8,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any
 
 import numpy as np
 from markupsafe import Markup
@@ -94,8 +93,8 @@ def samples(claim: Claim, source: Floats | None, suspect: Floats | None, labels:
     ]
 
 
-def _sample(claim: Claim, i: int, source: Any, suspect: Any, labels: Sequence[str]) -> Sample:
-    values = () if is_picture(claim.task.shape) else _first_values(claim.queries[i], claim.task.form)
+def _sample(claim: Claim, i: int, source: Floats | None, suspect: Floats | None, labels: Sequence[str]) -> Sample:
+    values = () if is_picture(claim.task.shape) else _first_values(claim, i)
     if claim.task.values:
         return Sample(i + 1, values, _numbers(source), _numbers(suspect), Markup(""), None)
     said, heard, agree = _top(source, labels), _top(suspect, labels), None
@@ -106,29 +105,33 @@ def _sample(claim: Claim, i: int, source: Any, suspect: Any, labels: Sequence[st
     return Sample(i + 1, values, said, heard, _figure(source, suspect, label) if shown else Markup(""), agree)
 
 
-def _figure(source: Any, suspect: Any, label: str) -> Markup:
+def _figure(source: Floats | None, suspect: Floats | None, label: str) -> Markup:
     """Both answers as bars, where the source's are known and few enough."""
     if source is None or len(source) > MOST_CLASSES:
         return Markup("")
     return mirror(source.tolist(), None if suspect is None else suspect.tolist(), label)
 
 
-def _first_values(query: Any, form: Form) -> tuple[str, ...]:
-    if form is Form.TEXT:
-        return (query if len(query) <= LONGEST else query[:LONGEST] + "…",)
-    if form is Form.RECORDS:
-        return tuple(f"{key}: {value}"[:LONGEST] for key, value in list(json.loads(query).items())[:12])
-    flat = query.ravel()
+def _first_values(claim: Claim, i: int) -> tuple[str, ...]:
+    if claim.task.form is not Form.NUMBERS:
+        return _first_words(str(claim.queries[i]), claim.task.form)
+    flat = claim.queries[i].ravel()
     return (*(number(float(v)) for v in flat[:6]), *(["…"] if len(flat) > 6 else []))
 
 
-def _numbers(row: Any) -> str:
+def _first_words(text: str, form: Form) -> tuple[str, ...]:
+    if form is Form.RECORDS:
+        return tuple(f"{key}: {value}"[:LONGEST] for key, value in list(json.loads(text).items())[:12])
+    return (text if len(text) <= LONGEST else text[:LONGEST] + "…",)
+
+
+def _numbers(row: Floats | None) -> str:
     if row is None:
         return ""
     return ", ".join(number(float(v)) for v in row[:4]) + (f", … ({len(row)} values)" if len(row) > 4 else "")
 
 
-def _top(row: Any, labels: Sequence[str]) -> str:
+def _top(row: Floats | None, labels: Sequence[str]) -> str:
     if row is None:
         return ""
     best = int(row.argmax())

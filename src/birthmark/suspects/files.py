@@ -107,13 +107,16 @@ def parts_of(path: Path) -> list[Path]:
     """A file and what belongs to it beside it, or all files of a folder."""
     if path.is_dir():
         return [file for file in sorted(path.rglob("*")) if file.is_file()]
-    if path.name.endswith(INDEX):
-        return [path, *(file for file in sorted(path.parent.glob("*.safetensors")))]
-    if path.suffix.lower() != ".onnx":
-        return [file for file in (path, path.with_suffix(".json")) if file.is_file()]
-    text = path.read_bytes()  # its external data are files beside it that it names
+    if path.name.endswith(INDEX) or path.suffix.lower() == ".onnx":
+        return [path, *_named_in(path)]
+    return [file for file in (path, path.with_suffix(".json")) if file.is_file()]
+
+
+def _named_in(path: Path) -> list[Path]:
+    """Files of weights beside a graph or an index that it names."""
+    text = path.read_bytes()
     others = [file for file in sorted(path.parent.iterdir()) if file.is_file() and file != path]
-    return [path, *(file for file in others if file.name.encode("utf-8", "surrogateescape") in text)]
+    return [file for file in others if file.name.encode("utf-8", "surrogateescape") in text]
 
 
 def open_here(path: Path, spec: SuspectSpec, task: Task | None) -> Oracle:

@@ -90,8 +90,7 @@ class OnnxFile(Oracle):
 
     def _run(self, x: Inputs) -> Floats:
         n = len(x)
-        if self.fixed and n < self.fixed:
-            x = np.concatenate([x, np.repeat(x[-1:], self.fixed - n, axis=0)])
+        x = self._padded(x)
         one = "" if len(x) == 1 else "; declare batch = 1 if the graph holds a batch of one"
         try:
             fed = self.feed.of(x, self.spec.writing.columns)
@@ -107,6 +106,10 @@ class OnnxFile(Oracle):
             got = answer.shape if isinstance(answer, np.ndarray) else type(answer).__name__
             raise OracleError(f"{self.name}: expected answers to {len(x)} queries, got {got}{one}")
         return rows(answer[:n], n, self.spec.reading, self.task, self.name)
+
+    def _padded(self, x: Inputs) -> Inputs:
+        lacking = max(self.fixed - len(x), 0)
+        return np.concatenate([x, np.repeat(x[-1:], lacking, axis=0)]) if lacking else x
 
 
 def open_onnx(path: Path, spec: SuspectSpec, task: Task) -> Oracle:
@@ -131,13 +134,18 @@ def open_onnx(path: Path, spec: SuspectSpec, task: Task) -> Oracle:
 
 def _feed(kinds: Mapping[str, str], spec: SuspectSpec, task: Task, path: Path) -> Feed:
     wanted = spec.writing.input_name
-    if not wanted and len(kinds) > 1:
-        if task.form is Form.RECORDS or set(spec.writing.columns) == set(kinds):
-            return Feed("", {name: _element(kind, name, path) for name, kind in kinds.items()})
-        rest = {name: int("mask" in name) for name in kinds if name in BESIDE}
-        if task.form is Form.NUMBERS and len(rest) == len(kinds) - 1 and TOKENS in kinds:
-            return Feed(TOKENS, extra=rest)
-    return Feed(_one(list(kinds), wanted, "input", path))
+    if wanted or len(kinds) < 2:
+        return Feed(_one(list(kinds), wanted, "input", path))
+    if task.form is Form.RECORDS or set(spec.writing.columns) == set(kinds):
+        return Feed("", {name: _element(kind, name, path) for name, kind in kinds.items()})
+    return _tokens(list(kinds), task) or Feed(_one(list(kinds), "", "input", path))
+
+
+def _tokens(names: list[str], task: Task) -> Feed | None:
+    """How token ids are fed to a graph that wants a mask of them, too; None if it is no such graph."""
+    rest = {name: int("mask" in name) for name in names if name in BESIDE}
+    mine = task.form is Form.NUMBERS and TOKENS in names and len(rest) == len(names) - 1
+    return Feed(TOKENS, extra=rest) if mine else None
 
 
 def _element(kind: str, name: str, path: Path) -> type[np.generic]:
