@@ -118,7 +118,7 @@ def imprint(
 
     torch.set_num_threads(1)
     secret, digest = date.key(keys.secret)
-    parts, ring = datasets.chosen(data), Keyring.load(keys.keyring)
+    parts, ring = datasets.chosen(data, training=True), Keyring.load(keys.keyring)
     how = Tuning(epochs=strength.epochs, rate=strength.rate, agreement=strength.agreement)
     files, key = Files(source, places.out, places.claim, places.split), ring.client(secret, "imprint")
     found = imprinted(files, parts, key, how, eps=strength.eps, date=digest, seed=strength.seed)

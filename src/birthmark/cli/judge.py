@@ -141,7 +141,7 @@ def _with_models(
     from birthmark.zoo.catalogue import executor
     from birthmark.zoo.store import Store
 
-    parts = datasets.chosen(data)
+    parts = datasets.chosen(data, training=True)
     theirs = datasets.load(known.pool, seed=data.seed, directory=data.directory) if known.pool else None
     foreign = is_code(making.recipe) or is_code(source.architecture)
     if foreign and not known.sandbox:
