@@ -71,18 +71,21 @@ def _folders(path: Path) -> dict[str, Path]:
 
 def _layout(path: Path) -> tuple[Path, list[Path], list[Path]]:
     """Where the classes are, and the folders of training and of held-out classes."""
-    root = path
-    for _ in range(3):  # an archive often unpacks to a folder in a folder
-        inside = _folders(root)
-        only = next(iter(inside.values())) if len(inside) == 1 else None
-        if only is None or only.name.casefold() in TRAIN or len(_folders(only)) < 2:
-            break
-        root = only
-    inside = _folders(root)
-    parts = {name.casefold(): p for name, p in inside.items()}
+    root = _unpacked(path)
+    parts = {name.casefold(): p for name, p in _folders(root).items()}
     if parts.keys() & TRAIN and parts.keys() <= TRAIN | HELD:
         return root, [parts[n] for n in sorted(TRAIN & parts.keys())], [parts[n] for n in sorted(HELD & parts.keys())]
     return root, [root], []
+
+
+def _unpacked(root: Path) -> Path:
+    """The folder inside, where an archive was unpacked to a folder in a folder."""
+    for _ in range(3):
+        inside = list(_folders(root).values())
+        if len(inside) != 1 or inside[0].name.casefold() in TRAIN or len(_folders(inside[0])) < 2:
+            break
+        root = inside[0]
+    return root
 
 
 def _files(roots: Sequence[Path], names: Sequence[str]) -> Labelled:

@@ -61,9 +61,14 @@ def _typed(cells: Sequence[str]) -> Sequence[object]:
     kinds = {cell: _float(cell) for cell in cells if not _missing(cell)}
     if not kinds or None in kinds.values():
         return [None if _missing(cell) else cell for cell in cells]
-    whole = all("." not in cell and cast(float, value).is_integer() for cell, value in kinds.items())
-    numbers = {cell: int(cast(float, value)) if whole else value for cell, value in kinds.items()}
+    numbers = _numbers(cast("Mapping[str, float]", kinds))
     return [numbers.get(cell) for cell in cells]
+
+
+def _numbers(kinds: Mapping[str, float]) -> Mapping[str, float]:
+    """Each cell's number, whole if all are."""
+    whole = all("." not in cell and value.is_integer() for cell, value in kinds.items())
+    return {cell: int(value) for cell, value in kinds.items()} if whole else kinds
 
 
 def _missing(cell: str) -> bool:

@@ -69,6 +69,12 @@ def _targets(t: Values, name: str) -> Values:
     flat = t.reshape(len(t), -1)
     if t.dtype.kind in "bui" and flat.shape[1] == 1:
         return _class_numbers(flat[:, 0], name)
+    _require_values(t, flat, name)
+    return flat.astype(np.float32)
+
+
+def _require_values(t: Values, flat: Values, name: str) -> None:
+    """Refuse what looks like classes in another form than numbers."""
     if _one_hot(flat):
         raise DataError(f"{name}: one-hot rows; give class numbers, targets.argmax(axis=1)")
     if t.ndim == 1 and _look_like_labels(t):
@@ -76,7 +82,6 @@ def _targets(t: Values, name: str) -> Values:
             f"{name}: the whole numbers {t.min():g} to {t.max():g} stored as {t.dtype}; give class numbers as "
             "integers, targets.astype(int), or values to predict as a column, targets[:, None]"
         )
-    return flat.astype(np.float32)
 
 
 def _class_numbers(t: Values, name: str) -> Values:

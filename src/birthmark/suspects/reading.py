@@ -273,11 +273,16 @@ def _placed(scores: Mapping[str, object], said: Reading, task: Task, name: str) 
     row = np.zeros(task.outputs)
     known = [label for label in scores if label in said.labels]
     others = len(known) == task.outputs and said.answers != "labels"
-    for label in known if others else scores:
-        if said.answers == "topk" and isinstance(label, int) and said.order and label not in said.order:
-            continue  # a class that the source does not have
+    for label in known if others else _shared(scores, said):
         row[_place(label, said, task, name)] = _number(scores[label], label, name)
     return row, sum(_number(score, label, name) for label, score in scores.items()) if others else 0.0
+
+
+def _shared(scores: Mapping[str, object], said: Reading) -> list[str]:
+    """Labels but for those numbers, among the top classes, that stand for classes which the source does not have."""
+    if said.answers != "topk" or not said.order:
+        return list(scores)
+    return [label for label in scores if not isinstance(label, int) or label in said.order]
 
 
 def _number(score: object, label: str, name: str) -> float:
