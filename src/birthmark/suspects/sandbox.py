@@ -23,7 +23,7 @@ from birthmark.errors import ArtifactError, BirthmarkError, OracleError
 from birthmark.inputs import to_bytes
 from birthmark.oracle import Oracle
 from birthmark.secrets import printable
-from birthmark.suspects import child
+from birthmark.suspects import child, files
 from birthmark.suspects.description import SuspectSpec
 from birthmark.suspects.files import refuse_others
 from birthmark.types import Access, Answers, Array, Floats
