@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import kstest
 
+import docs_claims
 import docs_innocents
 from birthmark import stats
 from birthmark.bench import tables
@@ -369,6 +370,9 @@ def limits(folder: str, by: str) -> str:
 
 KINDS: dict[str, Callable[..., str]] = {
     "accusations": lambda *folders: table(*docs_innocents.accusations(*folders)),
+    "accusers": lambda name: table(*docs_claims.accusers(name)),
+    "upheld": lambda *names: table(*docs_claims.upheld(*names)),
+    "ground-keys": lambda: table(*docs_claims.keys()),
     "thefts": lambda *folders: table(*docs_innocents.thefts(*folders)),
     **{"groups": groups, "tiers": tiers, "main": main, "query-sets": query_sets},
     **{"marks": marks, "unmarked": unmarked},

@@ -72,7 +72,7 @@ class Task:
 TASKS = {
     "digits": Task("digits", "mlp", {"epochs": 10, "batch": 32}, 240, 4, 99, 40, 80),
     "garments": Task(
-        "garments-mlp", "mlp:width=96", {"epochs": 12, "batch": 64, "rate": 3e-3, "bf16": False}, 40, 1, 19, 10, 200
+        "garments-mlp", "mlp:width=32", {"epochs": 6, "batch": 128, "rate": 5e-3, "bf16": False}, 40, 1, 19, 4, 200
     ),
 }
 KINDS = (  # of innocents: split, recipe, whether they start where the source does

@@ -32,7 +32,7 @@ from birthmark.marks.keyring import ClientKey, Keyring, lenient
 from birthmark.marks.keys import Secret
 from birthmark.notary import signing, stamps
 from birthmark.notary.commitments import Drawn
-from birthmark.notary.keyed import NUMBERS, claim_of, master_of, ring_of
+from birthmark.notary.keyed import FIELDS, NUMBERS, claim_of, master_of, ring_of
 from birthmark.notary.signing import new_key
 from birthmark.stats import clopper_pearson
 from birthmark.types import Floats
@@ -75,7 +75,7 @@ def judged(ring: Keyring, master: Secret, module: nn.Module) -> tuple[bool, floa
     claim = DynaMarks(HEAVY, placebos=PLACEBOS, key=ClientKey("c", master, ring)).claim()
     claims = [claim_of(claim, ring, master, "c", number) for number in range(NUMBERS)]
     rows = shown(module)(ring.queries)
-    found = [conclude(one, rows, 0.05 / NUMBERS, "placebos") for one in claims]
+    found = [conclude(one, rows, 0.05 / (NUMBERS * len(FIELDS)), "placebos") for one in claims]
     return any(one.verdict is Verdict.SUPPORTED for one in found), min(one.standing.p for one in found)
 
 

@@ -24,7 +24,9 @@ from birthmark.notary.workbench import judges
 from birthmark.oracle import Function, Oracle
 from birthmark.types import Answers
 from birthmark.verify import verify
+from birthmark.watermark import Watermark
 from birthmark.watermarks.dynamarks import DynaMarks
+from birthmark.watermarks.imprint import Imprint
 from birthmark.workshop.card import Card
 from birthmark.workshop.marking import make_keyring
 from birthmark.workshop.owner import Owner
@@ -78,17 +80,19 @@ def case_of(claim: Claim, who: Oracle, made: Commitment | None, drawn: Drawn | N
     return Case(Sealed({"transcript.jsonl": b""}, "k", "now"), evidence.as_dict(), claim, evidence, made, drawn, NOW)
 
 
-def marked(owner: Owner, key: ClientKey) -> Oracle:
+def marked(owner: Owner, mark: Watermark) -> Oracle:
     """A suspect that learnt the marked answers perfectly."""
-    mark = DynaMarks("heavy", placebos=199, key=key)
     return Function(lambda rows: mark.mark(rows, probabilities(owner.source, rows)), Answers.PROBABILITIES, "suspect")
 
 
-def test_a_drawn_key_is_upheld_without_any_twin(owner: Owner, ring: Keyring, digits: Data) -> None:
+@pytest.mark.parametrize("mark", [DynaMarks("heavy", placebos=199), Imprint(eps=0.2, placebos=199)])
+def test_a_drawn_key_is_upheld_without_any_twin(
+    mark: DynaMarks | Imprint, owner: Owner, ring: Keyring, digits: Data
+) -> None:
     made, drawn = committed()
-    key = ring.client(master_of(drawn), "acme")
-    suspect = marked(owner, key)
-    case = case_of(claim_with(key), suspect, made, drawn)
+    signed = replace(mark, key=ring.client(master_of(drawn), "acme"))
+    suspect = marked(owner, signed)
+    case = case_of(signed.claim(), suspect, made, drawn)
     own = judges(owner, digits, digits["test"], 2**100 + 1)
     asked = asked_with_key(case, own, suspect, chosen=True)
     assert asked.outcome is Outcome.HELD, asked.words
@@ -96,7 +100,9 @@ def test_a_drawn_key_is_upheld_without_any_twin(owner: Owner, ring: Keyring, dig
     assert direction(case, KNOWN).outcome is Outcome.HELD
     done = [key_check(case, KNOWN), asked, Check("source", Outcome.HELD, "")]
     case = replace(case, stated={**case.stated, "transcript": EMPTY})
-    case = replace(case, commitment=replace(made, fixed={**made.fixed, "settings": dict(case.claim.settings)}))
+    case = replace(
+        case, commitment=replace(made, fixed={**made.fixed, "method": mark.name, "settings": dict(case.claim.settings)})
+    )
     found = judge(replace(case, drawn=draw(case.commitment, VALUE, SECRET)), KNOWN, done)  # type: ignore[arg-type]
     assert found.finding is Finding.UPHELD, found.reason
 
@@ -131,7 +137,7 @@ def test_a_key_that_was_searched_is_not(owner: Owner, ring: Keyring, digits: Dat
 def test_a_value_that_nobody_looked_up_leaves_it_open(owner: Owner, ring: Keyring) -> None:
     made, drawn = committed()
     key = ring.client(master_of(drawn), "acme")
-    case = case_of(claim_with(key), marked(owner, key), made, drawn)
+    case = case_of(claim_with(key), marked(owner, DynaMarks("heavy", placebos=199, key=key)), made, drawn)
     assert key_check(case, Known()).outcome is Outcome.NOT_DONE
     assert key_check(case, Known(value="cd" * 32)).outcome is Outcome.FAILED
     assert key_check(case, replace(KNOWN, published=NOW)).outcome is Outcome.FAILED

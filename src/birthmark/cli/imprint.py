@@ -46,8 +46,7 @@ class KeyDate:
 
         if self.drawn is not None:
             drawn = Drawn.read(self.drawn.read_bytes(), str(self.drawn))
-            seed = drawn.seed("imprint").to_bytes(16, "big")
-            return Secret(sha256(b"birthmark/imprint/1" + seed).digest()), sha256(drawn.blob).hexdigest()
+            return Secret(drawn.key("master")), sha256(drawn.blob).hexdigest()
         if not self.undated:
             raise SettingError(
                 "a key without a date proves little: it could have been searched for. Commit first (birthmark commit, "

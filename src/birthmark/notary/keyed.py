@@ -5,13 +5,14 @@ a master that was drawn after the commitment and a name that the commitment fixe
 of the judge's, with placebo keys of the judge's, and with source and references asked again.
 """
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from birthmark import registry
 from birthmark.claim import Claim
-from birthmark.errors import BirthmarkError
+from birthmark.errors import BirthmarkError, SettingError
 from birthmark.evidence import Verdict
 from birthmark.marks.keyring import ClientKey, Keyring
 from birthmark.marks.keys import Secret
@@ -28,7 +29,8 @@ from birthmark.workshop.owner import Owner
 if TYPE_CHECKING:
     from birthmark.notary.cases import Case
 
-NUMBERS = 10  # keys that one name can have, for screening leaves some out; each is tested at a tenth of alpha
+NUMBERS = 5  # keys that one name can have, for screening leaves some out (a third of them)
+FIELDS = ((8, 2.0), (16, 1.5))  # waves and frequencies that keyrings are made with: no other could be searched
 PLACEBOS, LEAST = 999, 7  # keys; models of the judge's
 
 
@@ -92,18 +94,25 @@ def _tested(
     ring = ring_of(case.claim, own, mark)
     claims = [claim_of(case.claim, ring, master, client, number) for number in range(NUMBERS)]
     rows = ask(claims[0], fitting(claims[0], suspect, mark.needs), len(ring.queries))
-    return [conclude(claim, rows, case.alpha / NUMBERS, "placebos") for claim in claims]
+    alpha = case.alpha / (NUMBERS * len(FIELDS))
+    return [conclude(claim, rows, alpha, "placebos") for claim in claims]
 
 
 def ring_of(claim: Claim, own: Owner, mark: Watermark) -> Keyring:
-    """A keyring of the judge's: unmarked models asked, placebo keys of the judge's."""
+    """A keyring of the judge's: unmarked models asked, placebo keys of the judge's.
+
+    Raises:
+        SettingError: the claim's field is none that birthmark makes.
+    """
+    field = (claim.tensors["directions"].shape[1], float(claim.tensors["omega"][0]))
+    if field not in FIELDS:
+        raise SettingError(f"the claim's field has {field[0]} waves of {field[1]}, and could be chosen to fit")
     answer, inputs = own.answers, own.pool.inputs[:QUERIES]
-    models = [answer(model, inputs) for model in own.references(max(LEAST, len(claim.references)))]
-    ground = models.pop() if mark.in_weights else answer(own.source, inputs)
-    placebos = int(claim.settings.get("placebos", PLACEBOS))
-    return Keyring.make(
-        own.train.inputs, inputs, ground, np.stack(models), seed=own.guard, values=own.values, placebos=placebos
-    )
+    models = np.stack([answer(model, inputs) for model in own.references(max(LEAST, len(claim.references)))])
+    ground = models.mean(axis=0) if mark.in_weights else answer(own.source, inputs)
+    ring = Keyring.make(own.train.inputs, inputs, ground, models, seed=own.guard, values=own.values, placebos=0)
+    ring = replace(ring, waves=field[0], omega=field[1])
+    return replace(ring, placebos=ring.screened(int(claim.settings.get("placebos", PLACEBOS))))
 
 
 def claim_of(claim: Claim, ring: Keyring, master: Secret, client: str, number: int) -> Claim:

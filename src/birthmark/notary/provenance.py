@@ -79,6 +79,8 @@ def answered(claim: Claim, owner: Owner) -> Check:
 
 def _apart_from_claim(claim: Claim, owner: Owner) -> float | None:
     """Largest distance between the claim's answers of the source and those of the weights at hand."""
+    if getattr(registry.scorer(claim), "in_weights", False):
+        return None  # its ground are unmarked models
     held = claim.tensors["owners"][0] if "owners" in claim.tensors else claim.tensors.get("source")
     again = owner.answers(owner.source, claim.queries)
     if held is None or held.shape != again.shape:

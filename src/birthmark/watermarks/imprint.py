@@ -42,6 +42,7 @@ class Imprint(Watermark):
     needs: ClassVar[Access] = Access.PROBS
     source_paper: ClassVar[str] = "ours; DynaMarks' field (Chakraborty et al. 2022) in training targets"
     key_correlation: ClassVar[float] = 0.45
+    in_weights: ClassVar[bool] = True
 
     eps: float = 0.1
     tilt: float = 0.0
