@@ -70,7 +70,7 @@ class Task:
 
 
 TASKS = {
-    "digits": Task("digits", "mlp", {"epochs": 10, "batch": 32}, 240, 4, 99, 40, 80),
+    "digits": Task("digits", "mlp:width=32", {"epochs": 8, "batch": 32}, 240, 1, 99, 20, 80),
     "garments": Task(
         "garments-mlp", "mlp:width=32", {"epochs": 6, "batch": 128, "rate": 5e-3, "bf16": False}, 40, 1, 19, 4, 200
     ),
