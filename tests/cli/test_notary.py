@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from birthmark.claim import Claim
-from birthmark.notary.folders import load
+from birthmark.notary.folders import SEAL, load
 from birthmark.zoo.store import Store
 from cli.conftest import run
 from notary.conftest import Authority
@@ -43,7 +43,8 @@ def made(files: Path, claim: Path, store: Store, tmp_path_factory: pytest.TempPa
 
 
 def test_papers_alone_are_inconclusive(made: Path) -> None:
-    assert load(made / "sealed") == load(made / "sealed.zip")
+    folder, packed = ({**load(made / name).files, SEAL: b""} for name in ("sealed", "sealed.zip"))
+    assert folder == packed
     code, out, _ = run("judge", made / "sealed.zip")
     assert code == 3
     assert out.startswith("inconclusive: related; which came first is not shown")
