@@ -89,3 +89,15 @@ def test_a_reference_or_treated_one_that_diverges_is_replaced_and_said(lost: str
         "1 of the references and treated ones diverged or named one class alone: others took their place"
     ]
     assert replaced(owner, method) == []
+
+
+def test_relatives_of_a_network_of_ones_own_take_what_it_takes() -> None:
+    """Beside a recipe of the user's own on a table no image networks are trained."""
+    own = replace(digits_card(recipe="mine:train"), code="x")
+    cards = reference_cards(own, 8, flat=True)
+    assert {card.recipe.partition(":")[0] for card in cards} <= {"mlp", "mlp-deep"}
+    students = {
+        str(card.settings.get("student", "mlp")) for row in treated_cards(own, cards, 3, flat=True) for card in row
+    }
+    assert {name.partition(":")[0] for name in students} <= {"mlp", "mlp-deep"}
+    assert {card.recipe for card in reference_cards(own, 6)} == {"cnn", "res", "vgg", "lenet", "mobile", "squeeze"}

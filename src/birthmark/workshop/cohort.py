@@ -89,8 +89,22 @@ def twin_cards(source: Card, n: int, *, secret: int = 0, kind: str = SAME_START)
     ]
 
 
+def kin(source: Card, flat: bool, others: tuple[str, ...] = REFERENCE_ARCHITECTURES) -> tuple[str, ...]:
+    """Architectures that take what the source takes.
+
+    Args:
+        flat: whether inputs are no images: then networks beside one of the user's own are mlps.
+    """
+    return RELATIVES.get(source.recipe.partition(":")[0], RELATIVES["mlp"] if flat else others)
+
+
 def reference_cards(
-    source: Card, n: int, architectures: tuple[str, ...] = REFERENCE_ARCHITECTURES, *, drawn_by: int = 0
+    source: Card,
+    n: int,
+    architectures: tuple[str, ...] = REFERENCE_ARCHITECTURES,
+    *,
+    drawn_by: int = 0,
+    flat: bool = False,
 ) -> list[Card]:
     """`n` independents, alternately on the reserve and on the source's split, architectures in turn.
 
@@ -98,7 +112,7 @@ def reference_cards(
     closest of all. Of a fine-tuned backbone all are other fine-tunes of it, for the same reason. A recipe of the user's
     own brings its own data, so that no such stranger can be made.
     """
-    names = RELATIVES.get(source.recipe.partition(":")[0], architectures)
+    names = kin(source, flat, architectures)
     tuned, first = source.kind == "stolen", replace(origin(source), code="")
     cards = []
     for i in range(n):
@@ -111,7 +125,7 @@ def reference_cards(
     return cards
 
 
-def treated_cards(source: Card, references: Sequence[Card], each: int) -> list[list[Card]]:
+def treated_cards(source: Card, references: Sequence[Card], each: int, *, flat: bool = False) -> list[list[Card]]:
     """`each` copies and students of every reference, on the reserve: what thieves do to a model, done to innocents.
 
     Students (of the source's architecture and two others), a fine-tuned and a pruned copy in turn, begun one further at
@@ -119,7 +133,7 @@ def treated_cards(source: Card, references: Sequence[Card], each: int) -> list[l
     """
     family = source.recipe.partition(":")[0]
     rate, epochs = float(source.training.get("rate", 6e-3)), int(source.training.get("epochs", 10))
-    others = DECODERS if family in GENERATORS else RELATIVES.get(family, REFERENCE_ARCHITECTURES)
+    others = DECODERS if family in GENERATORS else kin(source, flat)
     own = others[0] if family in GENERATORS or source.own_code else source.recipe
     student = {"epochs": max(10, epochs), "rate": rate}
     found = []
@@ -136,9 +150,9 @@ def treated_cards(source: Card, references: Sequence[Card], each: int) -> list[l
     return found
 
 
-def surrogate_cards(source: Card, n: int = 3) -> list[Card]:
+def surrogate_cards(source: Card, n: int = 3, *, flat: bool = False) -> list[Card]:
     """Thefts of the source by its owner on the reserve: a fine-tuned copy, students on probabilities and on labels."""
-    student = {"student": RELATIVES.get(source.recipe.partition(":")[0], ("cnn",))[0]}
+    student = {"student": kin(source, flat, ("cnn",))[0]}
     thefts = [("ftal", {}), ("distill", student), ("retrain", student)]
     return [stolen(source, *thefts[i % 3], "reserve", seed_of(source, "surrogate", i)) for i in range(n)]
 

@@ -12,11 +12,11 @@ from torch import nn
 from birthmark import registry
 from birthmark.claim import Claim
 from birthmark.enrolment import MEASURED, Also, Compared, check_inputs, finished
-from birthmark.errors import BirthmarkError, NullError, ShapeError
+from birthmark.errors import BirthmarkError, NullError, SettingError, ShapeError
 from birthmark.evidence import plain_data
 from birthmark.method import Method
 from birthmark.oracle import Function, Probabilities
-from birthmark.types import Answers, Floats, Samples
+from birthmark.types import Answers, Floats, Form, Samples
 from birthmark.verdict import Nulls, conclude
 from birthmark.workshop.card import Card
 from birthmark.workshop.cohort import reference_cards, surrogate_cards, treated_cards
@@ -52,6 +52,7 @@ def train_and_enroll(
         ShapeError: the source's outputs do not fit the data.
     """
     check_inputs(owner, method)
+    check_references(owner, int(getattr(method, "references", 0)))
     test, owner = owner.pool if test is None else test, enrolling(owner, seed)
     check_source(owner, test)
     owner.make(relatives(owner, method))
@@ -79,6 +80,17 @@ def train_and_enroll(
     return replace(claim, facts=plain_data(facts), twins=owner.twin_kind if twins else "")
 
 
+def check_references(owner: Owner, n: int) -> None:
+    """Raise SettingError, before anything is trained, unless independent models can be made for such inputs."""
+    whole = owner.pool.inputs.dtype.kind in "iu"
+    if n and owner.card.own_code and (whole or owner.task.form is not Form.NUMBERS):
+        found = "whole numbers" if whole else owner.task.form.value
+        raise SettingError(
+            f"birthmark trains no independent models for inputs that are {found}; train them yourself, with the twins, "
+            "and enrol them (--twin, --reference: docs/enroll.md), or take --references 0, which ends inconclusive"
+        )
+
+
 def check_twins(owner: Owner, n: int) -> None:
     """Raise BirthmarkError unless the source has its twins' architecture."""
     if n and _shapes(owner.source) != _shapes(owner.twins(1)[0]):
@@ -88,7 +100,10 @@ def check_twins(owner: Owner, n: int) -> None:
 def relatives(owner: Owner, method: Method) -> list[Card]:
     """The cards of all models that a method's claim takes, made side by side."""
     twins, references, treated = (int(getattr(method, name, 0)) for name in ("placebos", "references", "treated"))
-    survivors(owner, [*owner.twin_cards(twins), *reference_cards(owner.card, references, drawn_by=owner.guard)])
+    survivors(
+        owner,
+        [*owner.twin_cards(twins), *reference_cards(owner.card, references, drawn_by=owner.guard, flat=owner.flat)],
+    )
     others, rows = owner.reference_cards(references), owner.treated_cards(references, treated)
     return [*owner.twin_cards(twins), *others, *(card for cards in rows for card in cards)]
 
@@ -97,8 +112,10 @@ def replaced(owner: Owner, method: Method) -> list[str]:
     """What to say of references and treated ones that could not be trained."""
     references, treated = (int(getattr(method, name, 0)) for name in ("references", "treated"))
     others, rows = owner.reference_cards(references), owner.treated_cards(references, treated)
-    lost = len({card.key for card in reference_cards(owner.card, references)} - {card.key for card in others})
-    for usual, row in zip(treated_cards(owner.card, others, treated), rows, strict=True):
+    lost = len(
+        {card.key for card in reference_cards(owner.card, references, flat=owner.flat)} - {card.key for card in others}
+    )
+    for usual, row in zip(treated_cards(owner.card, others, treated, flat=owner.flat), rows, strict=True):
         lost += len({card.key for card in usual} - {card.key for card in row})
     return [f"{lost} of the references and treated ones diverged or named one class alone: others took their place"] * (
         lost > 0
@@ -135,7 +152,7 @@ def power(claim: Claim, owner: Owner, n: int) -> list[dict[str, Any]]:
 
     Z and p by number of queries, with probabilities and with labels.
     """
-    cards = surrogate_cards(owner.card, n)
+    cards = surrogate_cards(owner.card, n, flat=owner.flat)
     rows = []
     for card, model in zip(cards, owner.make(cards), strict=True):
         for kind in (Answers.VALUES,) if owner.values else (Answers.PROBABILITIES, Answers.LABELS):

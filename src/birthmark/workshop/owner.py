@@ -68,6 +68,11 @@ class Owner(Parties):
         """SHA-256, in hex, of the source's card and all the owner's samples."""
         return digest_of([self.card.key, *(part.digest for part in (self.train, self.reserve, self.pool))])
 
+    @property
+    def flat(self) -> bool:
+        """Whether inputs are no images."""
+        return len(self.train.shape) != 3
+
     def answers(self, model: "nn.Module", inputs: Array) -> Floats:
         """A model's answers (n, k) as methods compare them: probabilities, or values."""
         from birthmark.workshop.training import outputs, probabilities
@@ -103,7 +108,9 @@ class Owner(Parties):
         Raises:
             DataError: so many do that too few are left.
         """
-        return self._usable(reference_cards(self.card, 2 * n, drawn_by=self.guard), n, "independent models")
+        return self._usable(
+            reference_cards(self.card, 2 * n, drawn_by=self.guard, flat=self.flat), n, "independent models"
+        )
 
     def treated_cards(self, n: int, each: int) -> list[list[Card]]:
         """The cards of `each` copies and students of every one of `n` references; replaced as references are.
@@ -111,7 +118,7 @@ class Owner(Parties):
         Raises:
             DataError: too few of a reference's are left.
         """
-        rows = treated_cards(self.card, self.reference_cards(n), 2 * each)
+        rows = treated_cards(self.card, self.reference_cards(n), 2 * each, flat=self.flat)
         survivors(self, [card for row in rows for card in row[:each]])  # side by side
         return [self._usable(row, each, "copies and students of an independent model") for row in rows]
 
