@@ -23,7 +23,8 @@ HOW = Tuning(epochs=3, batch=64, agreement=0.0, z=float("inf"))
 
 def main(store: Store, out: Path, plan_file: Path, wanted: Sequence[int]) -> None:
     plan, data = parse(plan_file.stem, toml(plan_file)).load()
-    command = f"python benchmarks/imprint/curve.py STORE {out.name} benchmarks/imprint/{plan_file.name}"
+    seeds = " ".join(map(str, wanted or plan.sources))
+    command = f"python benchmarks/imprint/curve.py STORE OUT benchmarks/imprint/{plan_file.name} {seeds}"
     rows = []
     for source in wanted or plan.sources:
         entries = plan.of(source)

@@ -46,6 +46,7 @@ class Bench:
         load = {entry.name: store.load(entry.card.key) for entry in entries}
         references = [load[entry.name] for entry in entries if entry.group == "reference"]
         self.source, self.data, self.references = source, data, references
+        self.plain = load["source"]
         self.suspects = [entry for entry in entries if entry.role in ("positive", "negative")]
         self.models = [load[entry.name] for entry in self.suspects]
         self.clients = [entry.name for entry in self.suspects if entry.client == entry.name]
@@ -91,7 +92,8 @@ class Bench:
 
     def accuracies(self) -> dict[str, float]:
         held = {e.name: accuracy(m, self.data["test"]) for e, m in zip(self.suspects, self.models, strict=True)}
-        return {name: held[name] for name in (*self.clients, "uniform smoothing")}
+        plain = accuracy(self.plain, self.data["test"])
+        return {"source": plain, **{name: held[name] for name in (*self.clients, "uniform smoothing")}}
 
 
 def _hard(model: nn.Module, x: Any) -> Floats:
@@ -140,9 +142,9 @@ def innocents(rows: Sequence[Row]) -> Iterator[Row]:
 
 
 def costs(held: Mapping[int, Mapping[str, float]]) -> Iterator[Row]:
-    """Accuracy less that of uniform smoothing, same start and course."""
-    for word in ("key", "tilted", "tuned"):
-        own = [a[name] - a["uniform smoothing"] for a in held.values() for name in a if name.split()[0] == word]
+    """Accuracy less that of uniform smoothing, same start and course; of a keyed fine-tune, less the source's."""
+    for word, beside in (("key", "uniform smoothing"), ("tilted", "uniform smoothing"), ("tuned", "source")):
+        own = [a[name] - a[beside] for a in held.values() for name in a if name.split()[0] == word]
         spread = 1.96 * float(np.std(own, ddof=1)) / len(own) ** 0.5
         yield {
             "of": word,
@@ -159,8 +161,9 @@ def main(store: Store, out: Path, plan_file: Path, wanted: Sequence[int]) -> Non
         bench = Bench(plan, data, store, source)
         rows += list(bench.rows())
         held[source] = bench.accuracies()
+    seeds = " ".join(map(str, held))
     record = {
-        "command": f"python benchmarks/imprint/judge.py STORE {out.name} benchmarks/imprint/{plan_file.name}",
+        "command": f"python benchmarks/imprint/judge.py STORE OUT benchmarks/imprint/{plan_file.name} {seeds}",
         "sources": list(held),
         "thefts": list(thefts(rows)),
         "innocents": list(innocents(rows)),
