@@ -1,12 +1,13 @@
 """Whatever answers as an oracle: functions, arrays of answers, estimators, networks."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple, Protocol, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from birthmark.answers import ENOUGH
+from birthmark.answers import ENOUGH, one_hot
 from birthmark.errors import OracleError, SettingError
 from birthmark.inputs import given, query_digest
 from birthmark.oracle import Function, Oracle
@@ -43,7 +44,7 @@ class Predict(Function):
         self.outputs = classes_of(self.answers, outputs, name)
 
     def __call__(self, inputs: Array) -> Floats:
-        return one_hot(
+        return as_rows(
             rows_of(self.function(cast("Array", given(inputs, self.form))), self.name), self.outputs, self.name
         )
 
@@ -57,17 +58,35 @@ class Known(Oracle):
             raise SettingError(f"{name}: expected answers to {len(inputs)} inputs, got {len(rows)}")
         self.name, self.answers = name, kind_of(rows, name, kind)
         self.access = Access.LABELS if self.answers is Answers.LABELS else Access.PROBS
-        self.rows = one_hot(rows, classes_of(self.answers, outputs, name), name)
-        self.places = {query_digest(row): place for place, row in enumerate(inputs)}
+        self.rows, self.outputs = rows, classes_of(self.answers, outputs, name)  # perhaps mapped: read when asked
+        self.inputs = Same(inputs)
 
     def __call__(self, inputs: Array) -> Floats:
-        places = [self.places.get(query_digest(row), -1) for row in inputs]
+        known = _places(self.inputs)
+        places = [known.get(query_digest(row), -1) for row in inputs]
         if -1 in places:
             raise SettingError(
                 f"{self.name}: answers to the pool's inputs are known, and {places.count(-1)} of {len(inputs)} queries "
                 "are others; give a function in place of an array, or use kinship, akh or random-queries"
             )
-        return self.rows[places]
+        return as_rows(self.rows[places], self.outputs, self.name)
+
+
+class Same(NamedTuple):
+    """Inputs by identity: what is computed of them once serves all models that answer them."""
+
+    inputs: Array
+
+    def __hash__(self) -> int:
+        return id(self.inputs)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Same) and self.inputs is other.inputs
+
+
+@lru_cache(maxsize=2)
+def _places(known: Same) -> dict[str, int]:
+    return {query_digest(row): place for place, row in enumerate(known.inputs)}
 
 
 def oracle_of(
@@ -147,7 +166,7 @@ def classes_of(answers: Answers, outputs: int, name: str) -> int:
     return outputs
 
 
-def one_hot(rows: NDArray[np.generic], outputs: int, name: str) -> Floats:
+def as_rows(rows: NDArray[np.generic], outputs: int, name: str) -> Floats:
     """Rows as they are (n, k), one value a row as a column, class numbers of `outputs` classes as one-hot rows.
 
     Raises:
@@ -158,4 +177,4 @@ def one_hot(rows: NDArray[np.generic], outputs: int, name: str) -> Floats:
     labels = rows.astype(np.int64)
     if len(labels) and not 0 <= labels.min() <= labels.max() < outputs:
         raise OracleError(f"{name}: expected classes 0 to {outputs - 1}, got {labels.min()} to {labels.max()}")
-    return np.eye(outputs)[labels]
+    return one_hot(labels, outputs)

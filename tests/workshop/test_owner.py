@@ -10,7 +10,7 @@ from birthmark.errors import BirthmarkError, DataError, SettingError
 from birthmark.methods.kinship import Kinship
 from birthmark.workshop.card import Card
 from birthmark.workshop.cohort import OTHER_START, reference_cards, treated_cards
-from birthmark.workshop.enroll import relatives, replaced
+from birthmark.workshop.enroll import relatives, replaced, train_and_enroll
 from birthmark.workshop.opening import enough
 from birthmark.workshop.owner import Owner
 from cards import digits_card
@@ -101,3 +101,11 @@ def test_relatives_of_a_network_of_ones_own_take_what_it_takes() -> None:
     }
     assert {name.partition(":")[0] for name in students} <= {"mlp", "mlp-deep"}
     assert {card.recipe for card in reference_cards(own, 6)} == {"cnn", "res", "vgg", "lenet", "mobile", "squeeze"}
+
+
+def test_a_claim_too_large_is_refused_before_anything_is_trained(owner: Owner, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = list[Card]()
+    monkeypatch.setattr("birthmark.artifact.LARGEST", (1 << 20) + 100_000)
+    with pytest.raises(BirthmarkError, match=r"kinship: 0\.0 GiB of answers and queries, and at most .* can be read"):
+        train_and_enroll(replace(owner, make=lambda cards: made.extend(cards) or []), Kinship(), seed=0)
+    assert not made

@@ -10,6 +10,8 @@ import numpy as np
 from torch import nn
 
 from birthmark import registry
+from birthmark.answers import as_labels
+from birthmark.artifact import checked_size
 from birthmark.claim import Claim
 from birthmark.enrolment import MEASURED, Also, Compared, check_inputs, finished
 from birthmark.errors import BirthmarkError, NullError, SettingError, ShapeError
@@ -55,6 +57,7 @@ def train_and_enroll(
     check_references(owner, int(getattr(method, "references", 0)))
     test, owner = owner.pool if test is None else test, enrolling(owner, seed)
     check_source(owner, test)
+    check_size(owner, method)
     owner.make(relatives(owner, method))
     twins, references = (int(getattr(method, name, 0)) for name in ("placebos", "references"))
     check_twins(owner, twins)
@@ -122,6 +125,15 @@ def replaced(owner: Owner, method: Method) -> list[str]:
     )
 
 
+def check_size(owner: Owner, method: Method) -> None:
+    """Raise BirthmarkError, before anything is trained, for a claim of more answers than can be read again."""
+    numbers = (int(getattr(method, name, 0)) for name in ("placebos", "references", "treated", "queries"))
+    twins, references, treated, wanted = numbers
+    if method.reruns:  # every party's answers to all queries are in the claim
+        queries = min(wanted, int(getattr(method, "share", 1.0) * len(owner.pool)))
+        checked_size(queries * owner.task.outputs * 8 * (1 + twins + references * (1 + treated)), method.name)
+
+
 def check_source(owner: Owner, test: Samples) -> None:
     """Raise ShapeError unless the source answers the data's inputs with the data's number of outputs."""
     try:
@@ -172,7 +184,7 @@ def power(claim: Claim, owner: Owner, n: int) -> list[dict[str, Any]]:
 def _curve(claim: Claim, rows: Floats, kind: Answers) -> list[dict[str, float]]:
     scorer = registry.scorer(claim)
     if kind is Answers.LABELS:
-        rows = np.eye(rows.shape[1])[rows.argmax(axis=1)]
+        rows = as_labels(rows)
     elif kind is Answers.PROBABILITIES:
         if scorer.needs.name == "WEIGHTS":
             return []

@@ -94,19 +94,20 @@ def numbers(held: Shown, trained: Shown | None, references: Floats, values: bool
         found["loss on held-out data"] = (_losses(rows, samples), 0.0)
     found["distance to the others"] = (_apart(rows), 0.0)
     if not values:
-        tops, ordered = rows.argmax(axis=2), np.sort(rows, axis=2)
+        tops, best = rows.argmax(axis=2), np.partition(rows, -2, axis=2)[:, :, -2:]
         if samples.labelled:
             found["accuracy"] = ((tops == samples.targets).mean(axis=1), step)
-        found["margin"] = ((ordered[:, :, -1] - ordered[:, :, -2]).mean(axis=1), 0.0)
+        found["margin"] = ((best[:, :, 1] - best[:, :, 0]).mean(axis=1), 0.0)
         found["agreement with the others"] = (_agreement(tops), step)
     if len(references):
-        found["distance to references"] = (np.mean([np.abs(rows - r).mean(axis=(1, 2)) for r in references], axis=0), 0)
+        away = [np.mean([np.abs(mine - theirs).mean() for theirs in references]) for mine in rows]
+        found["distance to references"] = (np.array(away), 0.0)
     return found
 
 
 def same_models(rows: Floats) -> tuple[int, int] | None:
     """Two of the models whose answers (m, n, k) are the same, or so near that one is a copy of the other."""
-    apart = np.array([[np.abs(a - b).mean() for b in rows] for a in rows])
+    apart = distances(rows)
     between = apart[np.triu_indices(len(rows), 1)]
     if not len(between) or between.min() > NEAR * np.median(between):
         return None
@@ -125,9 +126,15 @@ def _losses(answers: Floats, samples: Samples) -> Floats:
 
 def _apart(answers: Floats) -> Floats:
     """Mean absolute distance of each model's answers to every other's."""
-    m = len(answers)
-    between = np.array([[np.abs(a - b).mean() for b in answers] for a in answers])
-    return np.asarray(between.sum(axis=1) / (m - 1))
+    return np.asarray(distances(answers).sum(axis=1) / (len(answers) - 1))
+
+
+def distances(answers: Floats) -> Floats:
+    """Mean absolute distance (m, m) between the answers (m, n, k) of each two models."""
+    found = np.zeros((len(answers), len(answers)))
+    for i, j in zip(*np.triu_indices(len(answers), 1), strict=True):
+        found[i, j] = found[j, i] = np.abs(answers[i] - answers[j]).mean()
+    return found
 
 
 def _agreement(tops: Floats) -> Floats:
