@@ -13,7 +13,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(BIN)/python -m pip install --quiet -c constraints.txt "torch==2.13.0"
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[serve,data,onnx,hf,timestamp]" --group dev --group notary
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[serve,web,data,onnx,hf,timestamp]" --group dev --group notary
 	$(BIN)/python scripts/check_install.py
 	@touch $@
 

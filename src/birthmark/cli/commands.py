@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from birthmark import __version__
-from birthmark.cli import bench, compare, doctor, enroll, gateway, imprint, notary
+from birthmark.cli import bench, compare, doctor, enroll, gateway, imprint, notary, serve
 from birthmark.cli.edge import Commands, main, say, say_json, say_notes
 from birthmark.cli.options import (
     Alpha,
@@ -246,3 +246,4 @@ enroll.mount(app)
 doctor.mount(app)
 compare.mount(app)
 imprint.mount(app)
+serve.mount(app)

@@ -1,7 +1,7 @@
 """The main job on digits: a source, its twins, eleven thefts, ten innocents, the verdict on each, and a report."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -82,8 +82,13 @@ def suspects(source: Card) -> list[Suspect]:
     return found
 
 
-def run(out: Path, *, seed: int, workers: int, quiet: bool) -> dict[str, Any]:
+def run(
+    out: Path, *, seed: int, workers: int, quiet: bool, watch: Callable[[float], None] | None = None
+) -> dict[str, Any]:
     """Train, steal, verify and report.
+
+    Args:
+        watch: called with the share of trainings done, 0 to 1.
 
     Returns what `birthmark demo --json` prints. A rerun continues in the same folder.
     """
@@ -97,7 +102,7 @@ def run(out: Path, *, seed: int, workers: int, quiet: bool) -> dict[str, Any]:
     with bar("training the source, its twins, thefts and innocents", quiet=quiet) as share:
 
         def progress(state: Progress) -> None:
-            share(state.done / state.total)
+            (watch or share)(state.done / state.total)
 
         with closing(executor("local", workers or None)) as engine:
             everything = workshop(module, source, Store(out / "zoo"), parts, engine, progress)
