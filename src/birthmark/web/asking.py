@@ -57,17 +57,18 @@ def read(fields: Mapping[str, object]) -> Asked:
     Raises:
         SettingError: a number that is none, or too much text.
     """
-    given = {name: str(value).strip() for name, value in fields.items() if name in Asked.__annotations__}
+    given: dict[str, Any] = {
+        name: str(value).strip() for name, value in fields.items() if name in Asked.__annotations__
+    }
     if odd := [name for name, text in given.items() if len(text) > MOST]:
         raise SettingError(f"expected at most {MOST} characters of {odd[0]}")
-    numbers: dict[str, Any] = {}
     for name, kind in (("alpha", float), ("budget", int)):
         text = given.pop(name, "")
         try:
-            numbers |= {name: kind(text)} if text else {}
+            given |= {name: kind(text)} if text else {}
         except ValueError:
             raise SettingError(f"expected a number for {name}, got {text[:40]!r}") from None
-    return Asked(**{"claim": "", **given}, **numbers)
+    return Asked(**{"claim": "", **given})
 
 
 def checked(site: Site, asked: Asked, file: str) -> None:
