@@ -119,12 +119,12 @@ def cancel(rows: Rows, name: str) -> Response:
 
 
 @router.get("/runs/{name}/evidence")
-def evidence(here: Here, rows: Rows, name: str) -> dict[str, Any]:
+def evidence(here: Here, rows: Rows, name: str) -> Plain:
     """The evidence of a run that is done."""
     path = here.run(found(rows, name).id) / "evidence.json"
     if not path.is_file():
         raise HTTPException(HTTPStatus.NOT_FOUND, "this run has no evidence yet")
-    data: dict[str, Any] = json.loads(path.read_bytes())
+    data: Plain = json.loads(path.read_bytes())
     return data
 
 

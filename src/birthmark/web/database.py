@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import (
     Column,
+    ColumnElement,
     CursorResult,
     Engine,
     Float,
@@ -27,8 +28,10 @@ from sqlalchemy import (
     insert,
     or_,
     select,
+    true,
     update,
 )
+from sqlalchemy.engine.interfaces import DBAPIConnection
 
 from birthmark.types import Plain
 
@@ -145,7 +148,7 @@ class Database:
             connection.execute(insert(runs), {**row, "state": WAITING, "made": time.time()})
         return name
 
-    def keep(self, rows: Sequence[Mapping[str, Any]]) -> None:
+    def keep(self, rows: Sequence[Plain]) -> None:
         """Runs that were carried out elsewhere, as they are."""
         with self.engine.begin() as connection:
             for row in rows:
@@ -159,9 +162,9 @@ class Database:
 
     def runs(self, claim: str = "", offset: int = 0, limit: int = 50) -> list[Run]:
         """The newest runs, of one claim or of all."""
-        return self._runs(runs.c.claim == claim if claim else True, offset, limit)
+        return self._runs(runs.c.claim == claim if claim else true(), offset, limit)
 
-    def _runs(self, where: Any, offset: int, limit: int) -> list[Run]:
+    def _runs(self, where: ColumnElement[bool], offset: int, limit: int) -> list[Run]:
         query = select(runs).where(where).order_by(runs.c.made.desc(), runs.c.id).offset(offset).limit(limit)
         with self.engine.connect() as connection:
             return [_run(dict(row)) for row in connection.execute(query).mappings()]
@@ -177,12 +180,12 @@ class Database:
                 return self.run(name)
         return None
 
-    def beat(self, name: str, worker: str, **new: Any) -> bool:
+    def beat(self, name: str, worker: str, **new: object) -> bool:
         """Say that a worker is at a run, and what is new; False if the run is no longer its own."""
         own = (runs.c.state == RUNNING) & (runs.c.worker == worker)
         return self._changed(name, own, {"beat": time.time(), **new})
 
-    def end(self, name: str, worker: str, state: str, **new: Any) -> bool:
+    def end(self, name: str, worker: str, state: str, **new: object) -> bool:
         """A worker has ended its run; False if the run was no longer its own."""
         return self.beat(name, worker, state=state, ended=time.time(), **new)
 
@@ -190,22 +193,24 @@ class Database:
         """Cancel a run that is open; False if it is not."""
         return self._changed(name, runs.c.state.in_(OPEN), {"state": CANCELLED, "ended": time.time()})
 
-    def _changed(self, name: str, where: Any, new: Mapping[str, Any]) -> bool:
+    def _changed(self, name: str, where: ColumnElement[bool], new: Mapping[str, object]) -> bool:
         with self.engine.begin() as connection:
             result: CursorResult[Any] = connection.execute(update(runs).where(runs.c.id == name, where).values(**new))
         return result.rowcount == 1
 
 
-def _patient(connection: Any, _record: object) -> None:
+def _patient(connection: DBAPIConnection, _record: object) -> None:
     """Several processes share the file: readers do not wait for writers, and writers wait for each other."""
+    cursor = connection.cursor()
     for rule in ("journal_mode=WAL", "busy_timeout=10000", "synchronous=NORMAL"):
-        connection.execute(f"PRAGMA {rule}")
+        cursor.execute(f"PRAGMA {rule}")
+    cursor.close()
 
 
-def _claim(row: dict[str, Any]) -> Plain:
-    return row | {"about": json.loads(row["about"])}
+def _claim(row: Plain) -> Plain:
+    return {**row, "about": json.loads(row["about"])}
 
 
-def _run(row: dict[str, Any]) -> Run:
-    row |= {key: json.loads(row[key]) for key in ("asked", "curve")}
+def _run(row: Plain) -> Run:
+    row = {**row, **{key: json.loads(row[key]) for key in ("asked", "curve")}}
     return Run(**{field.name: row[field.name] for field in fields(Run)})

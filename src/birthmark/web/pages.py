@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from http import HTTPStatus
 from pathlib import Path
 from secrets import token_hex
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form, HTTPException, Request
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response, StreamingResponse
@@ -55,7 +55,7 @@ Here = Annotated[Site, Depends(site_of)]
 Rows = Annotated[Database, Depends(database_of)]
 
 
-def shown(request: Request, template: str, *, status: int = 200, **values: Any) -> Response:
+def shown(request: Request, template: str, *, status: int = 200, **values: object) -> Response:
     """A page, with the word that its forms carry."""
     form = entry.word(site_of(request).token, "form")
     known = entry.known(request, site_of(request).token)
@@ -151,13 +151,13 @@ async def begin(request: Request, here: Here, rows: Rows) -> Response:
         given = upload.filename if isinstance(upload, UploadFile) else ""
         file = asking.file_name(given) if given else ""
         await run_in_threadpool(asking.checked, here, asked, file)
-        if file:
+        if file and isinstance(upload, UploadFile):
             await run_in_threadpool(_kept, here, name, file, upload)
         await run_in_threadpool(asking.made, rows, asked, file, name)
     return RedirectResponse(f"/runs/{name}", HTTPStatus.SEE_OTHER)
 
 
-def _kept(here: Site, name: str, file: str, upload: Any) -> None:
+def _kept(here: Site, name: str, file: str, upload: UploadFile) -> None:
     size = 0
     with asking.stored(here.run(name), file).open("wb") as target:
         while block := upload.file.read(BLOCK):
