@@ -10,8 +10,9 @@
     ├─ NullError       nothing to rank against: no placebos and no references
     ├─ ArtifactError   a file is not what it says: digest, format, version, missing tensor
     ├─ Refused         (of gateway.app) a request that the gateway answers itself
+    ├─ Cancelled       (of web.carrying) a run that is no longer this worker's
     └─ OracleError     the far end failed, or answered what no model of its kind answers
-       └─ Failed       (of connect.client) a request over HTTP failed for good
+       └─ Failed       (of suspects.client) a request over HTTP failed for good
 
 A message says what was expected, what came, and what to do. `exit_code` is what the command line ends with.
 """
