@@ -1,6 +1,7 @@
 """Inputs that are no rows of floats: kept, hashed, sent and shown in their own form."""
 
 from dataclasses import replace
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import numpy as np
@@ -127,3 +128,20 @@ def test_functions_get_lists_of_texts_and_of_records() -> None:
     assert given(records([{"a": None}]), Form.RECORDS) == [{"a": None}]
     numbers = np.arange(3)
     assert given(numbers, Form.NUMBERS) is not numbers
+
+
+def test_the_small_checker_knows_every_form(tmp_path: Path) -> None:
+    place = Path(__file__).parents[1] / "tools" / "check_evidence.py"
+    spec = spec_from_file_location("check_evidence", place)
+    assert spec is not None
+    assert spec.loader is not None
+    checker = module_from_spec(spec)
+    spec.loader.exec_module(checker)
+    for queries, form in (
+        (texts(["a", "", "ä"]), Form.TEXT),
+        (np.arange(6).reshape(3, 2), Form.NUMBERS),
+        (np.float32([[1], [2]]), Form.NUMBERS),
+    ):
+        claim_of(queries, form).save(tmp_path / "claim")
+        files = {f"claim/{file.name}": file.read_bytes() for file in (tmp_path / "claim").iterdir()}
+        assert checker.check_claim(files)[2] == [query_digest(row) for row in queries]

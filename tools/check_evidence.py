@@ -123,14 +123,26 @@ def check_claim(files):
         need(sha(files[f"claim/{name}"]) == entry["sha256"], f"claim/{name}: is not what its manifest says")
     blob = files["claim/tensors.safetensors"]
     (size,) = struct.unpack("<Q", blob[:8])
-    entry = parsed(blob[8 : 8 + size], "claim/tensors.safetensors")["queries"]
-    need(entry["dtype"] == "F32", "claim/tensors.safetensors: queries are no float32")
-    start, end = (8 + size + offset for offset in entry["data_offsets"])
-    n, *shape = entry["shape"]
-    step, text = 4 * math.prod(shape), str(tuple(shape)).encode()
-    need(end - start == n * step, "claim/tensors.safetensors: queries of another size")
-    queries = [sha(text + blob[start + i * step : start + (i + 1) * step]) for i in range(n)]
+    queries = query_digests(parsed(blob[8 : 8 + size], "claim/tensors.safetensors"), blob[8 + size :])
     return sha(manifest), parsed(files["claim/data.json"], "claim/data.json"), queries
+
+
+def query_digests(head, blob):
+    """Of float32 numbers, whole numbers, or texts."""
+    def data(name):
+        return blob[slice(*head[name]["data_offsets"])]
+
+    if "queries.text" in head:
+        text, ends = data("queries.text"), data("queries.ends")
+        ends = struct.unpack(f"<{len(ends) // 8}q", ends)
+        need([0, *ends] == sorted([0, *ends]) and [*ends, 0][-2] == len(text), "claim: texts that do not end")
+        return [sha(b"text " + text[a:b]) for a, b in zip((0, *ends), ends)]
+    entry, numbers = head["queries"], data("queries")
+    need(entry["dtype"] in ("F32", "I64"), "claim/tensors.safetensors: queries are no float32, int64 or text")
+    (n, *shape), whole = entry["shape"], entry["dtype"] == "I64"
+    step, text = (8 if whole else 4) * math.prod(shape), f"{tuple(shape)}{' whole' if whole else ''}".encode()
+    need(len(numbers) == n * step, "claim/tensors.safetensors: queries of another size")
+    return [sha(text + numbers[i * step : (i + 1) * step]) for i in range(n)]
 
 
 def near(one, other):
