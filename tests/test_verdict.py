@@ -356,14 +356,14 @@ def test_scores_that_overflow_warn_nobody_and_accuse_nobody() -> None:
     assert conclude(replace(claim, tensors=large), suspect * 1e200, 0.05, "references").standing.null == "references"
 
 
-def test_treated_references_guard_no_labels() -> None:
+def test_treated_references_guard_labels_too() -> None:
     claim, _ = mixed(2)
     p = np.exp(claim.tensors["owners"])
     tensors = {**claim.tensors, "owners": p / p.sum(axis=2, keepdims=True)}
     others = np.full((6, 60, 4), 0.25)
     plain = replace(claim, task=Task((2,), 4), tensors={**tensors, "references": others, "treated": others[:, None]})
     assert len(nulls_of(plain, tensors["owners"][0]).treated) == 6
-    assert nulls_of(plain, as_labels(tensors["owners"][0])).treated == ()
+    assert len(nulls_of(plain, as_labels(tensors["owners"][0])).treated) == 6
 
 
 @ROADS

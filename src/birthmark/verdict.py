@@ -20,7 +20,7 @@ from math import isfinite
 import numpy as np
 
 from birthmark import registry, stats
-from birthmark.answers import is_labels, shown_as
+from birthmark.answers import shown_as
 from birthmark.claim import Candidate, Claim, Scores
 from birthmark.errors import NullError
 from birthmark.evidence import Verdict
@@ -279,10 +279,7 @@ def _obstacles(s: Standing, alpha: float) -> Iterator[str]:
 
 
 def nulls_of(claim: Claim, answers: Floats) -> Nulls:
-    """Scores of the claim's references, of what was made of them, and of its twins, each shown as `answers` are.
-
-    Copies and students guard no labels, which they are no regressors of.
-    """
+    """Scores of the claim's references, of what was made of them, and of its twins, each shown as `answers` are."""
     scorer = registry.scorer(claim)
     innocents = _innocents(scorer, claim, answers)
     return _nulls(claim, innocents, scorer.scores(claim, innocents))
@@ -290,7 +287,7 @@ def nulls_of(claim: Claim, answers: Floats) -> Nulls:
 
 def _innocents(scorer: Scorer, claim: Claim, answers: Floats) -> list[Candidate]:
     """The owner's innocents, shown as `answers` are: references, then what was made of each, then twins."""
-    q, values, show = len(answers), claim.task.values, shown_as(answers, claim.task.values)
+    q, show = len(answers), shown_as(answers, claim.task.values)
     owners, first = claim.tensors.get("owners", ()), len(claim.tensors.get("owners", ()))
     reruns = isinstance(scorer, Method) and scorer.reruns and first >= LEAST_OWNERS
     twins = min(int(claim.settings.get("placebos", 0)), first - 1) if reruns else 0
@@ -301,9 +298,8 @@ def _innocents(scorer: Scorer, claim: Claim, answers: Floats) -> list[Candidate]
         return Candidate(seen, reference, twin, row if seen is held else None)
 
     found = [shown(rows, first + i, i) for i, rows in enumerate(claim.references)]
-    if values or not is_labels(answers):
-        made = ((i, rows) for i, some in enumerate(claim.treated) for rows in some)
-        found += [shown(rows, row, i) for row, (i, rows) in enumerate(made, first + len(found))]
+    made = ((i, rows) for i, some in enumerate(claim.treated) for rows in some)
+    found += [shown(rows, row, i) for row, (i, rows) in enumerate(made, first + len(found))]
     return found + [shown(owners[j], j, twin=j) for j in range(1, 1 + twins)]
 
 
