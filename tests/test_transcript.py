@@ -193,7 +193,7 @@ def test_five_hundred_alterations_are_noticed(path: Path) -> None:
                 use(path)
             said.add(str(caught.value).split(": ", 1)[1][:7])
         assert path.read_bytes() == changed
-    assert said >= {"line 1 ", "line 9 ", "line 23"} or {"line 2 ", "line 9 "} <= said
+    assert said >= {"line 2 ", "line 9 "}, said
 
 
 def test_an_altered_line_is_named(path: Path) -> None:

@@ -97,7 +97,7 @@ def test_an_interrupted_verification_continues_and_agrees(
     big = replace(
         digits_claim,
         tensors={
-            key: np.concatenate([value] * 4, axis=0 if key == "queries" else 1)
+            key: np.concatenate([value] * 4, axis={"queries": 0, "treated": 2}.get(key, 1))
             for key, value in digits_claim.tensors.items()
         },
     )

@@ -325,7 +325,7 @@ def faults(requests: int, connections: int) -> dict[str, Any]:
         )
         running["process"].terminate()
         running["process"].wait(60)
-        from birthmark.transcript import query_digest
+        from birthmark.inputs import query_digest
 
         logged = {digest for record in read(folder / "log-faulty") if record["marked"] for digest in record["inputs"]}
         lost = sum(query_digest(x[i]) not in logged for i in answered)

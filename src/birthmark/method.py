@@ -2,12 +2,14 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from birthmark.claim import Candidate, Claim, Scores, one_by_one
 from birthmark.settings import Configured
 from birthmark.types import Access, Floats
-from birthmark.workshop.owner import Owner
+
+if TYPE_CHECKING:
+    from birthmark.workshop.owner import Owner
 
 Retired = Mapping[str, bool | float]
 
@@ -41,7 +43,7 @@ class Method(Configured, ABC):
     retired: ClassVar[Retired] = {}
 
     @abstractmethod
-    def fit(self, parties: Owner, /, *, seed: int) -> Claim:
+    def fit(self, parties: "Owner", /, *, seed: int) -> Claim:
         """Make a claim and its placebos; same owner and seed, same bits; the source is left untouched."""
 
     @abstractmethod

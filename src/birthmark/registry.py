@@ -7,23 +7,24 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from inspect import isabstract
 from pkgutil import iter_modules
-from typing import Any, Literal, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
-from birthmark.attack import Attack
-from birthmark.claim import Claim
 from birthmark.errors import BirthmarkError, SettingError, nearest
-from birthmark.method import Method
 from birthmark.types import Plain
-from birthmark.watermark import Watermark
 from birthmark.workshop.code import code_digest
 
-KINDS: Mapping[str, type] = {"methods": Method, "attacks": Attack, "watermarks": Watermark}
+if TYPE_CHECKING:
+    from birthmark.attack import Attack
+    from birthmark.claim import Claim
+    from birthmark.method import Method
+    from birthmark.watermark import Watermark
 
 
 @cache
 def found(kind: str) -> Mapping[str, type]:
     """All concrete classes of "methods", "attacks" or "watermarks", by name; names met twice are an error."""
-    base, classes = KINDS[kind], list[type]()
+    parent = kind.removesuffix("s")
+    base, classes = getattr(import_module(f"birthmark.{parent}"), parent.capitalize()), list[type]()
     package = import_module(f"birthmark.{kind}")
     for module in iter_modules(package.__path__):
         content = vars(import_module(f"birthmark.{kind}.{module.name}"))
@@ -44,12 +45,12 @@ def found(kind: str) -> Mapping[str, type]:
 
 
 @overload
-def make(kind: Literal["methods"], name: str, settings: Mapping[str, object] | None = None) -> Method: ...
+def make(kind: Literal["methods"], name: str, settings: Mapping[str, object] | None = None) -> "Method": ...
 @overload
-def make(kind: Literal["attacks"], name: str, settings: Mapping[str, object] | None = None) -> Attack: ...
+def make(kind: Literal["attacks"], name: str, settings: Mapping[str, object] | None = None) -> "Attack": ...
 @overload
-def make(kind: Literal["watermarks"], name: str, settings: Mapping[str, object] | None = None) -> Watermark: ...
-def make(kind: str, name: str, settings: Mapping[str, object] | None = None) -> Method | Attack | Watermark:
+def make(kind: Literal["watermarks"], name: str, settings: Mapping[str, object] | None = None) -> "Watermark": ...
+def make(kind: str, name: str, settings: Mapping[str, object] | None = None) -> "Method | Attack | Watermark":
     """An instance of that name with these settings (the others at their defaults).
 
     Raises:
@@ -95,7 +96,7 @@ def code_of(kind: str, name: str) -> str:
 AGAIN = {"methods": "enroll again", "watermarks": "make the claim again, with birthmark key claim --log"}
 
 
-def scorer(claim: Claim) -> Method | Watermark:
+def scorer(claim: "Claim") -> "Method | Watermark":
     """What scores a claim: the method it names, with its settings, or the watermark."""
     kind = "methods" if claim.method in found("methods") else "watermarks"
     named = found(kind).get(claim.method)

@@ -159,26 +159,32 @@ def _lines(path: Path) -> Iterator[Line]:
     chain, end = "", 0
     with path.open("rb") as file:
         for number, raw in enumerate(file, 1):
-            begins = START if number == 1 else b'{"'
-            if not raw.startswith(begins[: len(raw)]):
-                raise (
-                    _altered(path, number) if number > 1 else ArtifactError(f"{path}: expected a birthmark transcript")
-                )
+            _check_beginning(path, number, raw)
             found = LINK.search(raw)
             if not raw.endswith(b"\n"):
                 if found and found.end() < len(raw):
                     raise _altered(path, number)
                 return
-            if number == 1 and not raw.startswith(f'{{"format": "{FORMAT}"'.encode()):
-                raise ArtifactError(
-                    f"{path}: a transcript of another format ({raw[12:36].decode('ascii', 'replace')}) than {FORMAT}, "
-                    "which says what it is of; ask again into another file, or read it with the birthmark that made it"
-                )
             last = raw[: -len('"}\n')].rpartition(b', "chain": "')
             if last[2].decode("ascii", "replace") != _link(chain, last[0]) or not raw.endswith(b'"}\n'):
                 raise _altered(path, number)
             chain, end = _link(chain, last[0]), end + len(raw)
             yield Line(number, _entry(path, number, last[0] + b"}"), chain, end)
+
+
+def _check_beginning(path: Path, number: int, raw: bytes) -> None:
+    """Raise ArtifactError unless a line, whole or torn, begins as one of its number does."""
+    if number > 1:
+        if not raw.startswith(b'{"'[: len(raw)]):
+            raise _altered(path, number)
+        return
+    if not raw.startswith(START[: len(raw)]):
+        raise ArtifactError(f"{path}: expected a birthmark transcript")
+    if raw.endswith(b"\n") and not raw.startswith(f'{{"format": "{FORMAT}"'.encode()):
+        raise ArtifactError(
+            f"{path}: a transcript of another format ({raw[12:36].decode('ascii', 'replace')}) than {FORMAT}, which "
+            "says what it is of; ask again into another file, or read it with the birthmark that made it"
+        )
 
 
 def _entry(path: Path, number: int, text: bytes) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from birthmark.errors import ShapeError
 Array = NDArray[np.float32]  # of inputs: these are int64, or strings, where `Form` says so
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
+Tensors = dict[str, NDArray[Any]]  # arrays by name, as claims and folders keep them
 Settings = Mapping[str, Any]  # of a method, attack, watermark or training, by name
 Plain = Mapping[str, Any]  # a JSON object: what jobs take and records hold
 

@@ -16,6 +16,7 @@ exact over the randomness of the source's seed (or the key) for any method and a
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -27,12 +28,13 @@ from birthmark.evidence import Verdict
 from birthmark.method import Method
 from birthmark.scoring.sanity import Doubt, absurd, doubt
 from birthmark.types import Floats
-from birthmark.watermark import Watermark
+
+if TYPE_CHECKING:
+    from birthmark.watermark import Watermark
 
 NULLS = ("placebos", "references")
 LEAST_OWNERS = 4  # one of which can be left out
 LEAST_REFERENCES = 4  # fewer say nothing about a suspect that lies close to everybody
-Scorer = Method | Watermark
 
 
 @dataclass(frozen=True)
@@ -285,7 +287,7 @@ def nulls_of(claim: Claim, answers: Floats) -> Nulls:
     return _nulls(claim, innocents, scorer.scores(claim, innocents))
 
 
-def _innocents(scorer: Scorer, claim: Claim, answers: Floats) -> list[Candidate]:
+def _innocents(scorer: "Method | Watermark", claim: Claim, answers: Floats) -> list[Candidate]:
     """The owner's innocents, shown as `answers` are: references, then what was made of each, then twins."""
     q, show = len(answers), shown_as(answers, claim.task.values)
     owners, first = claim.tensors.get("owners", ()), len(claim.tensors.get("owners", ()))
@@ -309,7 +311,7 @@ def _nulls(claim: Claim, innocents: Sequence[Candidate], scores: Sequence[Scores
     return Nulls(tuple(scores[:r]), tuple(scores[r:end]), tuple(reruns))
 
 
-def _margin(scorer: Scorer, alpha: float) -> float | None:
+def _margin(scorer: "Method | Watermark", alpha: float) -> float | None:
     if isinstance(scorer, Method):
         return None
     return stats.margin(alpha, scorer.key_correlation) if scorer.key_correlation else -np.inf

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -17,7 +16,7 @@ from birthmark.evidence import Evidence
 from birthmark.oracle import Oracle, Probabilities
 from birthmark.transcript import Recorded, Transcript
 from birthmark.types import Access, Answers, Floats
-from birthmark.verdict import NULLS, Conclusion, conclude
+from birthmark.verdict import NULLS, conclude
 
 BATCH = 100  # queries between two writes of the transcript
 
@@ -69,11 +68,7 @@ def verify(
         raise SettingError(f"expected the null {' or '.join(NULLS)}, got {null!r}")
     scorer, oracle = registry.scorer(claim), suspect_of(claim, suspect)
     fitting(claim, oracle, scorer.needs)
-    n = len(claim.queries)
-    repeats = min(terms.repeats, n) if budget is None else max(0, min(terms.repeats, budget - n))
-    asked = n if budget is None else min(n, budget - repeats)
-    if asked < 1:
-        raise BudgetError(f"a budget of {budget} queries allows no test; this claim has {n}")
+    asked, repeats = _affordable(len(claim.queries), terms.repeats, budget)
     log = Transcript(transcript, oracle, claim.task.plain())
     recorded = Recorded(oracle, log)
     shown = Probabilities(recorded)
@@ -82,19 +77,39 @@ def verify(
         still = steady(claim, recorded, shown, answers, repeats)
     finally:
         log.close()
-    return _evidence(
-        claim,
-        conclude(claim, answers, alpha, null),
+    found = conclude(claim, answers, alpha, null)
+    standing = found.standing
+    return Evidence(
+        verdict=found.verdict,
+        reason=found.reason,
+        method=claim.method,
+        settings=dict(claim.settings),
+        claim=terms.digest,
         suspect=oracle.name,
         answers=shown.answers.value,
+        score=found.score,
+        raw=found.scores.raw,
+        z=standing.z,
+        p_value=standing.p,
+        null=standing.null,
+        n_placebos=standing.ranked,
+        p_parametric=stats.student_p(found.score, found.against),
+        p_references=standing.p_references,
+        p_reruns=standing.p_reruns,
         alpha=alpha,
+        placebos=found.against,
+        references_z=found.references_z,
+        treated_z=found.treated_z,
+        reruns_z=found.reruns_z,
+        twins=claim.twins,
         queries=len(answers),
         repeats=repeats,
         sent=log.sent or len(answers) + repeats,
-        notes=(*oracle.remarks(), *still),
         transcript=file_digest(transcript) if transcript else "",
-        claim=terms.digest,
+        notes=(*oracle.remarks(), *still, *standing.missing, *_twins_note(claim), *claim.facts.get("warnings", ())),
         authorisation=terms.authorisation,
+        grade=_grade(claim),
+        made=dict(claim.facts.get("versions", {})),
     )
 
 
@@ -102,6 +117,16 @@ def suspect_of(claim: Claim, suspect: Model) -> Oracle:
     """What answers as the claim's task says, as an oracle."""
     kind = "values" if claim.task.values else ""
     return oracle_of(suspect, "suspect", claim.queries, outputs=claim.task.outputs, kind=kind, form=claim.task.form)
+
+
+def _affordable(n: int, repeats: int, budget: int | None) -> tuple[int, int]:
+    """How many of a claim's `n` queries are asked, and how many of them again."""
+    budget = 2 * n if budget is None else budget
+    repeats = max(0, min(repeats, n, budget - n))
+    asked = min(n, budget - repeats)
+    if asked < 1:
+        raise BudgetError(f"a budget of {budget} queries allows no test; this claim has {n}")
+    return asked, repeats
 
 
 def fitting(claim: Claim, oracle: Oracle, needs: Access) -> Oracle:
@@ -150,34 +175,6 @@ def steady(claim: Claim, recorded: Recorded, shown: Probabilities, answers: Floa
     again = checked(rows, repeats, answers.shape[1], shown.answers, shown.name)
     moved = int((np.abs(again - answers[places]).max(axis=1) > 1e-3 * max(1.0, float(np.abs(answers).max()))).sum())
     return (f"randomised answers: {moved} of {repeats} repeated queries were answered differently",) if moved else ()
-
-
-def _evidence(source: Claim, found: Conclusion, *, notes: tuple[str, ...], **asked: Any) -> Evidence:
-    standing = found.standing
-    return Evidence(
-        verdict=found.verdict,
-        reason=found.reason,
-        method=source.method,
-        settings=dict(source.settings),
-        score=found.score,
-        raw=found.scores.raw,
-        z=standing.z,
-        p_value=standing.p,
-        null=standing.null,
-        n_placebos=standing.ranked,
-        p_parametric=stats.student_p(found.score, found.against),
-        p_references=standing.p_references,
-        p_reruns=standing.p_reruns,
-        placebos=found.against,
-        references_z=found.references_z,
-        treated_z=found.treated_z,
-        reruns_z=found.reruns_z,
-        twins=source.twins,
-        notes=(*notes, *standing.missing, *_twins_note(source), *source.facts.get("warnings", ())),
-        grade=_grade(source),
-        made=dict(source.facts.get("versions", {})),
-        **asked,
-    )
 
 
 def _grade(claim: Claim) -> str:

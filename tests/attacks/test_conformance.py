@@ -7,6 +7,7 @@ import pytest
 
 from birthmark import registry
 from birthmark.checks import ATTACK, EXTRACTION, Check, conformance, small_owner
+from birthmark.errors import SettingError
 from birthmark.oracle import Probabilities
 from birthmark.types import Access
 from birthmark.workshop.training import accuracy
@@ -87,3 +88,20 @@ def test_every_method_and_watermark_has_a_thief_who_knows_it() -> None:
     known = {method for cls in registry.found("attacks").values() for method in getattr(cls, "against", ())}
     wanted = {*registry.found("methods"), *registry.found("watermarks")}
     assert known == wanted
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("prune", {"amount": 1.0}),
+        ("quantise", {"bits": 1}),
+        ("weight-noise", {"level": -1}),
+        ("transfer", {"classes": 1}),
+        ("ensemble", {"parts": 1}),
+        ("knockoff", {"strategy": "best"}),
+        ("knockoff", {"pool": "the web"}),
+    ],
+)
+def test_settings_out_of_range_are_named(name: str, settings: dict[str, object]) -> None:
+    with pytest.raises(SettingError, match=r"expected .* got"):
+        registry.make("attacks", name, settings)

@@ -19,9 +19,8 @@ from birthmark.suspects.files import open_file
 from birthmark.suspects.folder import _inspected, _preprocessing
 from birthmark.suspects.onnx import inspect
 from birthmark.workshop import architectures
-from birthmark.workshop.card import Card
+from birthmark.workshop.card import Card, as_card
 from birthmark.workshop.modelfile import ModelHead, save_model
-from birthmark.zoo.store import as_card
 from fuzz import forks, packing
 from fuzz.harness import IMAGES, Reader, X, written
 from fuzz.mutations import Files

@@ -19,9 +19,10 @@ from birthmark import suspects
 from birthmark.claim import Claim
 from birthmark.errors import OracleError
 from birthmark.evidence import Verdict
+from birthmark.inputs import query_digest
 from birthmark.oracle import Probabilities
 from birthmark.suspects.description import SuspectSpec
-from birthmark.transcript import Replay, query_digest
+from birthmark.transcript import Replay
 from birthmark.verify import Terms, verify
 from birthmark.workshop.whitebox import Open
 

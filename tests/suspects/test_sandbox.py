@@ -258,7 +258,7 @@ def weakened(folder: Path, *guards: str) -> str:
 def test_what_guards_is_said_and_holds(
     lacking: tuple[str, ...], files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(child, "__file__", weakened(tmp_path, *lacking))
+    monkeypatch.setattr(sandbox, "CHILD", weakened(tmp_path, *lacking))
     suspect = suspects.open(files / "m.safetensors", task=TASK)
     assert suspect.guards == tuple(g for g in (child.NAMESPACE, child.CALLS) if g not in lacking)
     assert any("cuts no process off the network" in line for line in suspect.remarks()) == (len(lacking) == 2)
@@ -303,7 +303,7 @@ def test_a_child_that_lies_is_no_suspect(
 ) -> None:
     script = tmp_path / "liar.py"
     script.write_text(f"import sys\nsys.stdout.buffer.write({LIES[case]!r})\n")
-    monkeypatch.setattr(child, "__file__", str(script))
+    monkeypatch.setattr(sandbox, "CHILD", str(script))
     with pytest.raises(ArtifactError, match=r"m\.onnx: the process that opened it"):
         suspects.open(files / "m.onnx", task=TASK)
 

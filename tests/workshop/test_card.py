@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 
 import birthmark.workshop.card as cards
 from birthmark.artifact import plain
-from birthmark.zoo.store import as_card
+from birthmark.workshop.card import as_card
 from cards import digits_card, theft_card
 
 

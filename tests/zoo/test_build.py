@@ -17,11 +17,12 @@ from birthmark.errors import ArtifactError, BirthmarkError, SettingError
 from birthmark.workshop.card import Card, stolen
 from birthmark.workshop.code import code_digest
 from birthmark.workshop.cohort import reference_cards, twin_cards
+from birthmark.workshop.modelfile import tensors_digest
 from birthmark.workshop.training import Training, accuracy, fit
 from birthmark.zoo.build import build, workshop
 from birthmark.zoo.crew import Progress
 from birthmark.zoo.executors import Pool, Serial
-from birthmark.zoo.store import Store, tensors_digest
+from birthmark.zoo.store import Store
 
 DIGITS = datasets.load("digits")
 SOURCE = Card("trained", DIGITS.about(), "owner", "mlp", training={"epochs": 3})

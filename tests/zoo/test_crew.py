@@ -1,7 +1,67 @@
-"""A run that is short of memory goes on with fewer jobs at a time, and loses none."""
+"""Jobs in order, within the executor's slots, what happens when they fail, and when memory runs out."""
 
+import pytest
+
+from birthmark.errors import BirthmarkError
 from birthmark.zoo.crew import Crew, Progress
 from birthmark.zoo.executors import Job, Outcome, perform
+
+
+class Fake:
+    """Ends jobs last in, first out; fails those that are told to."""
+
+    slots = 2
+
+    def __init__(self, fails: dict[str, Outcome] = {}) -> None:
+        self.fails, self.held, self.given, self.most, self.closed = fails, list[Job](), list[str](), 0, False
+
+    def submit(self, job: Job) -> None:
+        self.held.append(job)
+        self.given.append(job.name)
+        self.most = max(self.most, len(self.held))
+
+    def wait(self) -> Outcome:
+        name = self.held.pop().name
+        return self.fails.get(name, Outcome(name, {"event": "built"}))
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def job(name: str, rank: int = 0) -> Job:
+    return Job(name, "m:f", {}, rank=rank)
+
+
+def test_lower_ranks_go_first_and_no_more_than_the_slots() -> None:
+    executor, said = Fake(), list[Progress]()
+    assert Crew(executor, said.append).run([job("c", 3), job("a", 1), job("b", 2)]) == {}
+    assert executor.given == ["a", "b", "c"]
+    assert executor.most == 2
+    assert [(one.done, one.total, one.left) for one in said] == [(1, 3, 1), (2, 3, 0), (3, 3, 0)]
+
+
+def test_what_an_outcome_makes_ready_is_run() -> None:
+    executor = Fake()
+    Crew(executor).run([job("a")], lambda outcome: [job("b")] if outcome.name == "a" else [])
+    assert executor.given == ["a", "b"]
+
+
+def test_a_failure_is_kept_and_the_others_go_on() -> None:
+    crew = Crew(Fake({"a": Outcome("a", error="bad")}))
+    assert crew.run([job("a"), job("b")]) == {"a": "bad"}
+    assert (crew.done, crew.made) == (1, 1)
+
+
+def test_an_error_that_all_would_meet_ends_the_run() -> None:
+    executor = Fake({"a": Outcome("a", error="disk full", fatal=True)})
+    with pytest.raises(BirthmarkError, match="a: disk full; the run stopped"):
+        Crew(executor).run([job("a"), job("b"), job("c")])
+    assert executor.closed
+
+
+def test_time_left_is_by_the_pace_so_far() -> None:
+    progress = Progress(total=10, done=6, made=4, running=("x",), failed=1, seconds=20.0)
+    assert (progress.left, progress.per_minute, progress.eta) == (2, 12.0, 15.0)
 
 
 class Tight:

@@ -8,16 +8,14 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
-import torch
 from torch import nn
 
 from birthmark.oracle import Oracle
 from birthmark.settings import Allowed
 from birthmark.theft.parents import Adaptive
-from birthmark.theft.weights import fits
+from birthmark.theft.weights import attacked, fits
 from birthmark.types import Array, Labels, Samples
-from birthmark.workshop.devices import device
-from birthmark.workshop.training import fit, outputs, pgd, seeded
+from birthmark.workshop.training import fit, outputs
 
 
 @dataclass(frozen=True)
@@ -64,16 +62,7 @@ class AdaptiveBoundary(Adaptive):
 
     def _decoys(self, stolen: nn.Module, own: list[nn.Module], data: Samples, seed: int) -> tuple[Array, Labels]:
         """Points near the data that flip the stolen model, with the label that all independent models give them."""
-        made = list[Array]()
-        with seeded(seed):
-            for start in range(0, len(data), 500):
-                part = data[start : start + 500]
-                x, y = (
-                    torch.from_numpy(part.inputs).to(device()),
-                    torch.from_numpy(part.targets.astype(np.int64)).to(device()),
-                )
-                made.append(pgd(stolen, x, y, epsilon=self.epsilon, steps=self.steps).cpu().numpy())
-        points = np.concatenate(made)
+        points = attacked(stolen, data.inputs, data.targets.astype(np.int64), self.epsilon, self.steps, seed)
         said = np.stack([outputs(model, points).argmax(1) for model in own])
         useful = (said == said[0]).all(axis=0) & (outputs(stolen, points).argmax(1) != said[0])
         return points[useful], said[0][useful]

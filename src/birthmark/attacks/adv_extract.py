@@ -8,14 +8,12 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
-import torch
-from torch import nn
 
 from birthmark.settings import Allowed
 from birthmark.theft.parents import Asked, Rounds
-from birthmark.types import Array, Labels, Samples
-from birthmark.workshop.devices import device
-from birthmark.workshop.training import Training, pgd, seeded
+from birthmark.theft.weights import attacked
+from birthmark.types import Array, Samples
+from birthmark.workshop.training import Training
 
 PRESETS = {"sac": {"epsilon": 4 / 256, "steps": 30, "epochs": 60}, "wrt": {"epsilon": 0.25, "steps": 40, "epochs": 60}}
 
@@ -48,14 +46,3 @@ class AdvExtract(Rounds):
         known = yield data.inputs[np.random.default_rng(seed).permutation(len(data))[: -(-total // 2)]]
         worse = attacked(known.student(), known.inputs, known.answers.argmax(1), self.epsilon, self.steps, seed)
         yield worse[: max(total - len(known.inputs), 0)]
-
-
-def attacked(student: nn.Module, inputs: Array, labels: Labels, epsilon: float, steps: int, seed: int) -> Array:
-    """PGD examples of a student, of the same shape as the inputs."""
-    made = list[Array]()
-    with seeded(seed):
-        for start in range(0, len(inputs), 500):
-            x = torch.from_numpy(inputs[start : start + 500]).to(device())
-            y = torch.from_numpy(labels[start : start + 500]).to(device())
-            made.append(pgd(student, x, y, epsilon=epsilon, steps=steps).cpu().numpy())
-    return np.concatenate(made)

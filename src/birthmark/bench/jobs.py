@@ -18,64 +18,27 @@ from torch import nn
 
 from birthmark import registry
 from birthmark.answers import as_labels
-from birthmark.artifact import canonical, digest_of, disk_errors, plain, write_atomically
+from birthmark.artifact import canonical, disk_errors, plain, write_atomically
 from birthmark.attacks.evasion import evade
+from birthmark.bench.place import Place, concerns, rounded
 from birthmark.claim import Claim
 from birthmark.enrolment import self_check, versions
 from birthmark.errors import ArtifactError, BirthmarkError, NullError, SettingError, ShapeError
 from birthmark.oracle import Oracle, Probabilities
 from birthmark.types import Access, Answers, Floats, Plain, Samples, Settings
 from birthmark.verdict import Nulls, conclude, nulls_of
-from birthmark.workshop.card import Card
+from birthmark.workshop.card import Card, as_card
 from birthmark.workshop.owner import Owner
 from birthmark.workshop.training import accuracy, outputs
 from birthmark.workshop.whitebox import Open
-from birthmark.zoo.build import title, workshop
+from birthmark.zoo.build import workshop
 from birthmark.zoo.executors import Serial
 from birthmark.zoo.marked import claimed
 from birthmark.zoo.plan import Entry
-from birthmark.zoo.store import Store, as_card
 
 FORMAT = "birthmark/record/1"
 ACCESSES = {"labels": Access.LABELS, "probs": Access.PROBS}
 Cell = dict[str, float | str | None]
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a job works: the store, its data set by digest, the source's card."""
-
-    store: Store
-    data: str
-    owner: Card
-
-    @classmethod
-    def of(cls, at: Plain) -> "Place":
-        return cls(Store(at["folder"]), at["data"], as_card(at["source"]))
-
-    def claim(self, key: str) -> Path:
-        return self.store.folder / "claims" / key
-
-    def cost(self, key: str) -> Path:
-        """What a claim took, in a file of its own: seconds differ from run to run, the claim's digest does not."""
-        return self.store.folder / "costs" / f"{key}.json"
-
-    def has_claim(self, key: str) -> bool:
-        return (self.claim(key) / "manifest.json").is_file()
-
-    def answers(self, entry: Entry, claim: str) -> Path:
-        return self.store.folder / "answers" / claim / f"{_who(entry)}.npy"
-
-    def grades(self, entry: Entry) -> Path:
-        return self.store.folder / "answers" / f"{_who(entry)}-{self.owner.key}-{self.data}.json"
-
-    def answered(self, entry: Entry, claim: str) -> Floats | None:
-        """A suspect's answers to a claim's queries, if they are there."""
-        try:
-            rows: Floats = np.load(self.answers(entry, claim), allow_pickle=False)
-        except (OSError, ValueError):
-            return None
-        return rows
 
 
 def enrol(at: Plain, method: str, settings: Settings, seed: int, key: str, client: Plain) -> dict[str, float]:
@@ -205,11 +168,6 @@ def _about(place: Place, claims: Sequence[tuple[str, Claim, str]]) -> dict[str, 
     }
 
 
-def concerns(client: str, entry: Entry) -> bool:
-    """Whether a suspect is held against a claim: a client's against its own, everybody else against all."""
-    return not client or entry.client in ("", client)
-
-
 @dataclass(frozen=True)
 class _Scored:
     """One claim at one access, and the rows that suspects get."""
@@ -271,21 +229,6 @@ def as_entry(value: Plain) -> Entry:
     return Entry(**{**value, "card": as_card(value["card"]), "evasion": tuple(value["evasion"])})
 
 
-def suspects(place: Place, entries: Sequence[Entry], facts: Plain) -> Plain:
-    """What is known about the suspects beside their scores: how they were made, accuracy, agreement."""
-    rows = [
-        {
-            "name": entry.name,
-            "made": title(entry.card),
-            "key": entry.card.key,
-            "evasion": list(entry.evasion),
-            **rounded(json.loads(place.grades(entry).read_bytes())),
-        }
-        for entry in entries
-    ]
-    return {"format": "birthmark/suspects/1", **facts, "source": place.owner.key, "suspects": rows}
-
-
 def machine() -> dict[str, str | int | None]:
     """What the run's times depend on."""
     model = ""
@@ -298,16 +241,3 @@ def machine() -> dict[str, str | int | None]:
         "processors": os.cpu_count(),
         "python": platform.python_version(),
     }
-
-
-def rounded(value: Any) -> Any:
-    """Numbers to six digits, and null for those that are not finite."""
-    if isinstance(value, float):
-        return float(f"{value:.6g}") if np.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: rounded(item) for key, item in value.items()}
-    return [rounded(item) for item in value] if isinstance(value, (list, tuple)) else value
-
-
-def _who(entry: Entry) -> str:
-    return entry.card.key if not entry.evasion else digest_of([entry.card.key, entry.evasion])[:16]

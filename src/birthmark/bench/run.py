@@ -17,7 +17,7 @@ from pathlib import Path
 
 from birthmark import registry
 from birthmark.artifact import canonical, digest_of, plain, write_atomically
-from birthmark.bench.jobs import Place, concerns, suspects
+from birthmark.bench.place import Place, concerns, suspects
 from birthmark.data import Data
 from birthmark.enrolment import versions
 from birthmark.errors import BirthmarkError, SettingError

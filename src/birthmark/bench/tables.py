@@ -171,10 +171,14 @@ def compare(before: Sequence[Plain], after: Sequence[Plain], *, least: float = 0
         if key not in old or key not in new:
             found.append({**head, "change": "added" if key in new else "removed"})
             continue
-        both = {name: {"before": old[key][name], "after": new[key][name]} for name in COMPARED}
-        if moved := {name: figures for name, figures in both.items() if _differ(**figures, least=least)}:
+        if moved := _moved(old[key], new[key], least):
             found.append({**head, "change": "changed", **moved})
     return sorted(found, key=_by_auc)
+
+
+def _moved(old: Plain, new: Plain, least: float) -> Row:
+    both = {name: {"before": old[name], "after": new[name]} for name in COMPARED}
+    return {name: figures for name, figures in both.items() if _differ(**figures, least=least)}
 
 
 def _differ(before: float | None, after: float | None, least: float) -> bool:

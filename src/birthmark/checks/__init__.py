@@ -18,8 +18,8 @@ from birthmark.checks.attacks import ATTACK, EXTRACTION
 from birthmark.checks.attacks import Breaking as Breaking
 from birthmark.checks.common import Check as Check
 from birthmark.checks.common import described
-from birthmark.checks.common import small_owner as small_owner
 from birthmark.checks.methods import METHOD
+from birthmark.checks.owner import small_owner as small_owner
 from birthmark.checks.watermarks import WATERMARK
 from birthmark.claim import Claim
 from birthmark.method import Method

@@ -1,14 +1,12 @@
-"""What all checks share: what a check is, what must be described, a small owner, and how models are compared."""
+"""What all checks share: what a check is, what must be described, and how models are compared."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
-from functools import cache
 
 import numpy as np
 import torch
 from torch import nn
 
-from birthmark import data as datasets
 from birthmark.attack import Attack
 from birthmark.claim import Claim, Scores
 from birthmark.crafting.sampling import Sampled
@@ -18,10 +16,8 @@ from birthmark.oracle import HardLabels, Oracle, Probabilities
 from birthmark.types import Access, Answers, Floats
 from birthmark.verdict import conclude
 from birthmark.watermark import Watermark
-from birthmark.workshop.card import Card
 from birthmark.workshop.owner import Owner
 from birthmark.workshop.whitebox import Open
-from birthmark.zoo.make import make
 
 
 @dataclass(frozen=True)
@@ -36,23 +32,6 @@ class Check:
 
     def __str__(self) -> str:
         return self.name
-
-
-@cache
-def small_owner(architecture: str = "mlp") -> Owner:
-    """An owner of a small network on digits, who trains twins and references in memory when asked."""
-    parts = datasets.load("digits")
-    how = {"epochs": 20, "batch": 32}
-    card = Card("trained", parts.about(), "owner", architecture, training=how)
-    known = {card.key: make(card, {}, parts)}
-
-    def workshop(cards: Sequence[Card]) -> list[nn.Module]:
-        for wanted in cards:
-            if wanted.key not in known:
-                known[wanted.key] = make(wanted, known, parts)
-        return [known[wanted.key] for wanted in cards]
-
-    return Owner(known[card.key], card, parts["owner"], parts["reserve"], parts["queries"], workshop)
 
 
 def described(subject: Attack | Method | Watermark) -> None:

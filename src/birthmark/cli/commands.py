@@ -10,7 +10,7 @@ import typer
 
 from birthmark import __version__
 from birthmark.cli import bench, compare, doctor, enroll, gateway, imprint, notary, serve
-from birthmark.cli.edge import Commands, main, say, say_json, say_notes
+from birthmark.cli.edge import Commands, say, say_json, say_notes
 from birthmark.cli.options import (
     Alpha,
     EngineChoice,
@@ -32,8 +32,6 @@ from birthmark.workshop.choices import DataChoice
 
 if TYPE_CHECKING:
     from birthmark.zoo.executors import Executor
-
-__all__ = ["app", "main"]
 
 app = typer.Typer(
     name="birthmark",

@@ -10,11 +10,9 @@ import os
 import platform
 import sys
 import tempfile
-import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
-from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, cast
 
@@ -63,20 +61,27 @@ def outcome(call: Callable[[], int | None], as_json: bool = False) -> int:
         return call() or 0
     except typer.Exit as end:
         return end.exit_code
-    except BirthmarkError as error:
-        return _failed(str(error), error.exit_code, as_json)
-    except MISTYPED as error:
+    except BaseException as error:
+        said, code = _explained(error)
+    if as_json:
+        say_json({"error": said, "exit_code": code})
+    say(f"birthmark: {said}", err=True)
+    return code
+
+
+def _explained(error: BaseException) -> tuple[str, int]:
+    """What to say of an error, and the exit code."""
+    if isinstance(error, BirthmarkError):
+        return str(error), error.exit_code
+    if isinstance(error, MISTYPED):
         context = getattr(error, "ctx", None)
         path = context.command_path if context else "birthmark"
-        return _failed(f"{error.format_message()} (see {path} --help)", 2, as_json)
-    except (KeyboardInterrupt, typer.Abort):
-        return _failed("interrupted; what was finished is kept, run the same command again", INTERRUPTED, as_json)
-    except OSError as error:
-        if error.errno is None:
-            return _failed(fault(error), FAULT, as_json)
-        return _failed(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", 2, as_json)
-    except BaseException as error:
-        return _failed(fault(error), FAULT, as_json)
+        return f"{error.format_message()} (see {path} --help)", 2
+    if isinstance(error, (KeyboardInterrupt, typer.Abort)):
+        return "interrupted; what was finished is kept, run the same command again", INTERRUPTED
+    if isinstance(error, OSError) and error.errno is not None:
+        return f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", 2
+    return fault(error), FAULT
 
 
 def fault(error: BaseException) -> str:
@@ -116,13 +121,6 @@ def _state_folder() -> Path:
     return (Path(place) if place.startswith("/") else Path("~/.local/state").expanduser()) / "birthmark"
 
 
-def _failed(message: str, code: int, as_json: bool) -> int:
-    if as_json:
-        say_json({"error": message, "exit_code": code})
-    say(f"birthmark: {message}", err=True)
-    return code
-
-
 class Commands(TyperGroup):
     """The commands; unlike Typer's own, no error of theirs, not even in what was typed, gets past `outcome`."""
 
@@ -146,21 +144,3 @@ class Commands(TyperGroup):
         code = outcome(call, "--json" in typed)
         code = outcome(sys.stdout.flush, "--json" in typed) or code if sys.stdout else code  # a full disk is noticed
         return sys.exit(code) if standalone_mode else code
-
-
-def main() -> None:
-    """Entry point of the `birthmark` command: not even a broken installation ends with a verdict's exit code."""
-    threading.excepthook = lambda failed: say(f"birthmark: {fault(failed.exc_value or SystemExit())}", err=True)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal that lacks a character shows another
-
-    def run() -> int:
-        from birthmark.cli.commands import app
-
-        return int(app(standalone_mode=False))
-
-    try:
-        sys.exit(outcome(run))
-    except KeyboardInterrupt:
-        os._exit(INTERRUPTED)

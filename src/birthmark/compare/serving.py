@@ -11,7 +11,7 @@ import numpy as np
 
 from birthmark.compare import files
 from birthmark.errors import ArtifactError
-from birthmark.suspects.child import receive, send
+from birthmark.suspects.pipes import receive, send
 from birthmark.suspects.served import refusal
 
 

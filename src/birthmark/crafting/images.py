@@ -6,6 +6,7 @@
 from io import BytesIO
 
 import numpy as np
+from PIL import Image
 
 from birthmark.errors import SettingError, ShapeError
 from birthmark.types import Array
@@ -24,8 +25,6 @@ def jpeg(images: Array, quality: int) -> Array:
     Raises:
         ShapeError: not grey or RGB images (n, 1 or 3, h, w).
     """
-    from PIL import Image
-
     if images.ndim != 4 or images.shape[1] not in (1, 3):
         raise ShapeError(
             f"expected grey or RGB images (n, 1 or 3, h, w) to compress, got shape {images.shape}; use another query "

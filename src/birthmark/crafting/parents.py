@@ -1,23 +1,23 @@
 """Parents of methods: owners compared alike and centred by references, and queries crafted for each owner."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from numpy.typing import NDArray
+import numpy as np
 
 from birthmark.claim import Candidate, Claim, Scores
 from birthmark.errors import DataError
 from birthmark.method import Method
 from birthmark.parties import Parties
-from birthmark.scoring.matching import Asked, centred, matches, of_owners
+from birthmark.scoring.matching import Asked, centred, interleaved, matches, of_owners
 from birthmark.settings import Allowed
-from birthmark.types import Access, Floats, Samples
-from birthmark.workshop.owner import Cohort, Owner
-
-Tensors = dict[str, NDArray[Any]]  # a claim's arrays by name
+from birthmark.types import Access, Floats, Samples, Tensors
+from birthmark.workshop.code import code_digest
+from birthmark.workshop.cohort import recipe
+from birthmark.workshop.owner import Cohort, Owner, gather
 
 
 @dataclass(frozen=True)
@@ -110,9 +110,37 @@ class Crafted(Method):
 
     def fit(self, owner: Owner, *, seed: int) -> Claim:
         """As `Method.fit`."""
-        from birthmark.crafting.queries import enrolled
+        return self.enrolled(owner, self.craft, seed)
 
-        return enrolled(self, owner, self.craft, seed=seed)
+    def enrolled(self, owner: Owner, craft: Callable[[Owner, Cohort, int], Tensors], seed: int) -> Claim:
+        """A claim of queries that are scored one by one: crafted for the source, and for each twin as a placebo.
+
+        Args:
+            craft: as the method of that name.
+        """
+        from birthmark.crafting.queries import kept, weak
+        from birthmark.workshop.training import probabilities
+
+        cohort = getattr(self, "cohort", "")  # without a cohort the owner's model is alone
+        plan = recipe(cohort) if cohort else {}
+        settings = asdict(self)
+        made = {key: value for key, value in settings.items() if key != "references"}
+        parts, warnings, sizes = [], list(weak(owner)), []
+        for card in (None, *owner.twin_cards(self.placebos)):
+            if cohort:
+                mine = gather(owner, plan, card, twins=self.placebos)
+            else:
+                mine = Cohort((owner.make([card])[0] if card else owner.source,), ())
+            what = [self.name, made, plan, seed, (card or owner.card).key]
+            what.append(code_digest(type(self).__module__))
+            parts.append(kept(owner, what, partial(craft, owner, mine, seed)))
+            warnings += mine.warnings
+            sizes.append({"derived": len(mine.derived), "independent": len(mine.independent)})
+        tensors = interleaved(parts)
+        if self.references:
+            known = owner.references(self.references)
+            tensors["references"] = np.stack([probabilities(model, tensors["queries"]) for model in known])
+        return Claim(self.name, settings, owner.task, seed, tensors, {"cohort": sizes[0], "warnings": warnings})
 
     def score(self, claim: Claim, answers: Floats) -> Scores:
         """As `Method.score`."""

@@ -8,7 +8,7 @@ half.
 import copy
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -18,16 +18,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from birthmark.artifact import digest_of, load_folder, plain, save_folder
-from birthmark.claim import Claim
 from birthmark.crafting.images import eight_bit, jpeg
-from birthmark.crafting.parents import Crafted, Tensors
 from birthmark.errors import DataError
-from birthmark.scoring.matching import interleaved
-from birthmark.types import Array, Floats, Labels, Samples
-from birthmark.workshop.code import code_digest
-from birthmark.workshop.cohort import recipe
+from birthmark.types import Array, Floats, Labels, Samples, Tensors
 from birthmark.workshop.devices import has_bf16
-from birthmark.workshop.owner import Cohort, Owner, gather
+from birthmark.workshop.owner import Cohort, Owner
 from birthmark.workshop.training import accuracy, autocast, outputs, probabilities, seeded
 
 SCRATCH = "birthmark/crafted/1"
@@ -201,35 +196,6 @@ def _mean_probabilities(models: Sequence[nn.Module], inputs: Array) -> Floats:
     return np.asarray(
         np.mean([functional.softmax(answers([m], x)[0], 1).double().numpy() for m in prepared(models)], axis=0)
     )
-
-
-def enrolled(method: Crafted, owner: Owner, craft: Callable[[Owner, Cohort, int], Tensors], *, seed: int) -> Claim:
-    """A claim of queries that are scored one by one: crafted for the source, and for each twin as a placebo.
-
-    Args:
-        craft: (owner, its cohort, seed) -> arrays by name, "queries" among them, best first.
-    """
-    cohort, placebos = getattr(method, "cohort", ""), method.placebos  # without a cohort the owner's model is alone
-    plan = recipe(cohort) if cohort else {}
-    settings = asdict(method)
-    parts, warnings, sizes = [], list(weak(owner)), []
-    for card in (None, *owner.twin_cards(placebos)):
-        mine = (
-            gather(owner, plan, card, twins=placebos)
-            if cohort
-            else Cohort((owner.make([card])[0] if card else owner.source,), ())
-        )
-        made = {key: value for key, value in settings.items() if key != "references"}
-        what = [method.name, made, plan, seed, (card or owner.card).key, code_digest(type(method).__module__)]
-        parts.append(kept(owner, what, lambda mine=mine: craft(owner, mine, seed)))  # type: ignore[misc]
-        warnings += mine.warnings
-        sizes.append({"derived": len(mine.derived), "independent": len(mine.independent)})
-    tensors = interleaved(parts)
-    if method.references:
-        tensors["references"] = np.stack(
-            [probabilities(model, tensors["queries"]) for model in owner.references(method.references)]
-        )
-    return Claim(method.name, settings, owner.task, seed, tensors, {"cohort": sizes[0], "warnings": warnings})
 
 
 def kept(owner: Owner, what: Sequence[Any], make: Callable[[], Tensors]) -> Tensors:

@@ -14,18 +14,21 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import ndimage
 
-from birthmark.data import Data
 from birthmark.errors import DataError
 from birthmark.types import Array, Samples
+
+if TYPE_CHECKING:
+    from birthmark.data import Data
 
 SIZE = 20_000  # images made
 
 
-def with_foreign(data: Data, *, seed: int, directory: Path | None = None, size: int = SIZE) -> Data:
+def with_foreign(data: "Data", *, seed: int, directory: Path | None = None, size: int = SIZE) -> "Data":
     """The data set with one more part, "foreign": `size` inputs of the same shape from another domain.
 
     Raises:

@@ -13,6 +13,7 @@ from hashlib import sha256
 from math import prod
 from pathlib import Path
 
+import httpx2
 import numpy as np
 
 from birthmark.artifact import write_atomically
@@ -82,8 +83,6 @@ def read_idx(path: Path, *, axes: int) -> np.ndarray[tuple[int, ...], np.dtype[n
 
 
 def _download_fashion(directory: Path | None) -> Path:
-    import httpx2
-
     cache = directory or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "birthmark", "fashion-mnist")
     for name, digest in FASHION_FILES.items():
         if (cache / name).is_file():

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from scipy.ndimage import rotate
 
 from birthmark.data.stored import Read
 from birthmark.types import Array, Samples
@@ -182,8 +183,6 @@ def garments(seed: int, images: Images) -> dict[str, Samples]:
 
 def turned(seed: int, images: Images) -> dict[str, Samples]:
     """Garments turned by an angle in [-45, 45] degrees; the target is the angle / 45."""
-    from scipy.ndimage import rotate
-
     x, _, random = _garments(seed, images)
     angles = random.uniform(-45, 45, len(x))
     x = np.stack([rotate(image, angle, reshape=False, order=1) for image, angle in zip(x, angles, strict=True)])

@@ -98,13 +98,7 @@ class Codec(ABC):
             raise OracleError("the queries are no regular array of numbers") from None
         if wire.layout == "nhwc" and len(shape) == 3 and x.shape[1:] == (*shape[1:], shape[0]):
             x = x.transpose(0, 3, 1, 2)
-        x = _shaped(x, shape)
-        for given, multiply in ((wire.std, True), (wire.mean, False)):
-            if given:
-                v = np.asarray(given, dtype=np.float32).reshape(-1, *[1] * (len(shape) - 1))
-                x = x * v if multiply else x + v
-        if (wire.low, wire.high) != (0.0, 1.0):
-            x = (x - np.float32(wire.low)) / np.float32(wire.high - wire.low)
+        x = _unscaled(_shaped(x, shape), wire)
         if not isfinite(x.sum(dtype=np.float64)):
             raise OracleError("the queries hold NaN or infinity")
         return np.ascontiguousarray(x)
@@ -155,16 +149,29 @@ class Codec(ABC):
                 f"expected {n} answers of {k} numbers, got shape {rows.shape}; labels without probabilities cannot be "
                 "marked"
             )
-        if not n:
-            return rows
+        return self._sound(rows) if n else rows
+
+    def _sound(self, rows: Floats) -> Floats:
+        """The rows, if they are finite and, of a classifier, on the simplex."""
         sums, least = _summary(rows)
         if not all(map(isfinite, sums)):
             raise OracleError("the answers hold NaN or infinity")
         if self.task.values:
             return rows
+        k = self.task.outputs
         if least < -1e-6 or max(sums) > 1.02 + 0.005 * k or min(sums) <= 0:
             raise OracleError("the answers are no probabilities: rows are negative or do not sum to one")
         return rows
+
+
+def _unscaled(x: Array, wire: Wire) -> Array:
+    """Inputs (n, *d) on the wire -> in the model's own units."""
+    for given, undo in ((wire.std, np.multiply), (wire.mean, np.add)):
+        if given:
+            x = undo(x, np.asarray(given, dtype=np.float32).reshape(-1, *[1] * (x.ndim - 2)))
+    if (wire.low, wire.high) != (0.0, 1.0):
+        x = (x - np.float32(wire.low)) / np.float32(wire.high - wire.low)
+    return x
 
 
 def _shaped(x: Array, shape: tuple[int, ...]) -> Array:

@@ -106,10 +106,14 @@ class Config:
             if not getattr(self, name) > 0:
                 raise SettingError(f"expected {name} to be above 0")
         for pattern in self.pass_through:
-            try:
-                re.compile(pattern)
-            except re.error as error:
-                raise SettingError(f"pass_through {pattern!r} is no regular expression ({error})") from None
+            _check_pattern(pattern)
+
+
+def _check_pattern(pattern: str) -> None:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise SettingError(f"pass_through {pattern!r} is no regular expression ({error})") from None
 
 
 def _check_upstream(url: str) -> None:

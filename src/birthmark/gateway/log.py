@@ -79,14 +79,7 @@ def ties(records: Iterator[Record], client: str) -> tuple[Array, Floats]:
     found: dict[str, tuple[Array, Floats]] = {}
     for record in records:
         if record["client"] == client and record["marked"] and "ties" in record:
-            try:
-                kept = record["ties"]
-                x = _unpacked(kept["inputs"], (len(kept["rows"]), *kept["shape"]))
-                answers = _unpacked(kept["answers"], (len(kept["rows"]), -1)).astype(np.float64)
-            except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
-                what = f"record {record['n']}: its near-ties are none that a gateway writes ({str(error)[:100]})"
-                raise ArtifactError(what) from None
-            for row, answer in zip(x, answers, strict=True):
+            for row, answer in zip(*_ties_of(record), strict=True):
                 found.setdefault(query_digest(row), (row, answer))
     if len({(x.shape, answer.shape) for x, answer in found.values()}) > 1:
         raise ArtifactError(f"the log holds near-ties of client {client!r} of different shapes; it is damaged")
@@ -95,6 +88,17 @@ def ties(records: Iterator[Record], client: str) -> tuple[Array, Floats]:
             f"the log holds no near-ties of client {client!r}; only strengths that decide near-ties keep them"
         )
     return np.stack([x for x, _ in found.values()]), np.stack([answer for _, answer in found.values()])
+
+
+def _ties_of(record: Record) -> tuple[Array, Floats]:
+    """A record's near-ties: inputs (n, *d) and unmarked answers (n, k)."""
+    try:
+        kept = record["ties"]
+        x = _unpacked(kept["inputs"], (len(kept["rows"]), *kept["shape"]))
+        return x, _unpacked(kept["answers"], (len(kept["rows"]), -1)).astype(np.float64)
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        what = f"record {record['n']}: its near-ties are none that a gateway writes ({str(error)[:100]})"
+        raise ArtifactError(what) from None
 
 
 def checked(path: Path) -> tuple[int, str, int, float]:
@@ -127,24 +131,28 @@ def _lines(path: Path) -> Iterator[Line]:
                 return
             end += len(line)
             try:
-                if not last:
-                    first = parsed(line, str(path))
-                    last = _headed(first)
-                    yield Line(first, None, last, end)
-                    continue
-                digest, body = line[:64].decode(), line[65:-1]
-                if line[64:65] != b" " or digest != chained(last, body):
-                    raise ValueError
-                last = digest
-                record = parsed(body, str(path))
-                if any(type(record[name]) not in kinds for name, kinds in KINDS.items()):
-                    raise ValueError
+                read = _next(line, last, end, str(path))
             except (ValueError, KeyError, TypeError):
                 raise ArtifactError(
                     f"{path}: the line that ends at byte {end} does not follow from the one before; the log was "
                     "edited or damaged"
                 ) from None
-            yield Line(None, record, last, end)
+            last = read.digest
+            yield read
+
+
+def _next(line: bytes, last: str, end: int, name: str) -> Line:
+    """The line after the one whose hash is `last`, or a segment's first; ValueError and its like if it is none."""
+    if not last:
+        first = parsed(line, name)
+        return Line(first, None, _headed(first), end)
+    digest, body = line[:64].decode(), line[65:-1]
+    if line[64:65] != b" " or digest != chained(last, body):
+        raise ValueError
+    record = parsed(body, name)
+    if any(type(record[name]) not in kinds for name, kinds in KINDS.items()):
+        raise ValueError
+    return Line(None, record, digest, end)
 
 
 def chained(last: str, body: bytes) -> str:

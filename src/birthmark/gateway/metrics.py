@@ -1,7 +1,8 @@
 """Counters and histograms in Prometheus' text format."""
 
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import accumulate, groupby
 
 BOUNDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 HELP = {
@@ -44,22 +45,24 @@ class Metrics:
         """A counter's value, 0 if it never moved."""
         return self.counts.get((name, tuple(labels.items())), 0)
 
+    def _counters(self) -> Iterator[str]:
+        for name, counts in groupby(sorted(self.counts.items()), lambda count: count[0][0]):
+            yield from (f"# HELP {name} {HELP[name]}", f"# TYPE {name} counter")
+            for (_, labels), value in counts:
+                inside = ",".join(f'{label}="{text}"' for label, text in labels)
+                yield f"{name}{{{inside}}} {value:g}" if inside else f"{name} {value:g}"
+
+    def _histograms(self) -> Iterator[str]:
+        for name, (buckets, total) in sorted(self.times.items()):
+            yield from (f"# HELP {name} {HELP[name]}", f"# TYPE {name} histogram")
+            seen = list(accumulate(buckets))
+            for bound, n in zip((*map(str, BOUNDS), "+Inf"), seen, strict=True):
+                yield f'{name}_bucket{{le="{bound}"}} {n}'
+            yield from (f"{name}_sum {total[0]:.6f}", f"{name}_count {seen[-1]}")
+
     def text(self, gauges: Mapping[str, float], key: str) -> str:
         """Everything in Prometheus' text format; `key` is the fingerprint of the key in force."""
-        lines: list[str] = []
-        for name in sorted({name for name, _ in self.counts}):
-            lines += [f"# HELP {name} {HELP[name]}", f"# TYPE {name} counter"]
-            for (found, labels), value in sorted(self.counts.items()):
-                if found == name:
-                    inside = ",".join(f'{label}="{text}"' for label, text in labels)
-                    lines.append(f"{name}{{{inside}}} {value:g}" if inside else f"{name} {value:g}")
-        for name, (buckets, total) in sorted(self.times.items()):
-            lines += [f"# HELP {name} {HELP[name]}", f"# TYPE {name} histogram"]
-            seen = 0
-            for bound, n in zip((*map(str, BOUNDS), "+Inf"), buckets, strict=True):
-                seen += n
-                lines.append(f'{name}_bucket{{le="{bound}"}} {seen}')
-            lines += [f"{name}_sum {total[0]:.6f}", f"{name}_count {seen}"]
+        lines = [*self._counters(), *self._histograms()]
         for name, value in gauges.items():
             lines += [f"# HELP {name} {HELP[name]}", f"# TYPE {name} gauge", f"{name} {value:g}"]
         lines += [

@@ -12,13 +12,13 @@ from birthmark.errors import SettingError
 from birthmark.imprint.smoothing import mixtures
 from birthmark.marks.rule import BETA, RHO, softly
 from birthmark.types import Array, Floats, Labels, Samples
-from birthmark.watermarks.imprint import Imprint
 from birthmark.workshop.training import Training, fit, outputs, probabilities
 
 if TYPE_CHECKING:
     from torch import nn
 
     from birthmark.claim import Claim
+    from birthmark.watermarks.imprint import Imprint
 
 
 @dataclass(frozen=True)
@@ -72,24 +72,24 @@ class Tuned:
         return replace(how, epochs=len(self.curve), agreement=0.0, z=np.inf)
 
 
-def marked(mark: Imprint, inputs: Array, answers: Floats) -> Floats:
+def marked(mark: "Imprint", inputs: Array, answers: Floats) -> Floats:
     """The teacher's answers (n, k), moved by the key."""
     return mark.mark(inputs, answers)
 
 
-def evenly(mark: Imprint, inputs: Array, answers: Floats) -> Floats:
+def evenly(mark: "Imprint", inputs: Array, answers: Floats) -> Floats:
     """The same mass moved evenly: what the tuning costs without a key."""
     return softly(answers, np.zeros_like(answers), mark.eps, BETA, RHO, hidden=False)
 
 
 def tuned(
     module: "nn.Module",
-    mark: Imprint,
+    mark: "Imprint",
     owner: Samples,
     how: Tuning = Tuning(),
     *,
     seed: int,
-    teach: Callable[[Imprint, Array, Floats], Floats] = marked,
+    teach: Callable[["Imprint", Array, Floats], Floats] = marked,
 ) -> Tuned:
     """Imprint a copy of the model; the first epoch that keeps the agreement and reaches z, or the last that keeps
     the agreement.
@@ -133,7 +133,7 @@ def _samples(x: Array, teacher: Floats, values: bool) -> Samples:
     return Samples(x, targets, 0 if values else teacher.shape[1])
 
 
-def _z(mark: Imprint, claim: "Claim", rows: Floats) -> float:
+def _z(mark: "Imprint", claim: "Claim", rows: Floats) -> float:
     scores = mark.score(claim, rows)
     return stats.standardised(scores.source, scores.placebos)
 

@@ -13,13 +13,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from birthmark.answers import as_labels
 from birthmark.errors import ShapeError
-from birthmark.marks.keys import Secret
 from birthmark.types import Array, Floats
+
+if TYPE_CHECKING:
+    from birthmark.marks.keys import Secret
 
 LARGEST_INPUT = 4096  # values; larger images are averaged down to a grid before their coordinates are taken
 GRID = 32  # pixels a side of that grid
@@ -93,7 +96,7 @@ class Waves:
     codes: Floats
 
     @classmethod
-    def of(cls, secrets: Sequence[Secret], waves: int, coordinates: int, outputs: int) -> "Waves":
+    def of(cls, secrets: "Sequence[Secret]", waves: int, coordinates: int, outputs: int) -> "Waves":
         """Expand secrets; codes are balanced (as many outputs lifted as lowered, but for an odd one)."""
         normals = waves * coordinates
         draws = np.stack([secret.uniforms(2 * normals + waves + waves * outputs) for secret in secrets])

@@ -21,11 +21,11 @@ import numpy as np
 
 from birthmark.answers import as_labels
 from birthmark.claim import Claim
-from birthmark.crafting.parents import Centred, Tensors, labelled
+from birthmark.crafting.parents import Centred, labelled
 from birthmark.errors import DataError
 from birthmark.parties import Parties
 from birthmark.scoring.matching import fitting
-from birthmark.types import Access, Floats
+from birthmark.types import Access, Floats, Tensors
 
 
 @dataclass(frozen=True)

@@ -28,8 +28,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from birthmark.crafting.parents import CraftedAgainst, Tensors
+from birthmark.crafting.parents import CraftedAgainst
 from birthmark.settings import Allowed
+from birthmark.types import Tensors
 from birthmark.workshop.owner import Cohort, Owner
 
 if TYPE_CHECKING:

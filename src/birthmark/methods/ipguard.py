@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from birthmark.crafting.parents import Crafted, Tensors
+from birthmark.crafting.parents import Crafted
 from birthmark.settings import Allowed
+from birthmark.types import Tensors
 from birthmark.workshop.owner import Cohort, Owner
 
 if TYPE_CHECKING:

@@ -28,14 +28,13 @@ from typing import ClassVar
 import numpy as np
 
 from birthmark.claim import Candidate, Claim, Scores
-from birthmark.crafting.parents import Tensors
 from birthmark.errors import ShapeError
 from birthmark.method import Method, Retired
 from birthmark.parties import Parties
 from birthmark.scoring.likeness import CENTRING, How, centred_closeness, disagreement
 from birthmark.scoring.matching import of_owners
 from birthmark.settings import Allowed
-from birthmark.types import Access, Floats
+from birthmark.types import Access, Floats, Tensors
 
 CENTRING_FROM = 200  # answered labels, from which on the references' mean is subtracted
 

@@ -24,14 +24,13 @@ import numpy as np
 
 from birthmark.answers import is_labels
 from birthmark.claim import Candidate, Claim, Scores
-from birthmark.crafting.parents import Tensors
 from birthmark.errors import SettingError, ShapeError
 from birthmark.method import Method, Retired
 from birthmark.scoring.kinks import KINKS, Rounds
 from birthmark.scoring.likeness import CENTRING, How, centred_closeness, disagreement
 from birthmark.scoring.matching import centred, of_owners
 from birthmark.settings import Allowed
-from birthmark.types import Access, Floats, Labels
+from birthmark.types import Access, Floats, Labels, Tensors
 from birthmark.workshop.owner import Owner
 
 

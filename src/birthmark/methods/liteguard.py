@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from birthmark.claim import Claim, Scores
-from birthmark.crafting.parents import CraftedAgainst, Tensors
+from birthmark.crafting.parents import CraftedAgainst
 from birthmark.scoring.matching import by_owner, fitting
 from birthmark.settings import Allowed
-from birthmark.types import Array, Floats
+from birthmark.types import Array, Floats, Tensors
 from birthmark.workshop.owner import Cohort, Owner
 
 if TYPE_CHECKING:

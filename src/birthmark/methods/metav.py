@@ -25,12 +25,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from birthmark.claim import Claim, Scores
-from birthmark.crafting.parents import Tensors
 from birthmark.errors import ShapeError
 from birthmark.method import Method
 from birthmark.scoring.matching import fitting, of_owners
 from birthmark.settings import Allowed
-from birthmark.types import Access, Floats
+from birthmark.types import Access, Floats, Tensors
 from birthmark.workshop.owner import Cohort, Owner
 
 if TYPE_CHECKING:

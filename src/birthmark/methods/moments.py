@@ -21,12 +21,12 @@ from typing import ClassVar
 import numpy as np
 
 from birthmark.claim import Claim, Task
-from birthmark.crafting.parents import Centred, Tensors
+from birthmark.crafting.parents import Centred
 from birthmark.crafting.sampling import latents, requests
 from birthmark.errors import DataError, ShapeError
 from birthmark.scoring.mixture import attractors, owner_mixture
 from birthmark.settings import Allowed
-from birthmark.types import Access, Floats
+from birthmark.types import Access, Floats, Tensors
 from birthmark.workshop.owner import Owner
 
 LEAST = 20  # samples that a mean can be taken of

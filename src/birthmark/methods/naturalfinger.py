@@ -31,9 +31,9 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 import numpy as np
 
 from birthmark.claim import Claim
-from birthmark.crafting.parents import CraftedAgainst, Tensors
+from birthmark.crafting.parents import CraftedAgainst
 from birthmark.settings import Allowed
-from birthmark.types import Labels
+from birthmark.types import Labels, Tensors
 from birthmark.workshop.owner import Cohort, Owner
 
 if TYPE_CHECKING:
@@ -88,10 +88,8 @@ class NaturalFinger(CraftedAgainst):
     confer: float = 0.1
 
     def fit(self, owner: Owner, *, seed: int) -> Claim:
-        from birthmark.crafting.queries import enrolled
-
         gan = None if self.space == "pixels" else self._gan(owner, seed)
-        return enrolled(self, owner, lambda o, cohort, s: self._crafted(o, cohort, gan, s), seed=seed)
+        return self.enrolled(owner, lambda o, cohort, s: self._crafted(o, cohort, gan, s), seed)
 
     def craft(self, owner: Owner, cohort: Cohort, seed: int) -> Tensors:
         return self._crafted(owner, cohort, None if self.space == "pixels" else self._gan(owner, seed), seed)

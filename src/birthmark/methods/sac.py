@@ -42,13 +42,13 @@ from numpy.typing import NDArray
 from birthmark.answers import as_labels, is_labels
 from birthmark.claim import Claim
 from birthmark.crafting.images import cutmix, eight_bit, jpeg
-from birthmark.crafting.parents import Centred, Tensors, labelled
+from birthmark.crafting.parents import Centred, labelled
 from birthmark.errors import ShapeError
 from birthmark.parties import Parties
 from birthmark.scoring.correlation import closenesses
 from birthmark.scoring.matching import Asked
 from birthmark.settings import Allowed
-from birthmark.types import Access, Array, Floats, Labels
+from birthmark.types import Access, Array, Floats, Labels, Tensors
 from birthmark.workshop.owner import Owner
 
 Bools = NDArray[np.bool_]

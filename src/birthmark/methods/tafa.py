@@ -25,13 +25,13 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from birthmark.claim import Claim
-from birthmark.crafting.parents import Centred, Tensors
+from birthmark.crafting.parents import Centred
 from birthmark.errors import SettingError, ShapeError
 from birthmark.scoring.kinks import KINKS, Rounds
 from birthmark.scoring.matching import Asked
 from birthmark.scoring.mixture import attractors
 from birthmark.settings import Allowed
-from birthmark.types import Access, Floats
+from birthmark.types import Access, Floats, Tensors
 from birthmark.workshop.owner import Owner
 
 

@@ -8,7 +8,8 @@ with the order, and ends.
 import os
 import tempfile
 
-from birthmark.suspects.child import confine, isolate, receive, send
+from birthmark.suspects.child import confine, isolate
+from birthmark.suspects.pipes import receive, send
 
 
 def main() -> None:

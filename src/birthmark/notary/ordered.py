@@ -10,10 +10,9 @@ from torch import nn
 
 from birthmark.types import Plain
 from birthmark.workshop.code import code_digest, trainer
-from birthmark.workshop.modelfile import load_module
+from birthmark.workshop.modelfile import load_module, tensors_digest
 from birthmark.workshop.training import outputs
 from birthmark.zoo.make import OWN_SEEDS
-from birthmark.zoo.store import tensors_digest
 
 
 def done(head: Plain, blob: bytes) -> tuple[dict[str, object], bytes]:

@@ -17,8 +17,8 @@ from birthmark.notary.planning import drawn_owner
 from birthmark.notary.strangers import Answered
 from birthmark.types import Floats
 from birthmark.workshop.card import Card
+from birthmark.workshop.modelfile import tensors_digest
 from birthmark.workshop.owner import Owner, enrolling
-from birthmark.zoo.store import tensors_digest
 
 if TYPE_CHECKING:
     from torch import nn

@@ -10,6 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import httpx2
 from cryptography.x509 import Certificate, load_pem_x509_certificates
 
 from birthmark.errors import ArtifactError, BirthmarkError, must
@@ -42,8 +43,6 @@ def ask(url: str, data: bytes) -> bytes:
     Raises:
         BirthmarkError: no answer, or one that is no stamp.
     """
-    import httpx2
-
     body = request(data)
     try:
         answer = httpx2.post(url, content=body, headers={"Content-Type": QUERY}, timeout=30)

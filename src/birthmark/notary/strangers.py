@@ -20,7 +20,7 @@ from torch import nn
 from birthmark.errors import BirthmarkError, SettingError
 from birthmark.notary import confined
 from birthmark.secrets import printable
-from birthmark.suspects.child import receive, send
+from birthmark.suspects.pipes import receive, send
 from birthmark.suspects.sandbox import INHERITED, MEMORY, THREADS
 from birthmark.types import Array, Floats
 

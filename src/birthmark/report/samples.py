@@ -11,6 +11,7 @@ from io import BytesIO
 
 import numpy as np
 from markupsafe import Markup
+from PIL import Image
 
 from birthmark.answers import one_hot
 from birthmark.claim import Claim
@@ -50,8 +51,6 @@ def is_picture(shape: tuple[int, ...]) -> bool:
 
 def png(image: Array) -> str:
     """An image (c, h, w) as a PNG data URI; values outside [0, 1] are stretched into it."""
-    from PIL import Image
-
     low, high = min(0.0, float(image.min())), max(1.0, float(image.max()))
     pixels = np.round((image - low) / (high - low) * 255).astype(np.uint8)
     picture = Image.fromarray(pixels[0] if len(pixels) == 1 else np.moveaxis(pixels, 0, -1))

@@ -28,6 +28,9 @@ LIMITS = {
 }
 
 
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
 def number(value: float | None, digits: int = 3) -> str:
     """A number for readers: significant digits, a true minus sign, a dash for nothing."""
     if value is None or value != value:
@@ -36,11 +39,7 @@ def number(value: float | None, digits: int = 3) -> str:
         return "∞" if value > 0 else "−∞"
     if value and abs(value) < 10.0**-digits:
         mantissa, _, power = f"{value:.1e}".partition("e")
-        return (
-            f"{mantissa} × 10{''.join('⁰¹²³⁴⁵⁶⁷⁸⁹'[int(d)] if d.isdigit() else '⁻' for d in str(int(power)))}".replace(
-                "-", "−"
-            )
-        )
+        return f"{mantissa} × 10{str(int(power)).translate(RAISED)}".replace("-", "−")
     text = f"{value:.{digits}g}" if abs(value) < 1000 else f"{value:,.0f}"
     return text.replace("-", "−")
 

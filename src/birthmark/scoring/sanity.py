@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
 
 from birthmark.claim import Claim
 from birthmark.types import Floats, Labels
@@ -107,8 +108,6 @@ def matched_order(mine: Labels, theirs: Labels, k: int) -> Labels:
 
     Classes that nobody names stand for each other in order.
     """
-    from scipy.optimize import linear_sum_assignment
-
     (rows, row), (columns, column) = (np.unique(named, return_inverse=True) for named in (theirs, mine))
     counts = np.zeros((len(rows), len(columns)))
     np.add.at(counts, (row, column), 1)

@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, cast
 from birthmark.errors import ArtifactError, BirthmarkError, SettingError
 from birthmark.suspects.address import printable_url
 from birthmark.suspects.description import SuspectSpec
+from birthmark.suspects.dialect import Dialect
 
 if TYPE_CHECKING:
     from httpx2 import BaseTransport
 
     from birthmark.claim import Task
     from birthmark.oracle import Oracle
-    from birthmark.suspects.dialect import Dialect
 
 OTHERS = frozenset({"address", "child", "client", "code", "deadline", "description", "dialect", "files", "folder"}) | {
-    *("looking", "onnx", "probing", "reading", "remote", "sandbox", "scope", "served", "tokenised", "writing")
+    *("looking", "onnx", "pipes", "probing", "reading", "remote", "sandbox", "scope", "served", "tokenised", "writing")
 }  # modules here that are no dialects
 CODE = re.compile(r"[^\W\d][\w.]*:[^\W\d]\w*")  # module:function
 
@@ -98,13 +98,11 @@ def _open_path(path: Path, spec: SuspectSpec, task: "Task | None", weights: bool
 
 
 @cache
-def dialects() -> Mapping[str, type["Dialect"]]:
+def dialects() -> Mapping[str, type[Dialect]]:
     """All dialects by name, in the order of their probes.
 
     Every module here that is one, then installed entry points "birthmark.dialects".
     """
-    from birthmark.suspects.dialect import Dialect
-
     found = list[type[Dialect]]()
     for module in iter_modules(__path__):
         if module.name not in OTHERS:

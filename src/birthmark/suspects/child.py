@@ -7,14 +7,17 @@ other processes, files opened for writing. What travels over the pipes is JSON a
 """
 
 import ctypes
-import json
 import os
 import platform
 import signal
 import struct
 import sys
 from importlib import import_module
-from typing import IO
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
 
 NEW_USER, NEW_NETWORK, DIE_WITH_PARENT, NO_NEW_PRIVILEGES, FILTER = 0x10000000, 0x40000000, 1, 38, 22  # of Linux
 NAMESPACE, CALLS = "namespace", "filter"  # the guards that hold for libraries in C, too
@@ -62,9 +65,7 @@ def _filtered(system: ctypes.CDLL) -> bool:
 
 
 def _write_nothing() -> None:
-    try:
-        import resource
-    except ImportError:  # Windows
+    if resource is None:
         return
     for kind, most in ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_FSIZE, 0), (resource.RLIMIT_NOFILE, FILES)):
         _limit(kind, most)
@@ -82,8 +83,6 @@ def _limit(kind: int, most: int) -> None:
 def confine(memory: int) -> None:
     """From now on at most so many bytes more than are mapped already, and nothing that an audit hook sees."""
     if sys.platform == "linux":
-        import resource
-
         with open("/proc/self/statm", encoding="ascii") as file:
             mapped = int(file.read().split()[0]) * resource.getpagesize()
         _limit(resource.RLIMIT_AS, mapped + memory)
@@ -94,36 +93,6 @@ def _forbid(event: str, details: tuple[object, ...]) -> None:
     writes = event == "open" and isinstance(details[2], int) and details[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
     if event.startswith(FORBIDDEN) or (writes and details[0] != os.devnull):
         raise PermissionError(f"a suspect's file may not do that ({event})")
-
-
-def send(pipe: IO[bytes], head: dict[str, object], blob: bytes = b"") -> None:
-    """A message: its JSON and raw bytes, each after its length."""
-    text = json.dumps(head).encode()
-    pipe.write(struct.pack("<IQ", len(text), len(blob)) + text)
-    pipe.write(blob)
-    pipe.flush()
-
-
-def receive(pipe: IO[bytes], head: int = 1 << 24, blob: int = 1 << 34) -> tuple[dict[str, object], bytes]:
-    """The next message, of at most so many bytes.
-
-    Raises:
-        EOFError: the other side has gone.
-        ValueError: not a message, or a larger one.
-    """
-    sizes = pipe.read(12)
-    if len(sizes) < 12:
-        raise EOFError
-    text, rest = struct.unpack("<IQ", sizes)
-    if text > head or rest > blob:
-        raise ValueError(f"a message of {text} and {rest} bytes")
-    said, data = pipe.read(text), pipe.read(rest)
-    if len(said) < text or len(data) < rest:
-        raise EOFError
-    value = json.loads(said)
-    if not isinstance(value, dict):
-        raise ValueError("a message without a head")
-    return value, data
 
 
 def main() -> None:

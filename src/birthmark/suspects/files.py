@@ -133,7 +133,7 @@ def open_here(path: Path, spec: SuspectSpec, task: Task | None) -> Oracle:
     if path.is_dir() and task is not None:
         from birthmark.suspects.folder import open_folder
 
-        return open_folder(path, spec, task)
+        return translated(*open_folder(path, spec, task), task)
     return open_file(path, spec, task)
 
 

@@ -21,9 +21,7 @@ from torch.nn import functional
 
 from birthmark.claim import Task
 from birthmark.errors import ArtifactError, BirthmarkError, SettingError
-from birthmark.oracle import Oracle
 from birthmark.suspects.description import SuspectSpec, declared
-from birthmark.suspects.files import translated
 from birthmark.suspects.scope import check_config
 from birthmark.suspects.tokenised import TextClassifier, TokenClassifier, tokenizer_of
 from birthmark.types import Answers, Form
@@ -72,8 +70,8 @@ class Classifier(nn.Module):
         return logits[:, self.order] if self.order else logits
 
 
-def open_folder(path: Path, spec: SuspectSpec, task: Task) -> Oracle:
-    """The classifier in a folder that `save_pretrained` wrote.
+def open_folder(path: Path, spec: SuspectSpec, task: Task) -> tuple[Open, SuspectSpec]:
+    """The classifier in a folder that `save_pretrained` wrote, and what of the spec it leaves to be done.
 
     Raises:
         ArtifactError: no such model inside, or not one that can be read without running its code.
@@ -88,7 +86,7 @@ def open_folder(path: Path, spec: SuspectSpec, task: Task) -> Oracle:
     half = ", ".join(sorted(precisions & {"F16", "BF16"}))
     model = Open(module, Answers.LOGITS, path.name + (f" ({half} weights asked as F32)" if half else ""))
     rest = spec.having(order=(), labels=(), mean=(), std=(), layout="")
-    return translated(model, rest, task)
+    return model, rest
 
 
 def _module(

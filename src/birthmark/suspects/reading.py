@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 from pydantic import BeforeValidator, Field
@@ -14,6 +14,9 @@ from birthmark.errors import OracleError
 from birthmark.secrets import printable
 from birthmark.suspects.writing import STRICT, Line
 from birthmark.types import Answers, Floats
+
+if TYPE_CHECKING:
+    from birthmark.claim import Task
 
 KINDS = {
     "labels": Answers.LABELS,
@@ -72,7 +75,7 @@ class Reading:
         return KINDS[self.answers] if self.answers else None
 
 
-def rows(value: object, n: int, said: Reading, task: Task, name: str) -> Floats:
+def rows(value: object, n: int, said: Reading, task: "Task", name: str) -> Floats:
     """A suspect's decoded answers to n queries as rows (n, k) in the source's class order.
 
     Takes numbers (n, k); one label a query, by number or by name; {name: score} or [{"label", "score"}] a query.
@@ -103,7 +106,7 @@ def _labels(answers: Sequence[object]) -> list[object]:
     return [] if isinstance(flat[0], row) else flat
 
 
-def matrix(array: Floats, said: Reading, task: Task | None, name: str) -> Floats:
+def matrix(array: Floats, said: Reading, task: "Task | None", name: str) -> Floats:
     """Rows of numbers (n, w) as rows in the source's class order; without a task they are taken to have its width.
 
     Raises:
@@ -205,7 +208,7 @@ def _pairs(row: object, name: str) -> dict[str, object]:
     return pairs
 
 
-def _place(label: object, said: Reading, task: Task, name: str) -> int:
+def _place(label: object, said: Reading, task: "Task", name: str) -> int:
     """The source's class that a suspect's label, number or name, stands for."""
     known = said.labels or (() if said.order else task.names)
     if str(label) in known:
@@ -249,7 +252,7 @@ def _each(
     return array if said.answers == "labels" else _meant(array, said, name)
 
 
-def _named(scores: Mapping[str, object], said: Reading, task: Task, name: str) -> Floats:
+def _named(scores: Mapping[str, object], said: Reading, task: "Task", name: str) -> Floats:
     """One query's {name: score}; names beyond the source's classes are left out where all of these are there."""
     if not isinstance(scores, Mapping):
         raise OracleError(f"{name}: expected answers of one form, got {printable(scores, 80)!r}")
@@ -268,7 +271,7 @@ def _named(scores: Mapping[str, object], said: Reading, task: Task, name: str) -
     return _among_chosen(row, np.asarray(total)) if said.answers == "probabilities" else row
 
 
-def _placed(scores: Mapping[str, object], said: Reading, task: Task, name: str) -> tuple[Floats, float]:
+def _placed(scores: Mapping[str, object], said: Reading, task: "Task", name: str) -> tuple[Floats, float]:
     """One query's scores in the source's class order; their sum, if the source lacks some of its classes."""
     row = np.zeros(task.outputs)
     known = [label for label in scores if label in said.labels]

@@ -23,9 +23,11 @@ from birthmark.errors import ArtifactError, BirthmarkError, OracleError
 from birthmark.inputs import to_bytes
 from birthmark.oracle import Oracle
 from birthmark.secrets import printable
-from birthmark.suspects import child, files
+from birthmark.suspects.child import CALLS, NAMESPACE
+from birthmark.suspects.child import __file__ as CHILD
 from birthmark.suspects.description import SuspectSpec
-from birthmark.suspects.files import refuse_others
+from birthmark.suspects.files import parts_of, refuse_others
+from birthmark.suspects.pipes import receive, send
 from birthmark.types import Access, Answers, Array, Floats
 
 MEMORY = 4 << 30  # bytes a child may take beyond its libraries, and GROWTH times the file's own
@@ -58,7 +60,7 @@ class Child:
         self._process = _started(server)
         self.close = weakref.finalize(self, _end, self._process)
         ready, _ = self._exchange({"path": str(path)}, b"", LOADING, ArtifactError)
-        self.guards = tuple(guard for guard in (child.NAMESPACE, child.CALLS) if guard in str(ready.get("guards")))
+        self.guards = tuple(guard for guard in (NAMESPACE, CALLS) if guard in str(ready.get("guards")))
 
     def _exchange(
         self, head: dict[str, object], blob: bytes, seconds: float, kind: type[BirthmarkError]
@@ -72,8 +74,8 @@ class Child:
             timer.daemon = True
             timer.start()
             try:
-                child.send(process.stdin, head, blob)
-                said, data = child.receive(process.stdout, head=1 << 20)
+                send(process.stdin, head, blob)
+                said, data = receive(process.stdout, head=1 << 20)
             except (OSError, EOFError, ValueError, RecursionError):
                 _kill_all(process)
                 raise kind(f"{self.name}: {_death(process.wait(), late.is_set(), seconds)}") from None
@@ -98,7 +100,7 @@ class Sandboxed(Child, Oracle):
         SettingError: something about it must be declared.
     """
 
-    def __init__(self, path: Path, spec: SuspectSpec, task: Task | None) -> None:
+    def __init__(self, path: Path, spec: "SuspectSpec", task: Task | None) -> None:
         size = bytes_of(path)
         self.step = spec.transport.batch or STEP
         self.timeout = spec.transport.timeout
@@ -157,7 +159,7 @@ def looked(path: Path, seconds: float = 60.0) -> Mapping[str, object]:
 
 def bytes_of(path: Path) -> int:
     """Of a file with what belongs to it beside it, or of the files in a folder."""
-    return sum(file.stat().st_size for file in files.parts_of(path))
+    return sum(file.stat().st_size for file in parts_of(path))
 
 
 def _started(server: str) -> "subprocess.Popen[bytes]":
@@ -173,7 +175,7 @@ def _started(server: str) -> "subprocess.Popen[bytes]":
         "BIRTHMARK_DEVICE": "cpu",  # a GPU's driver maps more memory than any limit would allow
     }
     return subprocess.Popen(
-        [sys.executable, "-P", child.__file__, server],
+        [sys.executable, "-P", CHILD, server],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -13,9 +13,9 @@ from birthmark.errors import ArtifactError, BirthmarkError, OracleError
 from birthmark.inputs import from_bytes
 from birthmark.oracle import Oracle
 from birthmark.suspects import files
-from birthmark.suspects.child import receive, send
 from birthmark.suspects.description import SuspectSpec
 from birthmark.suspects.looking import look
+from birthmark.suspects.pipes import receive, send
 
 
 def serve(asked: IO[bytes], answers: IO[bytes], confine: Callable[[int], None], guards: list[str]) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
@@ -198,14 +199,12 @@ def _normalised(x: Array, how: Writing) -> Array:
     return x
 
 
-def picture(row: Array, kind: str, quality: int = 95) -> bytes:
+def picture(row: "Array", kind: str, quality: int = 95) -> bytes:
     """One image (c, h, w) in [0, 1] as a "png" or "jpeg" file of 8-bit pixels.
 
     Raises:
         SettingError: not a grey or an RGB image.
     """
-    from PIL import Image
-
     if row.ndim != 3 or row.shape[0] not in (1, 3):
         raise SettingError(f"encoding {kind} is for grey or RGB images, got inputs of shape {row.shape}")
     pixels = np.round(np.clip(row, 0, 1) * 255).astype(np.uint8)

@@ -8,9 +8,10 @@ from torch import Tensor, nn
 
 from birthmark.errors import AccessError, DataError, SettingError
 from birthmark.oracle import Oracle, WhiteBox
-from birthmark.types import Array, Samples
+from birthmark.types import Array, Labels, Samples
 from birthmark.workshop.architectures import build
-from birthmark.workshop.training import seeded
+from birthmark.workshop.devices import device
+from birthmark.workshop.training import pgd, seeded
 
 
 def copied(target: Oracle) -> nn.Module:
@@ -120,3 +121,14 @@ def fresh_like(module: nn.Module, shape: tuple[int, ...], outputs: int, *, seed:
             if callable(reset := getattr(layer, "reset_parameters", None)):
                 reset()
     return fresh
+
+
+def attacked(student: nn.Module, inputs: Array, labels: Labels, epsilon: float, steps: int, seed: int) -> Array:
+    """PGD examples of a student, of the same shape as the inputs."""
+    made = list[Array]()
+    with seeded(seed):
+        for start in range(0, len(inputs), 500):
+            x = torch.from_numpy(inputs[start : start + 500]).to(device())
+            y = torch.from_numpy(labels[start : start + 500]).to(device())
+            made.append(pgd(student, x, y, epsilon=epsilon, steps=steps).cpu().numpy())
+    return np.concatenate(made)

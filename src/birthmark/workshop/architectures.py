@@ -149,3 +149,8 @@ def build(name: str, shape: Sequence[int], outputs: int, *, seed: int) -> nn.Mod
         name  # copies keep it, so that any model made from this one can be written and read again
     )
     return model.to(memory_format=torch.channels_last) if len(shape) == 3 else model  # type: ignore[call-overload]
+
+
+def architecture_of(module: nn.Module) -> str:
+    """The name the network was built by; empty for networks of the user's own."""
+    return str(module.__dict__.get("architecture", ""))

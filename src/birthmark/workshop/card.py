@@ -4,13 +4,15 @@ The same card always makes the same bits, so a model is built once and shared by
 benchmark that names it. What a model is *for* (positive, reference, twin...) is the plan's business, not the card's.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache, cached_property
 from importlib.metadata import version
 
-from birthmark.artifact import digest_of
+from birthmark.artifact import digest_of, whole
 from birthmark.errors import SettingError
 from birthmark.types import Plain
+from birthmark.workshop.seeds import LEAST_SECRET
 
 VERSION = 2  # of training and attack code: raise it when the same card would make other bits
 
@@ -75,6 +77,15 @@ class Card:
         return digest_of(asdict(self))[:16]
 
     @property
+    def title(self) -> str:
+        """The card in a few words, for people."""
+        settings = ", ".join(f"{key}={value}" for key, value in self.settings.items())
+        what = f"{self.attack}({settings}) of {self.parents[0][:6]}" if self.attack else self.recipe
+        seeds = {"course": self.course} if self.parents else {"start": self.start, "course": self.course}
+        said = (f"{name} {'of 128 bits' if value >= LEAST_SECRET else value}" for name, value in seeds.items())
+        return f"{what} on {self.split}, {', '.join(said)}"
+
+    @property
     def own_code(self) -> bool:
         """Whether the recipe is the user's own code, "module:function"."""
         return is_code(self.recipe)
@@ -90,3 +101,28 @@ def stolen(parent: Card, attack: str, settings: Plain, split: str, course: int) 
 def is_code(recipe: str) -> bool:
     """Whether a recipe names code, "module:function", rather than an architecture with settings ("res:width=24")."""
     return ":" in recipe and "=" not in recipe
+
+
+def as_card(value: Plain) -> Card:
+    """A card from plain JSON data.
+
+    Raises:
+        SettingError: a field it does not have.
+    """
+    if "seed" in value:  # of birthmark 0.1, which knew one seed for both
+        value = {"start": value["seed"], "course": value["seed"], **{k: v for k, v in value.items() if k != "seed"}}
+    try:
+        seeds = {name: whole(value[name]) for name in ("start", "course") if name in value}
+        return _sound(Card(**{**value, **seeds, "parents": tuple(value.get("parents", ()))}))
+    except SettingError:
+        raise
+    except (TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise SettingError(f"not a card: {error}") from None
+
+
+def _sound(card: Card) -> Card:
+    """The card; raises TypeError or ValueError where a field is of another kind, or holds what JSON cannot."""
+    texts = (card.split, card.recipe, card.attack, card.code, *card.parents)
+    if not all(isinstance(text, str) for text in texts) or not isinstance(card.data, Mapping) or not card.key:
+        raise TypeError("a field of another kind")
+    return card

@@ -5,8 +5,9 @@ head beside it, `NAME.json`: one safetensors file, several with an index, or a t
 weights-only loader reads. Nothing else is unpickled.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -301,3 +302,14 @@ def _check_entry(entry: object, path: Path) -> None:
     version = str(entry.get("format", FORMAT)).rpartition("/")[2]
     if version.isdigit() and int(version) > int(FORMAT.rpartition("/")[2]):
         raise ArtifactError(f"{path}: made by a newer birthmark (format {entry['format']}); upgrade birthmark")
+
+
+def tensors_digest(tensors: Mapping[str, torch.Tensor]) -> str:
+    """SHA-256, in hex, of named tensors: names, types, shapes and bytes."""
+    total = sha256()
+    for name in sorted(tensors):
+        value = tensors[name].detach().cpu().contiguous()
+        total.update(canonical([name, str(value.dtype), list(value.shape)]))
+        if value.numel():
+            total.update(value.reshape(-1).view(torch.uint8).numpy().data)
+    return total.hexdigest()

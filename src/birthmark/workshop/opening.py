@@ -15,7 +15,8 @@ from birthmark.errors import SettingError
 from birthmark.oracle import Oracle
 from birthmark.theft.carrying_out import carry_out
 from birthmark.types import Answers, Plain, Samples
-from birthmark.workshop.card import Card, is_code
+from birthmark.workshop.architectures import architecture_of
+from birthmark.workshop.card import Card, as_card, is_code
 from birthmark.workshop.choices import DataChoice, Making, ModelFile
 from birthmark.workshop.code import code_digest, trainer
 from birthmark.workshop.cohort import OTHER_START, SAME_START
@@ -25,7 +26,7 @@ from birthmark.workshop.training import outputs
 from birthmark.zoo.build import workshop
 from birthmark.zoo.crew import Progress
 from birthmark.zoo.executors import Executor
-from birthmark.zoo.store import Store, architecture_of, as_card
+from birthmark.zoo.store import Store
 
 CHEAPER = (
     "without twins: birthmark imprint teaches the finished model a key by one short fine-tune, birthmark compare holds "

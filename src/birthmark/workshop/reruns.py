@@ -2,8 +2,8 @@
 
 A twin's placebo is exact only if source and twins were made alike. Each of several numbers is measured on the source
 and on every twin in the same way (distances to the others leave the model itself out), and the source's is held against
-the twins' by Student's predictive t, two-sided, at `LEVEL` for all numbers together (Bonferroni). The level
-is computed, not measured yet on honest sources.
+the twins' by Student's predictive t, two-sided, at `LEVEL` for all numbers together (Bonferroni). What it
+refuses of honest and of wrongly stated sources is measured in `benchmarks/reruns` (docs/decisions/0018).
 """
 
 from dataclasses import dataclass

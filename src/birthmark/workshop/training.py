@@ -222,26 +222,25 @@ def augment(x: Tensor, how: Training) -> Tensor:
     if how.flip:
         x = torch.where(torch.rand(len(x), 1, 1, 1, device=x.device) < 0.5, x.flip(3), x)
     if how.shift:
-        s, (h, w) = how.shift, x.shape[2:]
-        padded = functional.pad(x, (s, s, s, s), mode="replicate")
-        top, left = torch.randint(0, 2 * s + 1, (2, len(x)), device=x.device)
-        rows = (top[:, None] + torch.arange(h, device=x.device))[:, None, :, None]
-        columns = (left[:, None] + torch.arange(w, device=x.device))[:, None, None, :]
-        x = padded[
-            torch.arange(len(x), device=x.device)[:, None, None, None],
-            torch.arange(x.shape[1], device=x.device)[None, :, None, None],
-            rows,
-            columns,
-        ]
-    if how.cutout:
-        h, w = x.shape[2:]
-        top, left = (
-            torch.randint(0, max(h - how.cutout, 1), (1,)).item(),
-            torch.randint(0, max(w - how.cutout, 1), (1,)).item(),
-        )
-        x = x.clone()
-        patch = x[:, :, top : top + how.cutout, left : left + how.cutout]
-        patch.copy_(torch.rand_like(patch))
+        x = _shifted(x, how.shift)
+    return _cut_out(x, how.cutout) if how.cutout else x
+
+
+def _shifted(x: Tensor, most: int) -> Tensor:
+    h, w = x.shape[2:]
+    padded = functional.pad(x, (most, most, most, most), mode="replicate")
+    top, left = torch.randint(0, 2 * most + 1, (2, len(x)), device=x.device)
+    rows = (top[:, None] + torch.arange(h, device=x.device))[:, None, :, None]
+    columns = (left[:, None] + torch.arange(w, device=x.device))[:, None, None, :]
+    images = torch.arange(len(x), device=x.device)[:, None, None, None]
+    return padded[images, torch.arange(x.shape[1], device=x.device)[None, :, None, None], rows, columns]
+
+
+def _cut_out(x: Tensor, side: int) -> Tensor:
+    top, left = (int(torch.randint(0, max(length - side, 1), (1,))) for length in x.shape[2:])
+    x = x.clone()
+    patch = x[:, :, top : top + side, left : left + side]
+    patch.copy_(torch.rand_like(patch))
     return x
 
 

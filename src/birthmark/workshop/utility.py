@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from birthmark import stats
 from birthmark.claim import Claim
@@ -81,8 +82,6 @@ def utility(
 
 def plot(found: Sequence[Utility], path: Path) -> None:
     """Shift, calibration and evidence by strength, as one picture."""
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=(9, 3), layout="constrained")
     left, middle, right = figure.subplots(1, 3)
     names = [u.strength for u in found]

@@ -19,13 +19,14 @@ from birthmark.artifact import plain
 from birthmark.data import Data
 from birthmark.errors import BirthmarkError, SettingError
 from birthmark.types import Plain
-from birthmark.workshop.card import Card
+from birthmark.workshop.architectures import architecture_of
+from birthmark.workshop.card import Card, as_card
 from birthmark.workshop.code import code_digest
-from birthmark.workshop.seeds import LEAST_SECRET
+from birthmark.workshop.modelfile import tensors_digest
 from birthmark.zoo.crew import Crew, Progress
 from birthmark.zoo.executors import Executor, Job, Outcome
 from birthmark.zoo.make import make
-from birthmark.zoo.store import Store, architecture_of, as_card, tensors_digest
+from birthmark.zoo.store import Store
 
 
 def build(
@@ -66,7 +67,7 @@ def build(
             "data": kept,
             "trusted": list(store.trusted),
         }
-        return Job(card.key, "birthmark.zoo.build:make_card", arguments, 1.0, gpus(card), title(card), rank[card.key])
+        return Job(card.key, "birthmark.zoo.build:make_card", arguments, 1.0, gpus(card), card.title, rank[card.key])
 
     def after(outcome: Outcome) -> list[Job]:
         if outcome.error:
@@ -79,7 +80,7 @@ def build(
     if failures:
         first = next(iter(failures))
         raise BirthmarkError(
-            f"{len(failures)} of {len(by_key)} models could not be made; the first: {title(by_key[first])}: "
+            f"{len(failures)} of {len(by_key)} models could not be made; the first: {by_key[first].title}: "
             f"{failures[first]}; the others are there, a new build tries these again"
         )
 
@@ -174,33 +175,29 @@ def _keep_given(card: Card, model: nn.Module, store: Store, data: Data) -> None:
             )
 
 
+def _check_sources(card: Card, by_key: Mapping[str, Card], store: Store) -> None:
+    """Raise SettingError unless what the card is made of is there, or among the cards."""
+    missing = [key for key in card.parents if key not in by_key and not _there(key, store)]
+    if missing:
+        raise SettingError(
+            f"card {card.key} ({card.title}) has the parent {missing[0]}, which is neither among the cards nor "
+            f"in {store.folder}"
+        )
+    if card.kind == "given" and not _there(card.key, store):
+        raise SettingError(
+            f"card {card.key} is a given model, and neither its network nor a sound copy in {store.folder} is there"
+        )
+
+
 def _order(by_key: Mapping[str, Card], store: Store) -> TopologicalSorter[str]:
     for card in by_key.values():
-        missing = [key for key in card.parents if key not in by_key and not _there(key, store)]
-        if missing:
-            raise SettingError(
-                f"card {card.key} ({title(card)}) has the parent {missing[0]}, which is neither among the cards nor "
-                f"in {store.folder}"
-            )
-        if card.kind == "given" and not _there(card.key, store):
-            raise SettingError(
-                f"card {card.key} is a given model, and neither its network nor a sound copy in {store.folder} is there"
-            )
+        _check_sources(card, by_key, store)
     order = TopologicalSorter({key: [p for p in card.parents if p in by_key] for key, card in by_key.items()})
     try:
         order.prepare()
     except CycleError as error:
         raise SettingError(f"cards are each other's parents: {' -> '.join(error.args[1])}") from None
     return order
-
-
-def title(card: Card) -> str:
-    """A card in a few words, for people."""
-    settings = ", ".join(f"{key}={value}" for key, value in card.settings.items())
-    what = f"{card.attack}({settings}) of {card.parents[0][:6]}" if card.attack else card.recipe
-    seeds = {"course": card.course} if card.parents else {"start": card.start, "course": card.course}
-    said = (f"{name} {'of 128 bits' if value >= LEAST_SECRET else value}" for name, value in seeds.items())
-    return f"{what} on {card.split}, {', '.join(said)}"
 
 
 def workshop(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import fields
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from torch import nn
@@ -15,13 +15,15 @@ from birthmark.imprint.smoothing import mixtures, targets, tilted
 from birthmark.imprint.tuning import Tuning, tuned
 from birthmark.oracle import Oracle
 from birthmark.types import Answers, Floats, Samples
-from birthmark.watermarks.imprint import Imprint
 from birthmark.workshop import architectures
 from birthmark.workshop.card import Card
 from birthmark.workshop.code import trainer
 from birthmark.workshop.training import Training, fit, probabilities
 from birthmark.workshop.whitebox import Open
 from birthmark.zoo.marked import seen, watermark
+
+if TYPE_CHECKING:
+    from birthmark.watermarks.imprint import Imprint
 
 OWN_SEEDS = 2**32  # seeds of the user's recipes: what torch.manual_seed uses of a larger one, and np.random.seed takes
 
@@ -67,7 +69,7 @@ def _stolen(card: Card, parents: Mapping[str, nn.Module], data: datasets.Data) -
 def _imprinted(card: Card, parents: Mapping[str, nn.Module], data: datasets.Data) -> nn.Module:
     """The source trained on keyed targets, or tuned towards its own marked answers."""
     samples, models = data[card.split], [parents[key] for key in card.parents]
-    mark = cast(Imprint, watermark(card.shown, models, data))
+    mark = cast("Imprint", watermark(card.shown, models, data))
     if card.shown["imprint"] == "answers":
         return tuned(models[0], mark, samples, Tuning(**card.training), seed=card.course).module
     network = architectures.build(card.recipe, samples.shape, samples.outputs, seed=card.start)
@@ -80,7 +82,7 @@ def _imprinted(card: Card, parents: Mapping[str, nn.Module], data: datasets.Data
 
 
 def _with_mixtures(
-    samples: Samples, soft: Floats, mark: Imprint, unmarked: Sequence[nn.Module], seed: int
+    samples: Samples, soft: Floats, mark: "Imprint", unmarked: Sequence[nn.Module], seed: int
 ) -> tuple[Samples, Floats]:
     """Samples and targets, and half as many mixtures that the key tilts."""
     x = mixtures(samples.inputs, len(samples) // 2, seed=seed)

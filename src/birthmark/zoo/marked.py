@@ -24,9 +24,9 @@ from birthmark.marks.keys import Secret
 from birthmark.oracle import Oracle
 from birthmark.types import Array, Floats, Plain, Settings
 from birthmark.watermark import Marked, Watermark
-from birthmark.watermarks.imprint import Imprint, ImprintLabels
+from birthmark.workshop.architectures import architecture_of
+from birthmark.workshop.modelfile import tensors_digest
 from birthmark.workshop.training import outputs, probabilities
-from birthmark.zoo.store import architecture_of, tensors_digest
 
 T = TypeVar("T")
 MASTER = Secret(sha256(b"birthmark/bench/marks").digest())
@@ -93,7 +93,7 @@ def watermark(shown: Plain, models: Sequence[nn.Module], data: Data) -> Watermar
     said = dict(shown["watermark"])
     name, client = said.pop("name"), said.pop("client")
     source, *references = models
-    imprinted = name == Imprint.name
+    imprinted = name == "imprint"
     key = imprint_key(client, references, data) if imprinted else client_key(client, source, references, data)
     return registry.make("watermarks", name, {**said, "key": key})
 
@@ -119,10 +119,11 @@ def claimed(
     claiming = registry.make("watermarks", name, {**_settings(mark), **settings})
     if not claiming.logged:
         return claiming
-    if isinstance(claiming, ImprintLabels):  # its near-ties are mixtures, its ground are unmarked models alone
+    unsourced = name == "imprint-labels"
+    if unsourced:  # its near-ties are mixtures, its ground are unmarked models alone
         asked, models = mixtures(data["queries"].inputs, MIXED, seed=0), models[1:]
     rows = np.stack([_answered(_network(model), _inputs(asked), not data.classes) for model in models])
-    ground = (rows.mean(axis=0), rows) if isinstance(claiming, ImprintLabels) else (rows[0], rows[1:])
+    ground = (rows.mean(axis=0), rows) if unsourced else (rows[0], rows[1:])
     return replace(claiming, key=logged(claiming.key, asked, *ground))  # type: ignore[type-var, attr-defined]
 
 

@@ -223,13 +223,8 @@ class _Family:
         self.open.append(title)
         rule, values = self.rules[title]
         known(f"plan {self.plan}, rule {rule['name']!r}", rule, RULE)
-        if "of" in rule:
-            parents = [
-                self.entry(filled(parent, values))
-                for parent in ([rule["of"]] if isinstance(rule["of"], str) else rule["of"])
-            ]
-        else:
-            parents = []
+        named = rule.get("of", ())
+        parents = [self.entry(filled(one, values)) for one in ([named] if isinstance(named, str) else named)]
         if "watermark" in rule and "attack" not in rule:
             self.made[title] = self._imprinted(title, rule, values)
         elif parents:

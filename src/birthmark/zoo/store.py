@@ -15,7 +15,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import asdict
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +24,14 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 from torch import nn
 
-from birthmark.artifact import canonical, digest_of, disk_errors, plain, whole, write_atomically
+from birthmark.artifact import canonical, digest_of, disk_errors, plain, write_atomically
 from birthmark.data import Data
-from birthmark.errors import ArtifactError, SettingError
+from birthmark.errors import ArtifactError
 from birthmark.inputs import are_strings, texts
 from birthmark.types import CHUNK, Answers, Array, Form, Plain, Samples
 from birthmark.workshop import architectures
-from birthmark.workshop.card import Card
-from birthmark.workshop.modelfile import ModelHead, make_network, read_tensors, save_model
+from birthmark.workshop.card import Card, as_card
+from birthmark.workshop.modelfile import ModelHead, make_network, read_tensors, save_model, tensors_digest
 from birthmark.workshop.training import outputs
 from birthmark.workshop.whitebox import Open
 
@@ -118,7 +117,9 @@ class Store:
         digest = tensors_digest(module.state_dict())
         about = plain({"key": card.key, "card": asdict(card), "digest": digest, "torch": torch.__version__})
         kind = Answers.VALUES if values else Answers.LOGITS
-        save_model(self.path(card.key), module, ModelHead(architecture_of(module), shape, width, kind), about)
+        save_model(
+            self.path(card.key), module, ModelHead(architectures.architecture_of(module), shape, width, kind), about
+        )
         return digest
 
     def discard(self, key: str) -> None:
@@ -233,40 +234,3 @@ def _mapped(path: Path) -> Array:
 
 def _strings(path: Path) -> Array:
     return texts(json.loads(path.read_text(encoding="utf-8")))
-
-
-def architecture_of(module: nn.Module) -> str:
-    """The name the network was built by; empty for networks of the user's own."""
-    return str(module.__dict__.get("architecture", ""))
-
-
-def tensors_digest(tensors: Mapping[str, torch.Tensor]) -> str:
-    """SHA-256, in hex, of named tensors: names, types, shapes and bytes."""
-    total = sha256()
-    for name in sorted(tensors):
-        value = tensors[name].detach().cpu().contiguous()
-        total.update(canonical([name, str(value.dtype), list(value.shape)]))
-        if value.numel():
-            total.update(value.reshape(-1).view(torch.uint8).numpy().data)
-    return total.hexdigest()
-
-
-def as_card(value: Plain) -> Card:
-    """A card from plain JSON data.
-
-    Raises:
-        SettingError: a field it does not have.
-    """
-    if "seed" in value:  # of birthmark 0.1, which knew one seed for both
-        value = {"start": value["seed"], "course": value["seed"], **{k: v for k, v in value.items() if k != "seed"}}
-    try:
-        seeds = {name: whole(value[name]) for name in ("start", "course") if name in value}
-        card = Card(**{**value, **seeds, "parents": tuple(value.get("parents", ()))})
-        texts = (card.split, card.recipe, card.attack, card.code, *card.parents)
-        if not all(isinstance(text, str) for text in texts) or not isinstance(card.data, Mapping) or not card.key:
-            raise TypeError("a field of another kind")
-        return card
-    except SettingError:
-        raise
-    except (TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise SettingError(f"not a card: {error}") from None
