@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import Field, fields
 from math import inf
 from numbers import Integral, Real
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from birthmark.errors import SettingError
 
@@ -49,7 +49,7 @@ def inside(value: object, allowed: Range) -> bool:
     if isinstance(allowed, tuple):
         return value in allowed
     low, high = (float(end) for end in allowed[1:-1].split(","))
-    number = float(value) if isinstance(value, Real) else -inf
+    number: Any = value if isinstance(value, Real) else -inf  # as it is: a float holds no whole number of 400 digits
     return (low < number or (allowed[0] == "[" and number == low)) and (
         number < high or (allowed[-1] == "]" and number == high)
     )

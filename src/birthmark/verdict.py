@@ -23,7 +23,7 @@ import numpy as np
 from birthmark import registry, stats
 from birthmark.answers import shown_as
 from birthmark.claim import Candidate, Claim, Scores
-from birthmark.errors import NullError
+from birthmark.errors import ArtifactError, NullError
 from birthmark.evidence import Verdict
 from birthmark.method import Method
 from birthmark.scoring.sanity import Doubt, absurd, doubt
@@ -163,6 +163,8 @@ def conclude(
             nulls = nulls or _nulls(claim, innocents, found)
     except np.linalg.LinAlgError as error:
         return _unscored(f"the answers are too large or too alike to be scored ({error})", null)
+    except KeyError as error:
+        raise ArtifactError(f"the claim of {claim.method} lacks {error}; it was not written by birthmark") from None
     null = null or ("placebos" if scores.placebos or not nulls.references else "references")
     against = _against(scores, nulls, null)
     score = scores.source if null == "placebos" else scores.raw
