@@ -14,6 +14,7 @@ exact over the randomness of the source's seed (or the key) for any method and a
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import isfinite
 from typing import TYPE_CHECKING
@@ -157,14 +158,12 @@ def conclude(
         return _unscored(why, null)
     scorer = registry.scorer(claim)
     try:
-        with np.errstate(all="ignore"):
+        with _whole(claim), np.errstate(all="ignore"):
             innocents = _innocents(scorer, claim, answers) if nulls is None else []
             scores, *found = scorer.scores(claim, [Candidate(answers), *innocents])
             nulls = nulls or _nulls(claim, innocents, found)
     except np.linalg.LinAlgError as error:
         return _unscored(f"the answers are too large or too alike to be scored ({error})", null)
-    except KeyError as error:
-        raise ArtifactError(f"the claim of {claim.method} lacks {error}; it was not written by birthmark") from None
     null = null or ("placebos" if scores.placebos or not nulls.references else "references")
     against = _against(scores, nulls, null)
     score = scores.source if null == "placebos" else scores.raw
@@ -280,6 +279,14 @@ def _obstacles(s: Standing, alpha: float) -> Iterator[str]:
             f"z is {s.margin - s.z:.2f} short of the margin that keeps an unlucky key from accusing all innocents of "
             "one kind; ask more queries"
         )
+
+
+@contextmanager
+def _whole(claim: Claim) -> Iterator[None]:
+    try:
+        yield
+    except KeyError as error:
+        raise ArtifactError(f"the claim of {claim.method} lacks {error}; it was not written by birthmark") from None
 
 
 def nulls_of(claim: Claim, answers: Floats) -> Nulls:
