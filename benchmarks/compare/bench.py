@@ -11,6 +11,8 @@ model of the plans' sources was compared. Intervals are exact (Clopper-Pearson, 
 """
 
 import json
+import os
+import resource
 import subprocess
 import sys
 import time
@@ -99,7 +101,7 @@ def copies(store: Path) -> Plain:
             source = next(one for one in plan.of(seed) if one.name == "source").card.key
             for one in plan.of(seed):
                 card = one.card
-                if card.attack not in WEIGHT or card.parents[0] != source:
+                if one.role != "positive" or card.attack not in WEIGHT or card.parents[0] != source:
                     continue
                 if card.key not in kept:
                     lacking.append(f"source {seed}: {one.name}")
@@ -139,7 +141,10 @@ def large() -> Plain:
         for part in ("gate", "up"):
             found[f"model.layers.{i}.mlp.{part}_proj.weight"] = _normal(random, 4 * width, width)
         found[f"model.layers.{i}.mlp.down_proj.weight"] = _normal(random, width, 4 * width)
-    said: Plain = {"made by": "python benchmarks/compare/bench.py large", "cores": 2}
+    said: Plain = {
+        "made by": "python benchmarks/compare/bench.py large",
+        "threads": os.environ.get("OMP_NUM_THREADS", "all"),
+    }
     said["parameters"] = sum(value.size for value in found.values())
     with tempfile.TemporaryDirectory() as folder:
         a, b = Path(folder) / "a.safetensors", Path(folder) / "b.safetensors"
@@ -182,15 +187,21 @@ def _moved(found: Weights) -> Weights:
 def _timed(a: Path, b: Path) -> Plain:
     """The command itself, with its children."""
     words = ["-m", "birthmark", "compare", str(a), str(b), "--json"]
-    started = time.monotonic()
+    started, busy = time.monotonic(), _busy()
     ended = subprocess.run([sys.executable, "-c", MEASURE, *words], capture_output=True, text=True, check=False)
     told, peak = ended.stdout.strip().splitlines()[-2:]
     said = json.loads(told)
     return {
         "seconds": round(time.monotonic() - started, 1),
+        "seconds of processors": round(_busy() - busy, 1),
         "peak GB": round(int(peak) / 1e6, 2),
         **{key: said[key] for key in ("verdict", "p_order", "p_value", "null", "reason")},
     }
+
+
+def _busy() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 MEASURE = """
