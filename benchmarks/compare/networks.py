@@ -3,7 +3,8 @@
     python benchmarks/compare/networks.py WORK
 
 Every network is a safetensors file WORK/ROLE-FAMILY-DATA-NUMBER-SIDE; what is there is not trained again. Roles: `dev`
-pairs have other seeds than `test` pairs and alone may be looked at before settings are frozen. A `same` network starts
+pairs have other seeds than `test` pairs and alone may be looked at before settings are frozen; `again` pairs were made
+after a look at the `test` pairs changed a setting. A `same` network starts
 where side a of the test pair of its number starts, and learns from other data.
 """
 
@@ -28,7 +29,7 @@ DATA = {
     "digits": Training(epochs=10, batch=32, rate=3e-3, bf16=False),
     "garments-mlp": Training(epochs=4, batch=64, rate=3e-3, bf16=False),
 }
-MANY = {"dev": (22, 9), "test": (18, 12), "same": (6, 3)}  # of each fast family, of each slow one
+MANY = {"dev": (22, 9), "test": (18, 12), "same": (6, 3), "again": (0, 10)}  # of each fast family, of each slow one
 MOST = 1_500  # images
 
 
