@@ -29,7 +29,7 @@ DATA = {
     "digits": Training(epochs=10, batch=32, rate=3e-3, bf16=False),
     "garments-mlp": Training(epochs=4, batch=64, rate=3e-3, bf16=False),
 }
-MANY = {"dev": (22, 9), "test": (18, 12), "same": (6, 3), "again": (0, 10)}  # of each fast family, of each slow one
+MANY = {"dev": (22, 9), "test": (18, 12), "same": (6, 3), "again": (0, 6)}  # of each fast family, of each slow one
 MOST = 1_500  # images
 
 
