@@ -16,7 +16,7 @@ def test_logits_and_probabilities_are_told_apart(tmp_path: Path) -> None:
     assert (code, found["declared"], found["looks"], found["say"]) == (0, "logits", "logits", "")
     assert (found["shape"], found["outputs"], found["moves"]) == ([12], 5, 0.0)
     assert len(found["answers"]) == 3
-    code, out, _ = run("doctor", graphs.write(tmp_path / "b.onnx", 1, softmax=True))
+    code, out, _ = run("doctor", graphs.write(tmp_path / "b.onnx", 1, softmax=True), "--answers", "logits")
     assert code == 0
     assert "these look like probabilities; declare answers probabilities" in out
     assert f"birthmark verify CLAIM --suspect {tmp_path / 'b.onnx'} --answers probabilities" in out
