@@ -76,7 +76,7 @@ def _numbered(reads: Reads) -> dict[str, Stored]:
     found = {}
     for role, read in reads.items():
         mine = targets.get(f"--{role}", np.full(len(read.train), np.int64(UNKNOWN)))
-        count = max(len(words), classes) if known else 0
+        count = max(len(words), classes) if known else UNKNOWN
         found[role] = replace(read.train, targets=mine, classes=count, names=tuple(words))
     return found
 
