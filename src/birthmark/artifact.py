@@ -26,6 +26,7 @@ from birthmark.errors import ArtifactError, BirthmarkError, SettingError, must
 
 LARGEST_WHOLE = 2**53 - 1
 LARGEST = 4 << 30  # bytes in one file; more is refused before it is read
+LONGEST_NAME = 255  # bytes of a file's name
 LONGEST = 16 << 20  # bytes of a text that people write
 DEEPEST = 64  # levels of lists and objects in one document
 BRACKETS = re.compile(rb"[\[\]{}]")
@@ -237,7 +238,7 @@ def _manifest(folder: Path, format: str) -> dict[str, Any]:
     try:
         manifest = parsed(path.read_bytes(), str(path))
         found, files = manifest["format"], manifest["files"]
-        must(*(Path(name).name == name and isinstance(entry, dict) for name, entry in files.items()))
+        must(*(_plain_name(name) and isinstance(entry, dict) for name, entry in files.items()))
         canonical(manifest)
     except (ValueError, KeyError, TypeError, AttributeError):
         raise ArtifactError(f"{path}: not a birthmark manifest; the file is damaged") from None
@@ -250,6 +251,11 @@ def _manifest(folder: Path, format: str) -> dict[str, Any]:
             f"{folder}: made by a newer birthmark (format {found}, this one reads up to {format}); upgrade birthmark"
         )
     return dict(manifest)
+
+
+def _plain_name(name: str) -> bool:
+    """Whether a name is one of a file beside the manifest, on every system."""
+    return Path(name).name == name and len(name.encode()) <= LONGEST_NAME
 
 
 def _checked(path: Path, entry: Mapping[str, Any]) -> bytes:
