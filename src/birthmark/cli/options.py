@@ -300,12 +300,17 @@ def _told_apart(options: list[Parameter]) -> list[Parameter]:
         for place, one in enumerate(rest):
             flags = _flags(one) if isinstance(one, OptionInfo) else []
             if taken.intersection(flags):
-                rest[place] = copy(one)
-                rest[place].default, *rest[place].param_decls = (owner + flag.removeprefix("--") for flag in flags)
+                rest[place] = _renamed(one, [owner + flag.removeprefix("--") for flag in flags])
                 option = option.replace(annotation=Annotated[(kind, *rest)])
             taken.update(flags)
         apart.append(option)
     return apart
+
+
+def _renamed(option: OptionInfo, flags: list[str]) -> OptionInfo:
+    new = copy(option)
+    new.default, new.param_decls = flags[0], tuple(flags[1:])
+    return new
 
 
 def _flags(option: OptionInfo) -> list[str]:
