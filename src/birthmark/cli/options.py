@@ -293,7 +293,7 @@ def command(app: typer.Typer, name: str) -> Callable[[Command], Command]:
 
 def _told_apart(options: list[Parameter]) -> list[Parameter]:
     """The options, of which a later noun's that has an earlier one's flag bears its noun's name: `--source-shape`."""
-    taken, apart = set[str](), []
+    taken, apart = set[str](), list[Parameter]()
     for option in options:
         kind, *rest = get_args(option.annotation)
         owner = f"--{option.name.partition('_')[0]}-"
@@ -315,7 +315,7 @@ def _renamed(option: OptionInfo, flags: list[str]) -> OptionInfo:
 
 def _flags(option: OptionInfo) -> list[str]:
     """An option's flags; Typer keeps the first as the default of an annotated one."""
-    return [flag for flag in (option.default, *(option.param_decls or ())) if str(flag).startswith("--")]
+    return [str(flag) for flag in (option.default, *(option.param_decls or ())) if str(flag).startswith("--")]
 
 
 def _noun_of(hint: object) -> type | None:
