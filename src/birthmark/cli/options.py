@@ -6,15 +6,14 @@ the noun, and ends the process with what the command returns.
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from copy import copy
 from dataclasses import MISSING, dataclass, fields
 from inspect import Parameter, Signature, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
 
 import typer
-from typer.models import OptionInfo
 
+from birthmark.cli.apart import told_apart
 from birthmark.cli.edge import outcome
 from birthmark.errors import SettingError
 from birthmark.workshop.choices import DataChoice, Making, ModelFile
@@ -274,7 +273,7 @@ def command(app: typer.Typer, name: str) -> Callable[[Command], Command]:
     def register(function: Command) -> Command:
         hints = get_type_hints(function, include_extras=True)
         given = signature(function).parameters.values()
-        shown = _told_apart([option for parameter in given for option in _options(parameter, hints[parameter.name])])
+        shown = told_apart([option for parameter in given for option in _options(parameter, hints[parameter.name])])
 
         def run(**typed: object) -> None:
             def call() -> int | None:
@@ -289,33 +288,6 @@ def command(app: typer.Typer, name: str) -> Callable[[Command], Command]:
         return function
 
     return register
-
-
-def _told_apart(options: list[Parameter]) -> list[Parameter]:
-    """The options, of which a later noun's that has an earlier one's flag bears its noun's name: `--source-shape`."""
-    taken, apart = set[str](), list[Parameter]()
-    for option in options:
-        kind, *rest = get_args(option.annotation)
-        owner = f"--{option.name.partition('_')[0]}-"
-        for place, one in enumerate(rest):
-            flags = _flags(one) if isinstance(one, OptionInfo) else []
-            if taken.intersection(flags):
-                rest[place] = _renamed(one, [owner + flag.removeprefix("--") for flag in flags])
-                option = option.replace(annotation=Annotated[(kind, *rest)])
-            taken.update(flags)
-        apart.append(option)
-    return apart
-
-
-def _renamed(option: OptionInfo, flags: list[str]) -> OptionInfo:
-    new = copy(option)
-    new.default, new.param_decls = flags[0], tuple(flags[1:])
-    return new
-
-
-def _flags(option: OptionInfo) -> list[str]:
-    """An option's flags; Typer keeps the first as the default of an annotated one."""
-    return [str(flag) for flag in (option.default, *(option.param_decls or ())) if str(flag).startswith("--")]
 
 
 def _noun_of(hint: object) -> type | None:
