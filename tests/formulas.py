@@ -248,7 +248,7 @@ def innocents(claim: Claim, answers: Floats) -> tuple[list[Scores], list[Scores]
     q, values = len(answers), claim.task.values
     alone = [claim.without(i) for i in range(len(claim.references))]
     references = [score(rest, shown_as(claim.references[i][:q], answers, values)) for i, rest in enumerate(alone)]
-    made = claim.treated if values or not is_labels(answers) else claim.treated[:, :0]
+    made = claim.treated
     treated = [score(rest, shown_as(rows[:q], answers, values)) for i, rest in enumerate(alone) for rows in made[i]]
     twins = []
     for place in range(len(claim.tensors["owners"]) - 1 if claim.method[:3] != "sac" else 0):

@@ -145,7 +145,7 @@ def _folders() -> list[Files]:
 
 
 def _read_folder(folder: Path) -> object:
-    return _inspected(folder), _preprocessing(folder, 1, SuspectSpec())
+    return _inspected(folder, ""), _preprocessing(folder, 1, SuspectSpec())
 
 
 def _arrays(place: Path, **arrays: Any) -> None:

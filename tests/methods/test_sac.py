@@ -16,7 +16,7 @@ from birthmark.verify import verify
 from birthmark.workshop.whitebox import Open
 
 sys.path.append(str(Path(__file__).parents[1] / "reference"))
-import sac_slow
+from reference import sac_slow
 
 SHARED = ["sac-normal", "sac-m", "sac-jc"]
 OWN = ["sac-source", "sac-w"]

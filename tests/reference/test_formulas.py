@@ -1,6 +1,5 @@
 """The methods' formulas agree with their slow, obvious re-implementations."""
 
-import crafted_slow as slow
 import numpy as np
 import pytest
 import torch
@@ -11,6 +10,7 @@ from birthmark.methods.ipguard import boundary
 from birthmark.methods.liteguard import verified
 from birthmark.methods.metafinger import divergence
 from birthmark.methods.metav import joint
+from reference import crafted_slow as slow
 
 RANDOM = np.random.default_rng(0)
 Z = RANDOM.normal(size=(6, 5)) * 3

@@ -6,7 +6,6 @@ import zlib
 from collections.abc import Iterator
 
 import pytest
-from servers import Answer, Reply, drip, endless, hang_up, serving
 
 from birthmark.errors import SettingError
 from birthmark.suspects import client as module
@@ -14,6 +13,7 @@ from birthmark.suspects.address import secret
 from birthmark.suspects.client import Client, Failed, Pace
 from birthmark.suspects.description import SuspectSpec, Transport
 from birthmark.suspects.dialect import Request
+from suspects.servers import Answer, Reply, drip, endless, hang_up, serving
 
 ASK = Request("POST", "/ask", b'{"x": 1}', {"Content-Type": "application/json"})
 SECRET = "s3cret-value"

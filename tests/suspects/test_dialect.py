@@ -4,13 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from servers import Reply, serving, speaks
 
 from birthmark import suspects
 from birthmark.answers import softmax
 from birthmark.claim import Task
 from birthmark.errors import OracleError, SettingError, UnknownName
 from birthmark.suspects.description import SuspectSpec
+from suspects.servers import Reply, serving, speaks
 
 TASK = Task((1, 8, 8), 10)
 WEIGHTS = np.random.default_rng(0).normal(size=(64, 10))

@@ -7,7 +7,6 @@ from urllib.parse import parse_qs
 
 import numpy as np
 import pytest
-from servers import Reply, serving
 
 from birthmark import suspects
 from birthmark.claim import Task
@@ -15,6 +14,7 @@ from birthmark.errors import SettingError
 from birthmark.inputs import records, texts
 from birthmark.suspects.description import SuspectSpec
 from birthmark.types import Form
+from suspects.servers import Reply, serving
 
 MINE = "own service"
 TEXTS = texts(['grün, "quoted"', "two\nlines", "", "日本"])

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import pytest
 from PIL import Image
-from servers import Answer, Reply, drip, endless, hang_up, serving, sometimes, v1
 from torch import nn
 
 from birthmark import suspects
@@ -21,6 +20,7 @@ from birthmark.suspects import client as http
 from birthmark.suspects.description import SuspectSpec
 from birthmark.verify import Terms, verify
 from birthmark.workshop.whitebox import Open
+from suspects.servers import Answer, Reply, drip, endless, hang_up, serving, sometimes, v1
 
 MINE = "own service"
 Predict = Callable[[np.ndarray], np.ndarray]

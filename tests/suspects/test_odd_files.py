@@ -9,8 +9,6 @@ import onnx
 import pytest
 import torch
 from safetensors.torch import save_file
-from test_files import hf_folder  # noqa: F401
-from test_sandbox import X, const, graph, h
 
 from birthmark import suspects
 from birthmark.claim import Task
@@ -18,6 +16,8 @@ from birthmark.errors import ArtifactError, BirthmarkError, OracleError, Setting
 from birthmark.suspects.description import SuspectSpec
 from birthmark.workshop import architectures
 from birthmark.workshop.modelfile import ModelHead, save_model
+from suspects.test_files import hf_folder  # noqa: F401
+from suspects.test_sandbox import X, const, graph, h
 
 TASK = Task((1, 8, 8), 10)
 

@@ -87,7 +87,7 @@ def test_metadata_that_is_understood(case: str) -> None:
 
 
 MUST_DECLARE = {
-    "BYTES": (model(datatype="BYTES"), "declare datatype"),
+    "BYTES": (model(datatype="BYTES"), "made for another task"),
     "unknown": (model(datatype="FP8"), "declare datatype"),
     "a number": (model(datatype=32), "declare datatype"),
     "shape null": (model(shape=None), "declare layout"),

@@ -8,7 +8,6 @@ import onnx
 import pytest
 import torch
 from onnx import helper
-from servers import serving, v1
 from torch import nn
 
 from birthmark import suspects
@@ -21,6 +20,7 @@ from birthmark.suspects.files import Translated
 from birthmark.types import Answers
 from birthmark.verify import verify
 from birthmark.workshop.whitebox import Open
+from suspects.servers import serving, v1
 
 F = onnx.TensorProto
 Node = tuple[str, list[str], dict[str, object]]  # operator, further inputs, attributes

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from servers import Reply, images, serving, v1
 from torch import nn
 
 from birthmark import suspects
@@ -25,6 +24,7 @@ from birthmark.suspects.description import SuspectSpec
 from birthmark.transcript import Replay
 from birthmark.verify import Terms, verify
 from birthmark.workshop.whitebox import Open
+from suspects.servers import Reply, images, serving, v1
 
 SCRIPT = """
 import sys

@@ -11,7 +11,6 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from test_files import linear_onnx
 from torch import nn
 
 from birthmark import suspects
@@ -22,6 +21,7 @@ from birthmark.suspects.description import SuspectSpec
 from birthmark.types import Access, Answers
 from birthmark.workshop import architectures
 from birthmark.workshop.modelfile import ModelHead, save_model
+from suspects.test_files import linear_onnx
 
 TASK = Task((1, 8, 8), 10)
 X = np.random.default_rng(1).random((7, 1, 8, 8), dtype=np.float32)

@@ -37,7 +37,7 @@ class AdaptiveDynamarks(Extraction):
 
     name: ClassVar[str] = "adaptive-dynamarks"
     source_paper: ClassVar[str] = "ours"
-    against: ClassVar[tuple[str, ...]] = ("dynamarks", "dynamarks-ties")
+    against: ClassVar[tuple[str, ...]] = ("dynamarks", "dynamarks-ties", "imprint", "imprint-labels")
     classifier: ClassVar[bool] = True
     allowed: ClassVar[Allowed] = {
         "way": WAYS,
