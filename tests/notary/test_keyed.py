@@ -68,6 +68,7 @@ def ring(owner: Owner) -> Keyring:
 
 def committed(client: str = "acme") -> tuple[Commitment, Drawn]:
     made = commit(BEFORE_DISPUTE, "A", {**FIXED, **({"client": client} if client else {})}, SECRET, round=ROUND)
+    made = replace(made, time="2025-12-31T00:00:00Z")  # the key follows from it: another moment, another key
     return made, draw(made, VALUE, SECRET)
 
 

@@ -106,7 +106,7 @@ def test_a_job_that_does_not_fit_alone_fails() -> None:
 
 
 def test_a_job_says_when_memory_ran_out() -> None:
-    found = [perform(Job("a", f"test_crew:{name}", {})) for name in ("hungry", "broken")]
+    found = [perform(Job("a", f"{__name__}:{name}", {})) for name in ("hungry", "broken")]
     assert [one.crowded for one in found] == [True, False]
     assert [one.error for one in found] == ["OutOfMemoryError: CUDA out of memory", "RuntimeError: no"]
 
