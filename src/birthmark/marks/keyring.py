@@ -234,7 +234,7 @@ class Keyring:
             )
             ring._check_fit()
             return ring
-        except (LookupError, TypeError, ValueError, AttributeError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise ArtifactError(f"{folder}: the keyring lacks {error}; it was not written by birthmark") from None
 
     def _check_fit(self) -> None:

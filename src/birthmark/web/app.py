@@ -1,5 +1,6 @@
 """The application: its workers, its doors, what goes wrong, and the headers that every answer bears."""
 
+import re
 import subprocess
 import sys
 import threading
@@ -92,7 +93,7 @@ async def _guarded(request: Request, call: Callable[[Request], Awaitable[Respons
     length = request.headers.get("content-length", "0")
     if not path.startswith(entry.OPEN) and not entry.known(request, site.token):
         response = _locked(path)
-    elif length.isdigit() and int(length) > site.largest + (1 << 20):
+    elif not re.fullmatch("[0-9]{1,18}", length) or int(length) > site.largest + (1 << 20):
         response = _said(
             request, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"at most {site.largest >> 20} MB can be uploaded"
         )

@@ -5,6 +5,7 @@ head beside it, `NAME.json`: one safetensors file, several with an index, or a t
 weights-only loader reads. Nothing else is unpickled.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -300,7 +301,7 @@ def _check_entry(entry: object, path: Path) -> None:
             got = printable(f"{entry[key]!r} as {key}", 60)
             raise ArtifactError(f"{path}: expected {expected} in its card, got {got}; the file was edited")
     version = str(entry.get("format", FORMAT)).rpartition("/")[2]
-    if version.isdigit() and int(version) > int(FORMAT.rpartition("/")[2]):
+    if re.fullmatch("[0-9]{1,9}", version) and int(version) > int(FORMAT.rpartition("/")[2]):
         raise ArtifactError(f"{path}: made by a newer birthmark (format {entry['format']}); upgrade birthmark")
 
 
