@@ -50,7 +50,7 @@ name = "{attack} of {victim}"
 of = "{victim}"
 attack = "{attack}"
 split = "attacker"
-each = {attack = ["prune", "ftal", "finetune"], victim = ["source", "other 0", "other 1"]}
+each = {attack = ["prune", "ftal", "rtal"], victim = ["source", "other 0", "other 1"]}
 """
 
 
